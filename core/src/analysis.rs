@@ -1,0 +1,192 @@
+//! What an objective makes of one example.
+
+use alloc::vec;
+use alloc::vec::Vec;
+use core::convert::Infallible;
+
+use thiserror::Error;
+
+use crate::objective::{ContextKind, Objective, ObjectiveError, TokenInputs, token_loss};
+
+/// The log-probabilities of one response, `(N,)` each, in the contexts it was read in.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LogProbs {
+    /// See [`ContextKind::Plain`].
+    pub plain: Option<Vec<f64>>,
+    /// See [`ContextKind::Judged`].
+    pub judged: Option<Vec<f64>>,
+    /// See [`ContextKind::Contrast`].
+    pub contrast: Option<Vec<f64>>,
+}
+
+impl LogProbs {
+    /// Those of one context.
+    pub fn of(&self, context: ContextKind) -> Option<&[f64]> {
+        match context {
+            ContextKind::Plain => self.plain.as_deref(),
+            ContextKind::Judged => self.judged.as_deref(),
+            ContextKind::Contrast => self.contrast.as_deref(),
+        }
+    }
+
+    /// Sets those of one context.
+    pub(crate) fn set(&mut self, context: ContextKind, log_probs: Vec<f64>) {
+        *match context {
+            ContextKind::Plain => &mut self.plain,
+            ContextKind::Judged => &mut self.judged,
+            ContextKind::Contrast => &mut self.contrast,
+        } = Some(log_probs);
+    }
+
+    /// The number of tokens, the same in all contexts.
+    fn n_tokens(&self) -> Result<usize, AnalysisError> {
+        let kinds = [ContextKind::Plain, ContextKind::Judged, ContextKind::Contrast];
+        let mut lengths = kinds.into_iter().filter_map(|kind| Some((kind, self.of(kind)?.len())));
+        let Some((_, expected)) = lengths.next().filter(|(_, len)| *len > 0) else {
+            return Err(AnalysisError::Empty);
+        };
+        match lengths.find(|(_, found)| *found != expected) {
+            None => Ok(expected),
+            Some((context, found)) => Err(AnalysisError::Length { context, expected, found }),
+        }
+    }
+}
+
+/// Log-probabilities that no loss can be computed from.
+#[derive(Clone, Copy, Debug, PartialEq, Error)]
+#[non_exhaustive]
+pub enum AnalysisError {
+    /// No tokens.
+    #[error("there are no log-probabilities")]
+    Empty,
+    /// The contexts disagree on the length of the response.
+    #[error("{found} log-probabilities in the {context} context, {expected} in the first one")]
+    Length {
+        /// The context that differs.
+        context: ContextKind,
+        /// Tokens in the first context.
+        expected: usize,
+        /// Tokens in this one.
+        found: usize,
+    },
+    /// The objective cannot be evaluated.
+    #[error(transparent)]
+    Objective(#[from] ObjectiveError<Infallible>),
+}
+
+/// The loss of one example, token by token and in sum.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExampleLoss {
+    /// Mean over tokens of what was learned from the judgment; 0 for a positive example.
+    pub l1: f64,
+    /// Mean over tokens of the likelihood terms.
+    pub l2: f64,
+    /// `scale · (l1 + l2)`, see [`Objective::scale`].
+    pub loss: f64,
+    /// The positions of U, ascending.
+    pub inappropriate: Vec<usize>,
+    /// `d loss / d ln p(y_t|x)`, `(N,)`; zeros if that context was not read.
+    pub weights_plain: Vec<f64>,
+    /// `d loss / d ln p(y_t|x,j)`, `(N,)`; zeros if that context was not read.
+    pub weights_judged: Vec<f64>,
+}
+
+impl ExampleLoss {
+    /// Evaluates `objective` on one response. `is_judged` says whether the example has a judgment,
+    /// even if the objective does not read it; `ends_with_eos`, whether the last token is the
+    /// closing EOS.
+    ///
+    /// # Errors
+    /// If there are no tokens, the contexts differ in length, or one is missing.
+    pub fn new<O: Objective>(
+        objective: &O,
+        log_probs: &LogProbs,
+        is_judged: bool,
+        ends_with_eos: bool,
+    ) -> Result<Self, AnalysisError> {
+        let n_tokens = log_probs.n_tokens()?;
+        let n = n_tokens as f64;
+        let mut example = Self {
+            l1: 0.0,
+            l2: 0.0,
+            loss: 0.0,
+            inappropriate: Vec::new(),
+            weights_plain: vec![0.0; n_tokens],
+            weights_judged: vec![0.0; n_tokens],
+        };
+        let at = |context, t: usize| log_probs.of(context).map(|l| &l[t]);
+        for t in 0..n_tokens {
+            let is_eos = f64::from(u8::from(ends_with_eos && t + 1 == n_tokens));
+            let token = token_loss(
+                objective,
+                &TokenInputs {
+                    is_judged,
+                    plain: at(ContextKind::Plain, t),
+                    judged: at(ContextKind::Judged, t),
+                    contrast: at(ContextKind::Contrast, t),
+                    is_eos: Some(&is_eos),
+                },
+            )?;
+            example.l1 += token.l1 / n;
+            example.l2 += token.l2 / n;
+            example.loss += token.loss / n;
+            if token.inappropriate {
+                example.inappropriate.push(t);
+            }
+            example.weights_plain[t] = token.weights[0] / n;
+            example.weights_judged[t] = token.weights[1] / n;
+        }
+        Ok(example)
+    }
+
+    /// `d loss / d log_probs` in one context, `(N,)`; `None` for the contrast, which has no
+    /// gradient.
+    pub fn weights(&self, context: ContextKind) -> Option<&[f64]> {
+        match context {
+            ContextKind::Plain => Some(&self.weights_plain),
+            ContextKind::Judged => Some(&self.weights_judged),
+            ContextKind::Contrast => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::objective::{Cut, Hindsight, Mle, Unlikelihood};
+
+    fn loss<O: Objective>(objective: &O, judged: Option<Vec<f64>>) -> ExampleLoss {
+        let is_judged = judged.is_some();
+        let log_probs = LogProbs { plain: Some(vec![-1.0, -3.0]), judged, contrast: None };
+        ExampleLoss::new(objective, &log_probs, is_judged, false).expect("complete")
+    }
+
+    #[test]
+    fn baselines_by_hand() {
+        let judged = || Some(vec![-0.5, -0.7]);
+        let mle = loss(&Mle, judged());
+        assert_eq!((mle.loss, mle.weights_plain), (2.0, vec![-0.5, -0.5]));
+        let hindsight = loss(&Hindsight, judged());
+        assert_eq!((hindsight.loss, hindsight.weights_plain), (0.6, vec![0.0, 0.0]));
+        assert_eq!(loss(&Hindsight, None).loss, 2.0);
+        let unlikelihood = loss(&Unlikelihood::default(), judged());
+        // −0.5 (ln(1 − e^−1) + ln(1 − e^−3)) / 2
+        assert!((unlikelihood.loss - 0.127_436_081_582_448_88).abs() < 1e-12);
+        assert!((unlikelihood.l1 - unlikelihood.loss).abs() < 1e-15);
+        assert_eq!(unlikelihood.inappropriate, [0, 1]);
+        assert_eq!(loss(&Unlikelihood::default(), None).loss, 2.0);
+    }
+
+    #[test]
+    fn incomplete_log_probs_are_refused() {
+        let new = |log_probs: LogProbs| ExampleLoss::new(&Cut::paper(), &log_probs, true, false);
+        assert_eq!(new(LogProbs::default()), Err(AnalysisError::Empty));
+        let plain = Some(vec![-1.0, -1.0]);
+        let error = new(LogProbs { plain: plain.clone(), ..LogProbs::default() });
+        let missing = ObjectiveError::MissingContext(ContextKind::Judged);
+        assert_eq!(error, Err(AnalysisError::Objective(missing)));
+        let error = new(LogProbs { plain, judged: Some(vec![-1.0]), contrast: None });
+        let context = ContextKind::Judged;
+        assert_eq!(error, Err(AnalysisError::Length { context, expected: 2, found: 1 }));
+    }
+}

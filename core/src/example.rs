@@ -1,0 +1,79 @@
+//! One piece of training data: a conversation, a response, and perhaps a judgment of it.
+
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+use alloc::{format, vec, vec::Vec};
+
+/// One turn of a conversation.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Message {
+    /// Who speaks: `system`, `user`, `assistant`.
+    pub role: String,
+    /// What is said.
+    pub content: String,
+}
+
+/// A response in its conversation. With a judgment it is a poor response, without one a good one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Example {
+    /// Everything before the response.
+    pub messages: Vec<Message>,
+    /// The text to learn from, without the closing EOS token.
+    pub response: String,
+    /// What is wrong with the response, in plain language.
+    pub judgment: Option<String>,
+}
+
+impl Example {
+    /// An Alpaca-style example: one user message, `input` after the instruction on a new line if
+    /// not empty.
+    pub fn from_instruction(
+        instruction: &str,
+        input: &str,
+        response: &str,
+        judgment: Option<&str>,
+    ) -> Self {
+        let content = if input.is_empty() {
+            instruction.to_owned()
+        } else {
+            format!("{instruction}\n{input}")
+        };
+        Self {
+            messages: vec![Message { role: "user".to_owned(), content }],
+            response: response.to_owned(),
+            judgment: judgment.map(ToOwned::to_owned),
+        }
+    }
+
+    /// A conversation and the response that follows it.
+    pub fn from_messages(messages: Vec<Message>, response: &str, judgment: Option<&str>) -> Self {
+        let judgment = judgment.map(ToOwned::to_owned);
+        Self { messages, response: response.to_owned(), judgment }
+    }
+
+    /// The conversation as one text, for templates that know no roles: the messages' contents, one
+    /// per line.
+    pub fn instruction(&self) -> String {
+        let contents: Vec<&str> = self.messages.iter().map(|m| m.content.as_str()).collect();
+        contents.join("\n")
+    }
+
+    /// Whether there is a judgment.
+    pub fn is_judged(&self) -> bool {
+        self.judgment.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn input_follows_the_instruction_on_a_new_line() {
+        let example = Example::from_instruction("Rhyme.", "cat", "hat", None);
+        assert_eq!(example.instruction(), "Rhyme.\ncat");
+        let example = Example::from_instruction("Rhyme with cat.", "", "dog", Some("No rhyme."));
+        assert_eq!(example.instruction(), "Rhyme with cat.");
+        assert!(example.is_judged());
+    }
+}

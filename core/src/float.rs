@@ -1,0 +1,54 @@
+//! The two number types a model's parameters may have.
+
+use core::fmt::Debug;
+use core::ops::{Add, Div, Mul, Sub};
+
+/// `f32` or `f64`: what optimizers and gradient clipping compute in.
+pub trait Float:
+    Copy
+    + Debug
+    + Default
+    + PartialEq
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Div<Output = Self>
+    + 'static
+{
+    /// The nearest value of this type.
+    fn from_f64(x: f64) -> Self;
+
+    /// The value as `f64`, exactly.
+    fn to_f64(self) -> f64;
+
+    /// The square root, correctly rounded.
+    fn sqrt(self) -> Self;
+}
+
+impl Float for f32 {
+    fn from_f64(x: f64) -> Self {
+        x as f32
+    }
+
+    fn to_f64(self) -> f64 {
+        f64::from(self)
+    }
+
+    fn sqrt(self) -> Self {
+        libm::sqrtf(self)
+    }
+}
+
+impl Float for f64 {
+    fn from_f64(x: f64) -> Self {
+        x
+    }
+
+    fn to_f64(self) -> f64 {
+        self
+    }
+
+    fn sqrt(self) -> Self {
+        libm::sqrt(self)
+    }
+}

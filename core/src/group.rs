@@ -1,0 +1,120 @@
+//! A tokenized example: one response, the prompts it is read after.
+
+use alloc::vec::Vec;
+
+use thiserror::Error;
+
+use crate::model::Sequence;
+use crate::objective::{ContextKind, Contexts};
+
+/// The token ids of one example.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// The example's index in the data, for messages.
+    pub index: usize,
+    /// The plain prompt.
+    pub prompt: Vec<u32>,
+    /// The prompt with the judgment; present exactly if the example has one.
+    pub judged_prompt: Option<Vec<u32>>,
+    /// The prompt with praise in the judgment's place, if the objective asks for it.
+    pub contrast_prompt: Option<Vec<u32>>,
+    /// The response, with its closing EOS if it has one.
+    pub response: Vec<u32>,
+    /// Whether the response's last token is the closing EOS.
+    pub ends_with_eos: bool,
+}
+
+/// A group that cannot be read as an objective asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum GroupError {
+    /// No token to learn from.
+    #[error("example {example} has an empty response")]
+    EmptyResponse {
+        /// Index in the data.
+        example: usize,
+    },
+    /// A prompt is needed that the group lacks.
+    #[error("example {example} has no {context} prompt")]
+    MissingPrompt {
+        /// Index in the data.
+        example: usize,
+        /// Which one.
+        context: ContextKind,
+    },
+    /// Without a prompt nothing predicts the response's first token.
+    #[error("example {example} has an empty {context} prompt")]
+    EmptyPrompt {
+        /// Index in the data.
+        example: usize,
+        /// Which one.
+        context: ContextKind,
+    },
+}
+
+impl Group {
+    /// Whether the example has a judgment.
+    pub fn is_judged(&self) -> bool {
+        self.judged_prompt.is_some()
+    }
+
+    /// The prompt of one context.
+    pub fn prompt_of(&self, context: ContextKind) -> Option<&[u32]> {
+        match context {
+            ContextKind::Plain => Some(&self.prompt),
+            ContextKind::Judged => self.judged_prompt.as_deref(),
+            ContextKind::Contrast => self.contrast_prompt.as_deref(),
+        }
+    }
+
+    /// Tokens that are run forward to read the example in `contexts`.
+    pub fn n_tokens(&self, contexts: Contexts) -> usize {
+        let prompts = contexts.kinds().filter_map(|kind| self.prompt_of(kind));
+        prompts.map(|prompt| prompt.len() + self.response.len()).sum()
+    }
+
+    /// The sequences to run, in the order plain, judged, contrast.
+    ///
+    /// # Errors
+    /// If a prompt is missing or empty, or the response is empty.
+    pub fn sequences(&self, contexts: Contexts) -> Result<Vec<Sequence<'_>>, GroupError> {
+        let example = self.index;
+        if self.response.is_empty() {
+            return Err(GroupError::EmptyResponse { example });
+        }
+        let sequence = |context| match self.prompt_of(context) {
+            None => Err(GroupError::MissingPrompt { example, context }),
+            Some([]) => Err(GroupError::EmptyPrompt { example, context }),
+            Some(prompt) => Ok(Sequence { prompt, response: &self.response }),
+        };
+        contexts.kinds().map(sequence).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+
+    #[test]
+    fn sequences_follow_the_contexts() {
+        let mut group = Group {
+            index: 7,
+            prompt: vec![1, 2],
+            judged_prompt: Some(vec![1, 2, 3]),
+            contrast_prompt: None,
+            response: vec![4, 5],
+            ends_with_eos: true,
+        };
+        assert_eq!(group.n_tokens(Contexts::BOTH), 9);
+        let sequences = group.sequences(Contexts::BOTH).expect("both prompts are there");
+        assert_eq!(sequences[1], Sequence { prompt: &[1, 2, 3], response: &[4, 5] });
+        let context = ContextKind::Contrast;
+        let all = Contexts { contrast: true, ..Contexts::BOTH };
+        assert_eq!(group.sequences(all), Err(GroupError::MissingPrompt { example: 7, context }));
+        group.response.clear();
+        let empty = Err(GroupError::EmptyResponse { example: 7 });
+        assert_eq!(group.sequences(Contexts::PLAIN), empty);
+    }
+}

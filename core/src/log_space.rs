@@ -1,0 +1,92 @@
+//! Arithmetic on logarithms of probabilities.
+
+/// The smallest distance from certainty that counts: `2^−24`, half an ulp of 1 in `f32`.
+///
+/// The largest `f32` below 1 is `1 − 2^−24`. An engine that works in `f32` cannot tell
+/// probabilities above it from 1, and `p/(1−p)` beyond `2^24` would only amplify its rounding; so
+/// `ln(1 − p)` is evaluated no nearer to `p = 1` than this. It then is at least `−16.64` nats.
+pub const GAP: f64 = 1.0 / (1 << 24) as f64;
+
+/// `ln(1 − e^x)` for `x ≤ 0`, evaluated at `min(x, −GAP)`.
+///
+/// Two branches keep full relative accuracy: `ln(−expm1(x))` near 0, where `1 − e^x` cancels, and
+/// `ln1p(−e^x)` below `−ln 2`, where it is near 1. Relative error a few ulp of `f64`.
+pub fn log1mexp(x: f64) -> f64 {
+    let x = x.min(-GAP);
+    if x > -core::f64::consts::LN_2 {
+        libm::log(-libm::expm1(x))
+    } else {
+        libm::log1p(-libm::exp(x))
+    }
+}
+
+/// `d/dx ln(1 − e^x) = −e^x / (1 − e^x)`, evaluated at `min(x, −GAP)`; between `−2^24` and `−0`.
+pub fn dlog1mexp(x: f64) -> f64 {
+    let x = x.min(-GAP);
+    libm::exp(x) / libm::expm1(x)
+}
+
+/// `ln Σ e^x` of a row, shifted by its maximum; `−∞` for an empty row.
+pub fn log_sum_exp(row: &[f64]) -> f64 {
+    let max = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    if max == f64::NEG_INFINITY {
+        // Nothing to sum, or all of it zero: the shift below would be −∞ − −∞.
+        return max;
+    }
+    let sum: f64 = row.iter().map(|x| libm::exp(x - max)).sum();
+    max + libm::log(sum)
+}
+
+/// Replaces the logits of a row by their log-softmax: `x − ln Σ e^x`.
+pub fn log_softmax(row: &mut [f64]) {
+    let sum = log_sum_exp(row);
+    for x in row {
+        *x -= sum;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn close(a: f64, b: f64, tolerance: f64) {
+        assert!((a - b).abs() <= tolerance * b.abs(), "{a} is not {b}");
+    }
+
+    #[test]
+    fn log1mexp_at_known_points() {
+        close(log1mexp(-core::f64::consts::LN_2), -core::f64::consts::LN_2, 1e-15);
+        // 1 − e^x = −x − x²/2 near 0.
+        close(log1mexp(-1e-6), libm::log(1e-6 - 0.5e-12), 1e-12);
+        // ln(1 − p) = −p for tiny p.
+        close(log1mexp(-50.0), -libm::exp(-50.0), 1e-15);
+    }
+
+    #[test]
+    fn certainty_is_finite_and_keeps_a_gradient() {
+        for x in [0.0, -1e-300, -1e-9, 1e-6] {
+            close(log1mexp(x), -24.0 * core::f64::consts::LN_2, 1e-7);
+            close(dlog1mexp(x), -16_777_215.5, 1e-6);
+        }
+    }
+
+    #[test]
+    fn derivative_is_the_slope() {
+        for x in [-1e-3, -0.3, -0.7, -2.0, -20.0] {
+            let h = 1e-5 * -x;
+            close(dlog1mexp(x), (log1mexp(x + h) - log1mexp(x - h)) / (2.0 * h), 1e-7);
+        }
+    }
+
+    #[test]
+    fn log_softmax_sums_to_one_whatever_the_offset() {
+        for offset in [0.0, 1e4, -1e4] {
+            let mut row = [1.0 + offset, 2.0 + offset, 3.0 + offset];
+            log_softmax(&mut row);
+            // 1/(1 + e^-1 + e^-2)
+            close(libm::exp(row[2]), 0.665_240_955_774_821_8, 1e-11);
+            close(row.iter().map(|x| libm::exp(*x)).sum(), 1.0, 1e-12);
+        }
+        assert_eq!(log_sum_exp(&[]), f64::NEG_INFINITY);
+    }
+}

@@ -1,0 +1,308 @@
+//! Contrastive unlikelihood training.
+
+use crate::objective::{
+    ContextKind, Contexts, Objective, ObjectiveError, OptionError, TokenInputs, TokenTerms,
+    non_negative, zeros_like,
+};
+use crate::tensor::Tensor;
+
+/// What the judged probability is compared with, to find inappropriate tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Contrast {
+    /// The plain context, as in the paper. The two prompts also differ in their header sentence, so
+    /// the ratio measures that wording too.
+    #[default]
+    Plain,
+    /// The judged template filled with praise: only the judgment differs. Costs a third,
+    /// forward-only context.
+    HeaderMatched,
+}
+
+/// The settings of [`Cut`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CutOptions {
+    /// λ: a token is inappropriate if its judged probability exceeds λ times the contrast's. Above
+    /// 0; the larger, the fewer and surer the tokens.
+    pub threshold: f64,
+    /// α ≥ 0: the weight of unlikelihood.
+    pub weight_unlike: f64,
+    /// γ ≥ 0: unlikelihood is weighted by `p(y_t|x,j)^γ`; 0 weighs all alike.
+    pub focal_gamma: f64,
+    /// Halve a judged example's `L1 + L2`, so that a positive example weighs twice what the paper
+    /// gives it.
+    pub halve_judged: bool,
+    /// A token is inappropriate only if `p(y_t|x,j)` is at least this; in `0..1`, 0 turns it off.
+    pub min_probability: f64,
+    /// Nats by which the log-ratio must exceed `ln λ`; at least 0.
+    pub log_ratio_margin: f64,
+    /// Never count the closing EOS as inappropriate: unlikelihood there teaches "do not stop".
+    pub exclude_eos: bool,
+    /// What the judged probability is compared with.
+    pub contrast: Contrast,
+}
+
+impl CutOptions {
+    /// The paper's (v4): λ = 1.1, α = 0.5, γ = 1.
+    pub const PAPER: Self = Self {
+        threshold: 1.1,
+        weight_unlike: 0.5,
+        focal_gamma: 1.0,
+        halve_judged: false,
+        min_probability: 0.0,
+        log_ratio_margin: 0.0,
+        exclude_eos: false,
+        contrast: Contrast::Plain,
+    };
+
+    /// The authors' published code, offline: λ = 1.2, α = 0.5, γ = 0, judged examples halved.
+    pub const AUTHORS_CODE: Self =
+        Self { threshold: 1.2, focal_gamma: 0.0, halve_judged: true, ..Self::PAPER };
+}
+
+impl Default for CutOptions {
+    fn default() -> Self {
+        Self::PAPER
+    }
+}
+
+/// Contrastive unlikelihood training, see the [crate's front page](crate) for the formula.
+///
+/// U is decided in log space, `ln p(y_t|x,j) − ln p_contrast(y_t) > ln λ + margin`; U and the focal
+/// weight `p(y_t|x,j)^γ` carry no gradient. With `l = ln p(y_t|x)`, an example's weights per token
+/// are
+///
+/// | token | plain context | judged context |
+/// |---|---|---|
+/// | `t ∉ U` | `−1/N` | `−1/N` |
+/// | `t ∈ U` | `+(α p_j^γ / N) · p/(1−p)` | `−1/N` |
+///
+/// As `p → 1` the loss and the weight stop growing at [`crate::log_space::GAP`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Cut {
+    options: CutOptions,
+}
+
+impl Cut {
+    /// CUT with the given settings.
+    ///
+    /// # Errors
+    /// If a setting is outside the range that [`CutOptions`] gives it.
+    pub fn new(options: CutOptions) -> Result<Self, OptionError> {
+        let CutOptions { threshold, min_probability, .. } = options;
+        if !(threshold > 0.0 && threshold.is_finite()) {
+            let range = "finite and above 0";
+            return Err(OptionError { name: "threshold", value: threshold, range });
+        }
+        if !(0.0..1.0).contains(&min_probability) {
+            let range = "at least 0 and below 1";
+            return Err(OptionError { name: "min_probability", value: min_probability, range });
+        }
+        non_negative("weight_unlike", options.weight_unlike)?;
+        non_negative("focal_gamma", options.focal_gamma)?;
+        non_negative("log_ratio_margin", options.log_ratio_margin)?;
+        Ok(Self { options })
+    }
+
+    /// See [`CutOptions::PAPER`].
+    pub fn paper() -> Self {
+        Self { options: CutOptions::PAPER }
+    }
+
+    /// See [`CutOptions::AUTHORS_CODE`].
+    pub fn authors_code() -> Self {
+        Self { options: CutOptions::AUTHORS_CODE }
+    }
+
+    /// The settings.
+    pub fn options(&self) -> &CutOptions {
+        &self.options
+    }
+
+    /// The mask of U.
+    fn inappropriate<T: Tensor>(
+        &self,
+        inputs: &TokenInputs<'_, T>,
+    ) -> Result<T, ObjectiveError<T::Error>> {
+        let judged = inputs.log_probs(ContextKind::Judged)?;
+        let contrast = inputs.log_probs(match self.options.contrast {
+            Contrast::Plain => ContextKind::Plain,
+            Contrast::HeaderMatched => ContextKind::Contrast,
+        })?;
+        let log_ratio = libm::log(self.options.threshold) + self.options.log_ratio_margin;
+        let mut mask = judged.greater(&contrast.affine(1.0, log_ratio)?)?;
+        if self.options.min_probability > 0.0 {
+            let floor = zeros_like(judged)?.affine(1.0, libm::log(self.options.min_probability))?;
+            mask = mask.mul(&complement(&floor.greater(judged)?)?)?;
+        }
+        if let (true, Some(is_eos)) = (self.options.exclude_eos, inputs.is_eos) {
+            mask = mask.mul(&complement(is_eos)?)?;
+        }
+        Ok(mask)
+    }
+}
+
+impl Default for Cut {
+    fn default() -> Self {
+        Self::paper()
+    }
+}
+
+/// `1 − mask`
+fn complement<T: Tensor>(mask: &T) -> Result<T, T::Error> {
+    mask.affine(-1.0, 1.0)
+}
+
+impl Objective for Cut {
+    fn contexts(&self, is_judged: bool) -> Contexts {
+        if is_judged {
+            Contexts {
+                contrast: self.options.contrast == Contrast::HeaderMatched,
+                ..Contexts::BOTH
+            }
+        } else {
+            Contexts::PLAIN
+        }
+    }
+
+    fn terms<T: Tensor>(
+        &self,
+        inputs: &TokenInputs<'_, T>,
+    ) -> Result<TokenTerms<T>, ObjectiveError<T::Error>> {
+        let plain = inputs.log_probs(ContextKind::Plain)?;
+        if !inputs.is_judged {
+            return Ok(TokenTerms::likelihood(plain)?);
+        }
+        let judged = inputs.log_probs(ContextKind::Judged)?;
+        let inappropriate = self.inappropriate(inputs)?;
+        let focal = judged.detach()?.affine(self.options.focal_gamma, 0.0)?.exp()?;
+        let unlike = focal.mul(&plain.log1mexp()?)?.affine(self.options.weight_unlike, 0.0)?;
+        let learned = complement(&inappropriate)?.mul(plain)?;
+        let unlearned = inappropriate.mul(&unlike)?;
+        Ok(TokenTerms {
+            l1: learned.add(&unlearned)?.affine(-1.0, 0.0)?,
+            l2: judged.affine(-1.0, 0.0)?,
+            inappropriate,
+        })
+    }
+
+    fn scale(&self, is_judged: bool) -> f64 {
+        if is_judged && self.options.halve_judged { 0.5 } else { 1.0 }
+    }
+}
+
+#[cfg(all(test, feature = "alloc"))]
+mod tests {
+    use alloc::vec;
+    use alloc::vec::Vec;
+
+    use super::*;
+    use crate::analysis::{ExampleLoss, LogProbs};
+
+    fn logs(probabilities: &[f64]) -> Option<Vec<f64>> {
+        Some(probabilities.iter().map(|p| libm::log(*p)).collect())
+    }
+
+    /// Three tokens of a judged response, `p_j / p` = 1.6, 0.5 and 1.04, the last one EOS.
+    fn judged(options: CutOptions) -> ExampleLoss {
+        let log_probs = LogProbs {
+            plain: logs(&[0.5, 0.4, 0.25]),
+            judged: logs(&[0.8, 0.2, 0.26]),
+            contrast: logs(&[0.79, 0.1, 0.27]),
+        };
+        ExampleLoss::new(&Cut::new(options).expect("valid"), &log_probs, true, true)
+            .expect("all contexts are given")
+    }
+
+    fn close(found: &[f64], expected: &[f64]) {
+        assert_eq!(found.len(), expected.len());
+        for (a, b) in found.iter().zip(expected) {
+            assert!((a - b).abs() < 1e-12, "{found:?} is not {expected:?}");
+        }
+    }
+
+    #[test]
+    fn paper_by_hand() {
+        let example = judged(CutOptions::PAPER);
+        assert_eq!(example.inappropriate, [0]);
+        // L1 = −(ln 0.4 + ln 0.25 + 0.5 · 0.8 · ln 0.5) / 3, L2 = −(ln 0.8 + ln 0.2 + ln 0.26) / 3
+        close(&[example.l1, example.l2], &[0.859_947_988_406_007_8, 1.059_885_037_238_306_4]);
+        close(&[example.loss], &[example.l1 + example.l2]);
+        // In U: 0.5 · 0.8 / 3 · 0.5 / (1 − 0.5).
+        close(&example.weights_plain, &[0.4 / 3.0, -1.0 / 3.0, -1.0 / 3.0]);
+        close(&example.weights_judged, &[-1.0 / 3.0; 3]);
+    }
+
+    #[test]
+    fn authors_code_halves_and_has_no_focal_weight() {
+        let example = judged(CutOptions::AUTHORS_CODE);
+        // L1 = −(ln 0.4 + ln 0.25 + 0.5 · ln 0.5) / 3
+        close(&[example.l1], &[0.883_052_894_424_672_7]);
+        close(&[example.loss], &[(example.l1 + example.l2) / 2.0]);
+        close(&example.weights_plain, &[0.25 / 3.0, -0.5 / 3.0, -0.5 / 3.0]);
+        close(&example.weights_judged, &[-0.5 / 3.0; 3]);
+    }
+
+    #[test]
+    fn each_option_shapes_u() {
+        let paper = CutOptions::PAPER;
+        let u = |options| judged(options).inappropriate;
+        let lenient = CutOptions { threshold: 1.01, ..paper };
+        assert_eq!(u(lenient), [0, 2]);
+        assert_eq!(u(CutOptions { exclude_eos: true, ..lenient }), [0]);
+        assert_eq!(u(CutOptions { min_probability: 0.5, ..lenient }), [0]);
+        assert_eq!(u(CutOptions { min_probability: 0.81, ..lenient }), vec![0_usize; 0]);
+        // ln(1.6 / 1.01) = 0.460, ln(1.04 / 1.01) = 0.029
+        assert_eq!(u(CutOptions { log_ratio_margin: 0.03, ..lenient }), [0]);
+        assert_eq!(u(CutOptions { log_ratio_margin: 0.47, ..lenient }), vec![0_usize; 0]);
+        // Against the praised probabilities the ratios are 1.013, 2 and 0.96.
+        assert_eq!(u(CutOptions { contrast: Contrast::HeaderMatched, ..paper }), [1]);
+    }
+
+    #[test]
+    fn the_probability_floor_includes_its_bound() {
+        let log_probs =
+            LogProbs { plain: Some(vec![-2.0]), judged: Some(vec![0.0]), contrast: None };
+        let floor = |min_probability| {
+            let cut = Cut::new(CutOptions { min_probability, ..CutOptions::PAPER })?;
+            Ok::<_, OptionError>(ExampleLoss::new(&cut, &log_probs, true, false))
+        };
+        let example = floor(1.0 - 1e-16).expect("below 1").expect("complete");
+        assert_eq!(example.inappropriate, [0]);
+    }
+
+    #[test]
+    fn a_positive_example_is_plain_likelihood() {
+        let log_probs = LogProbs { plain: logs(&[0.5, 0.25]), ..LogProbs::default() };
+        for cut in [Cut::paper(), Cut::authors_code()] {
+            let example = ExampleLoss::new(&cut, &log_probs, false, true).expect("plain is given");
+            close(&[example.l1, example.l2], &[0.0, 1.5 * core::f64::consts::LN_2]);
+            close(&[example.loss], &[example.l2]);
+            close(&example.weights_plain, &[-0.5, -0.5]);
+            close(&example.weights_judged, &[0.0, 0.0]);
+            assert!(example.inappropriate.is_empty());
+        }
+    }
+
+    #[test]
+    fn certainty_keeps_a_finite_nonzero_gradient() {
+        let options = CutOptions { threshold: 0.5, ..CutOptions::PAPER };
+        let cut = Cut::new(options).expect("valid");
+        let log_probs =
+            LogProbs { plain: Some(vec![0.0]), judged: Some(vec![0.0]), contrast: None };
+        let example = ExampleLoss::new(&cut, &log_probs, true, false).expect("complete");
+        assert_eq!(example.inappropriate, [0]);
+        assert!(example.loss.is_finite() && example.loss > 8.0, "{}", example.loss);
+        assert!(example.weights_plain[0].is_finite() && example.weights_plain[0] > 1e6);
+    }
+
+    #[test]
+    fn options_out_of_range_are_refused_by_name() {
+        let paper = CutOptions::PAPER;
+        let refused = |options| Cut::new(options).expect_err("out of range").name;
+        assert_eq!(refused(CutOptions { threshold: 0.0, ..paper }), "threshold");
+        assert_eq!(refused(CutOptions { weight_unlike: -1.0, ..paper }), "weight_unlike");
+        assert_eq!(refused(CutOptions { focal_gamma: f64::NAN, ..paper }), "focal_gamma");
+        assert_eq!(refused(CutOptions { min_probability: 1.0, ..paper }), "min_probability");
+        assert_eq!(refused(CutOptions { log_ratio_margin: -0.1, ..paper }), "log_ratio_margin");
+    }
+}

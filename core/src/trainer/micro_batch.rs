@@ -1,0 +1,113 @@
+//! Reading groups: several examples, each in its contexts, in one forward pass.
+
+use alloc::vec::Vec;
+
+use crate::analysis::{ExampleLoss, LogProbs};
+use crate::group::Group;
+use crate::model::{Mode, Model};
+use crate::objective::Objective;
+use crate::trainer::error::{Quantity, TrainError};
+
+/// One example as a model read it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reading {
+    /// The example's index in the data.
+    pub index: usize,
+    /// Log-probabilities in the contexts that the objective asked for.
+    pub log_probs: LogProbs,
+    /// What the objective makes of them.
+    pub loss: ExampleLoss,
+}
+
+/// Splits a batch into runs of examples of at most `max_tokens` forward tokens each; an example
+/// longer than that stands alone, for its contexts stay together.
+pub(super) fn split<'a, 'g, O: Objective>(
+    objective: &O,
+    batch: &'a [&'g Group],
+    max_tokens: usize,
+) -> Vec<&'a [&'g Group]> {
+    let n_tokens = |group: &Group| group.n_tokens(objective.contexts(group.is_judged()));
+    let mut micro_batches = Vec::new();
+    let (mut start, mut tokens) = (0, 0);
+    for (end, group) in batch.iter().enumerate() {
+        let more = n_tokens(group);
+        if end > start && tokens + more > max_tokens {
+            micro_batches.push(&batch[start..end]);
+            (start, tokens) = (end, 0);
+        }
+        tokens += more;
+    }
+    if start < batch.len() {
+        micro_batches.push(&batch[start..]);
+    }
+    micro_batches
+}
+
+/// Runs `groups` forward in one pass and evaluates the objective on each.
+///
+/// # Errors
+/// If a group lacks what the objective needs, the model fails, or a value is not finite.
+pub fn read<O: Objective, M: Model>(
+    objective: &O,
+    model: &mut M,
+    groups: &[&Group],
+    mode: Mode,
+) -> Result<Vec<Reading>, TrainError<M::Error>> {
+    let mut sequences = Vec::new();
+    for group in groups {
+        sequences.extend(group.sequences(objective.contexts(group.is_judged()))?);
+    }
+    let flat = model.forward(&sequences, mode).map_err(TrainError::Model)?;
+    let expected = sequences.iter().map(|sequence| sequence.response.len()).sum();
+    if flat.len() != expected {
+        return Err(TrainError::LogProbCount { expected, found: flat.len() });
+    }
+    let mut rest = flat.as_slice();
+    groups.iter().map(|group| interpret(objective, group, &mut rest)).collect()
+}
+
+/// Takes one group's log-probabilities off the front of `flat` and evaluates the objective on them.
+fn interpret<O: Objective, E>(
+    objective: &O,
+    group: &Group,
+    flat: &mut &[f64],
+) -> Result<Reading, TrainError<E>> {
+    let example = group.index;
+    let mut log_probs = LogProbs::default();
+    for context in objective.contexts(group.is_judged()).kinds() {
+        let (own, rest) = flat.split_at(group.response.len());
+        *flat = rest;
+        if let Some(token) = own.iter().position(|l| !l.is_finite()) {
+            let quantity = Quantity::LogProb { context, token };
+            return Err(TrainError::NonFinite { example, quantity, value: own[token] });
+        }
+        log_probs.set(context, own.to_vec());
+    }
+    let loss = ExampleLoss::new(objective, &log_probs, group.is_judged(), group.ends_with_eos)
+        .map_err(|error| TrainError::Analysis { example, error })?;
+    let weights = loss.weights_plain.iter().chain(&loss.weights_judged);
+    if let Some(value) = weights.chain([&loss.loss]).copied().find(|x| !x.is_finite()) {
+        return Err(TrainError::NonFinite { example, quantity: Quantity::Loss, value });
+    }
+    Ok(Reading { index: example, log_probs, loss })
+}
+
+/// The weights of a micro-batch, flat in the order of its sequences, of a batch of `batch_len`
+/// examples.
+pub(super) fn dlog_probs<O: Objective>(
+    objective: &O,
+    groups: &[&Group],
+    readings: &[Reading],
+    batch_len: usize,
+) -> Vec<f64> {
+    let mut flat = Vec::new();
+    for (group, reading) in groups.iter().zip(readings) {
+        for context in objective.contexts(group.is_judged()).kinds() {
+            match reading.loss.weights(context) {
+                Some(weights) => flat.extend(weights.iter().map(|w| w / batch_len as f64)),
+                None => flat.resize(flat.len() + group.response.len(), 0.0),
+            }
+        }
+    }
+    flat
+}
