@@ -1,0 +1,145 @@
+//! One product to measure, split among threads as a caller would.
+
+use std::ops::Range;
+use std::thread;
+
+use cutq_kernels::{COLUMNS, Kernels, Output, PackedShape, Precision, Scratch, TILE_COLUMNS};
+
+/// Operands, packed activations and output of a product.
+pub struct Case {
+    kernels: Kernels,
+    shape: PackedShape,
+    outputs: usize,
+    /// `(T, R)`
+    x: Vec<f32>,
+    /// `(outputs, R)`
+    w: Vec<f32>,
+    /// `(R, outputs)`, the same weights
+    w_transposed: Vec<f32>,
+    packed: Vec<u8>,
+    y: Vec<f32>,
+    scratch: Vec<Scratch>,
+}
+
+/// Memory that the threads of one call write disjoint parts of.
+#[derive(Clone, Copy)]
+struct Shared<T>(*mut T);
+// SAFETY: each thread accesses its own elements; the calls below divide them.
+unsafe impl<T> Send for Shared<T> {}
+
+impl<T> Shared<T> {
+    fn pointer(self) -> *mut T {
+        self.0
+    }
+}
+
+impl Case {
+    /// `shape` is `(T, outputs, R)`. The activations are packed already.
+    pub fn new(
+        (n_tokens, outputs, r): (usize, usize, usize),
+        kernels: Kernels,
+        precision: Precision,
+        threads: usize,
+    ) -> Case {
+        // A hash of the index: independent enough for rounding errors to average out.
+        let number = |i: usize| {
+            let hash = (i as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let hash = (hash ^ (hash >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            (hash >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+        };
+        let shape = PackedShape { precision, n_tokens, r };
+        let w: Vec<f32> = (0..outputs * r).map(|i| number(i * 3 + 1)).collect();
+        let transposed = |i: usize| w[i % outputs * r + i / outputs];
+        let mut case = Case {
+            kernels,
+            shape,
+            outputs,
+            x: (0..n_tokens * r).map(number).collect(),
+            w_transposed: (0..outputs * r).map(transposed).collect(),
+            w,
+            packed: vec![0; shape.bytes() + 64],
+            y: vec![0.0; n_tokens * outputs],
+            scratch: (0..threads).map(|_| Scratch::new()).collect(),
+        };
+        case.pack();
+        case
+    }
+
+    /// Operations of one product.
+    pub fn operations(&self) -> f64 {
+        2.0 * self.shape.n_tokens as f64 * self.outputs as f64 * self.shape.r as f64
+    }
+
+    /// Packs the activations.
+    pub fn pack(&mut self) {
+        let packed = self.packed();
+        let (kernels, shape, x) = (self.kernels, self.shape, &self.x);
+        thread::scope(|scope| {
+            for tokens in shares(shape.n_tokens, 1, self.scratch.len()) {
+                // SAFETY: `x` and the buffer have the shape's sizes; tokens are disjoint.
+                scope.spawn(move || unsafe {
+                    kernels.pack(shape, x.as_ptr(), shape.r, tokens, packed.pointer());
+                });
+            }
+        });
+    }
+
+    /// Multiplies, by rows of the weights or by columns of their transpose.
+    pub fn multiply(&mut self, transposed: bool) {
+        let (packed, y) = (self.packed(), Shared(self.y.as_mut_ptr()));
+        let (kernels, shape, n) = (self.kernels, self.shape, self.outputs);
+        let (w, w_transposed) = (&self.w, &self.w_transposed);
+        let row =
+            move |m: usize, out: &mut [f32]| out.copy_from_slice(&w[m * shape.r..][..shape.r]);
+        let part = move |m: usize, k: usize, out: &mut [f32]| {
+            out.copy_from_slice(&w_transposed[m * n + k..][..out.len()]);
+        };
+        let step = if transposed { TILE_COLUMNS } else { COLUMNS };
+        let parts = shares(n, step, self.scratch.len());
+        thread::scope(|scope| {
+            for (range, scratch) in parts.zip(&mut self.scratch) {
+                scope.spawn(move || {
+                    let out = Output { data: y.pointer(), stride: n, accumulate: false };
+                    let packed = packed.pointer();
+                    // SAFETY: packed with this shape; the threads' outputs are disjoint.
+                    unsafe {
+                        if transposed {
+                            kernels.product_transposed(shape, packed, &part, range, out, scratch);
+                        } else {
+                            kernels.product(shape, packed, &row, range, out, scratch);
+                        }
+                    }
+                });
+            }
+        });
+    }
+
+    /// Compares some outputs with sums in f64, then erases them all.
+    pub fn check(&mut self) {
+        let r = self.shape.r;
+        for i in (0..self.y.len()).step_by(self.y.len() / 97 + 1) {
+            let (x, w) =
+                (&self.x[i / self.outputs * r..][..r], &self.w[i % self.outputs * r..][..r]);
+            let products = x.iter().zip(w).map(|(x, w)| f64::from(*x) * f64::from(*w));
+            let (value, tolerance) = match self.shape.precision {
+                // Independent rounding errors of uniform numbers: five standard deviations.
+                Precision::Int8 => (products.sum::<f64>(), 5.0 * (r as f64).sqrt() * 0.002),
+                Precision::F32 => (products.sum::<f64>(), 1e-5 * r as f64),
+            };
+            let error = (f64::from(self.y[i]) - value).abs();
+            assert!(error <= tolerance, "output {i}: {} for {value}", self.y[i]);
+        }
+        self.y.fill(f32::NAN);
+    }
+
+    fn packed(&mut self) -> Shared<u8> {
+        let padding = self.packed.as_ptr().align_offset(64);
+        Shared(self.packed[padding..].as_mut_ptr())
+    }
+}
+
+/// `0..len` in `n` parts that begin at multiples of `step`.
+fn shares(len: usize, step: usize, n: usize) -> impl Iterator<Item = Range<usize>> {
+    let bound = move |i: usize| (len * i / n).next_multiple_of(step).min(len);
+    (0..n).map(move |i| bound(i)..bound(i + 1))
+}

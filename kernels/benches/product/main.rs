@@ -1,0 +1,99 @@
+//! Speed of both products beside the measured peak of their arithmetic, and of the head's
+//! log-softmax.
+//!
+//! `cargo bench -p cutq-kernels [-- LEVEL…]`. One multiplication and one addition are two
+//! operations. The weights are f32 rows that the closure copies, so unpacking a real quantization
+//! comes on top. Every measured product is compared with sums in f64.
+
+mod case;
+mod peak;
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use case::Case;
+use cutq_kernels::{Kernels, Level, Precision};
+
+/// `(T, outputs, R)`: SmolLM2-135M's feed-forward layers, a small batch, a slice of its head, and
+/// a deep reduction.
+const SHAPES: [(usize, usize, usize); 5] =
+    [(1024, 1536, 576), (1024, 576, 1536), (48, 1536, 576), (128, 8192, 576), (512, 512, 14336)];
+
+/// Seconds that one measurement takes at least.
+const DURATION: f64 = 0.3;
+
+fn main() {
+    let asked: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
+    let wanted = |level: Level| match asked.is_empty() {
+        true => level != Level::Plain,
+        false => asked.iter().any(|name| name == level.name()),
+    };
+    for kernels in Level::ALL.into_iter().rev().filter_map(Kernels::with) {
+        if !wanted(kernels.level()) {
+            continue;
+        }
+        for precision in [Precision::Int8, Precision::F32] {
+            for threads in [1, 2] {
+                report(kernels, precision, threads);
+            }
+        }
+        report_softmax(kernels);
+    }
+}
+
+fn report(kernels: Kernels, precision: Precision, threads: usize) {
+    let peak = peak::measure(kernels.level(), precision, threads);
+    println!("\n{} {precision:?}, {threads} thread(s), peak {peak:.0} Gop/s", kernels.level());
+    println!("    T  outputs      R   pack ms   forward Gop/s   transposed Gop/s");
+    for shape in SHAPES {
+        let mut case = Case::new(shape, kernels, precision, threads);
+        let pack = 1e3 * seconds(|| case.pack());
+        let rates = [false, true].map(|transposed| {
+            let time = seconds(|| case.multiply(transposed));
+            case.check();
+            case.operations() / time * 1e-9
+        });
+        let (t, outputs, r) = shape;
+        let shares = rates.map(|rate| 100.0 * rate / peak);
+        println!(
+            "{t:5} {outputs:8} {r:6} {pack:9.3} {:8.0} ({:2.0} %) {:11.0} ({:2.0} %)",
+            rates[0], shares[0], rates[1], shares[1],
+        );
+    }
+    let cost = [false, true].map(|transposed| {
+        // One token: what remains is unpacking and making panels.
+        let mut case = Case::new((1, 2048, 1536), kernels, precision, threads);
+        seconds(|| case.multiply(transposed)) * threads as f64 * 1e9 / (2048.0 * 1536.0)
+    });
+    println!("one token: {:.3} and {:.3} ns per weight and core", cost[0], cost[1]);
+}
+
+fn report_softmax(kernels: Kernels) {
+    let logits: Vec<f32> = (0..49_152).map(|v| (v * 7919 % 10_007) as f32 * 1e-3).collect();
+    let mut row = logits.clone();
+    let forward = seconds(|| {
+        black_box(kernels.log_prob(black_box(&logits), 17));
+    });
+    let total = kernels.log_sum_exp(&logits);
+    let backward = seconds(|| {
+        row.copy_from_slice(&logits);
+        kernels.log_prob_backward(black_box(&mut row), total, 17, 1.0);
+    });
+    let sum: f64 = row.iter().map(|&x| f64::from(x)).sum();
+    assert!(sum.abs() < 1e-4, "the gradient of a row sums to zero, not {sum}");
+    let [forward, backward] = [forward, backward].map(|s| s * 1e9 / logits.len() as f64);
+    println!("log-softmax: {forward:.3} ns per logit, its gradient with a copy {backward:.3}");
+}
+
+/// Seconds of one call, the least of several.
+fn seconds(mut run: impl FnMut()) -> f64 {
+    run();
+    let begin = Instant::now();
+    let mut best = f64::INFINITY;
+    while begin.elapsed().as_secs_f64() < DURATION {
+        let start = Instant::now();
+        run();
+        best = best.min(start.elapsed().as_secs_f64());
+    }
+    best
+}

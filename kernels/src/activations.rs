@@ -1,0 +1,61 @@
+//! Packed activations that own their memory: the safe way, on one thread.
+
+use crate::scratch::AlignedBytes;
+use crate::{Kernels, Output, PackedShape, Precision, Scratch};
+
+/// Activations packed once, to be multiplied by any number of weight matrices.
+///
+/// Allocates its buffers and runs on the calling thread; a training step uses the raw functions of
+/// [`Kernels`] instead, with memory and threads of its own.
+pub struct Activations {
+    kernels: Kernels,
+    shape: PackedShape,
+    packed: AlignedBytes,
+}
+
+impl Activations {
+    /// Packs `x`, `(T, R)` row-major.
+    ///
+    /// # Panics
+    /// If `x` has not `n_tokens · r` elements.
+    pub fn pack(
+        kernels: Kernels,
+        precision: Precision,
+        x: &[f32],
+        n_tokens: usize,
+        r: usize,
+    ) -> Activations {
+        assert_eq!(x.len(), n_tokens * r, "x is not ({n_tokens}, {r})");
+        let shape = PackedShape { precision, n_tokens, r };
+        let mut packed = AlignedBytes::default();
+        let data = packed.grow(shape.bytes());
+        // SAFETY: `x` has `n_tokens` rows of `r`, `data` the shape's bytes, aligned, not shared.
+        unsafe { kernels.pack(shape, x.as_ptr(), r, 0..n_tokens, data) };
+        Activations { kernels, shape, packed }
+    }
+
+    /// `(T, M)` product with the `m` rows that `unpack(row, out)` writes; see [`Kernels::product`].
+    pub fn product(&self, unpack: &dyn Fn(usize, &mut [f32]), m: usize) -> Vec<f32> {
+        let mut y = vec![0.0; self.shape.n_tokens * m];
+        let out = Output { data: y.as_mut_ptr(), stride: m, accumulate: false };
+        let (packed, scratch) = (self.packed.as_ptr(), &mut Scratch::new());
+        // SAFETY: packed by `pack` with this shape; `y` has all outputs and is not shared.
+        unsafe { self.kernels.product(self.shape, packed, unpack, 0..m, out, scratch) };
+        y
+    }
+
+    /// `(T, K)` product with the `k` columns that `unpack(row, start, out)` writes part by part;
+    /// see [`Kernels::product_transposed`].
+    pub fn product_transposed(
+        &self,
+        unpack: &dyn Fn(usize, usize, &mut [f32]),
+        k: usize,
+    ) -> Vec<f32> {
+        let mut dx = vec![0.0; self.shape.n_tokens * k];
+        let out = Output { data: dx.as_mut_ptr(), stride: k, accumulate: false };
+        let (packed, scratch) = (self.packed.as_ptr(), &mut Scratch::new());
+        // SAFETY: packed by `pack` with this shape; `dx` has all outputs and is not shared.
+        unsafe { self.kernels.product_transposed(self.shape, packed, unpack, 0..k, out, scratch) };
+        dx
+    }
+}

@@ -1,0 +1,55 @@
+//! Products with a frozen quantized weight matrix on the CPU, in both orientations that training
+//! needs, and the log-softmax of a language model's head.
+//!
+//! | name                             | formula                        | reduces along |
+//! |----------------------------------|--------------------------------|---------------|
+//! | [`Kernels::product`]             | `Y[t,m]  = Σ_k  X[t,k] W[m,k]` | `K`, rows     |
+//! | [`Kernels::product_transposed`]  | `dX[t,k] = Σ_m dY[t,m] W[m,k]` | `M`, columns  |
+//!
+//! The crate knows neither models nor file formats: `W` is a closure that dequantizes a piece of
+//! one row. A piece is unpacked once, requantized along the axis of the sum, and then used for
+//! every token, so the cost of unpacking is shared by hundreds of tokens.
+//!
+//! Both orientations end in one micro-kernel. Its left operand is a group of at most
+//! [`GROUP`] tokens, its right operand a *panel* of [`COLUMNS`] outputs; both are stored in the
+//! order in which the inner loop reads them ([`layout`]). [`Precision::Int8`] sums blocks of
+//! [`BLOCK`] products in `i32` and scales each block sum in `f32`; [`Precision::F32`] is the same
+//! path without quantization, for exact checks.
+//!
+//! # Levels
+//! [`Level::Plain`] is ordinary Rust and defines the result. Every other level must give the same
+//! bits (a NaN may differ in its payload): integer sums are exact, and all levels round, multiply
+//! and add in the same order with fused multiply-adds. The CPU is asked once, by
+//! [`Kernels::detect`]; holding a [`Kernels`] proves that its instructions exist. The environment
+//! variable `CUTQ_SIMD` (`plain`, `avx2`, `avx-vnni`, `avx512`) asks for a lower level.
+//!
+//! # Threads
+//! Nothing here starts a thread. Callers split the tokens when they pack and the outputs when they
+//! multiply; the results do not depend on how.
+//!
+//! ```
+//! use cutq_kernels::{Activations, Kernels, Precision};
+//!
+//! let kernels = Kernels::detect()?;
+//! let weights = [[1.0, 2.0, 3.0], [0.5, -1.0, 0.0]]; // (M, K) = (2, 3)
+//! let unpack = |row: usize, out: &mut [f32]| out.copy_from_slice(&weights[row]);
+//! let x = Activations::pack(kernels, Precision::F32, &[1.0, 1.0, 1.0], 1, 3);
+//! assert_eq!(x.product(&unpack, 2), [6.0, -0.5]);
+//! # Ok::<(), cutq_kernels::SimdError>(())
+//! ```
+
+mod activations;
+pub mod layout;
+mod level;
+mod micro;
+mod pack;
+mod product;
+mod quant;
+mod scratch;
+mod softmax;
+
+pub use activations::Activations;
+pub use layout::{BLOCK, COLUMNS, GROUP, PackedShape, Precision, TILE_COLUMNS, packed_bytes};
+pub use level::{Kernels, Level, SimdError};
+pub use product::Output;
+pub use scratch::Scratch;

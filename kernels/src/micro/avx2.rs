@@ -1,0 +1,307 @@
+//! AVX2 and FMA, for x86-64 CPUs of the last decade without VNNI.
+//!
+//! Sixteen registers hold the sums of six tokens for a part of a panel only, so each product
+//! passes over its operands once per part: 8 outputs at a time in int8, 16 in f32.
+//!
+//! Int8: `vpmaddubsw` would saturate (two products of up to 255 · 127 exceed 16 bits), so both
+//! operands are widened to 16 bits and `vpmaddwd` adds pairs of products exactly. A register then
+//! holds two partial sums for each of 4 outputs; they are joined once per block.
+
+use std::arch::x86_64::*;
+
+use super::{Micro, RowPlace, by_tokens};
+use crate::layout::{BLOCK, COLUMNS, PANEL_QUANTS, Precision};
+use crate::quant::{MAGNITUDE, factors};
+use crate::softmax;
+
+/// The AVX2 kernels; to be handed out only where [`detected`].
+pub(super) static TABLE: Micro = Micro {
+    int8: by_tokens!(int8),
+    f32: by_tokens!(f32),
+    quantize_row,
+    quantize_columns,
+    log_sum_exp,
+    scaled_exp,
+};
+
+/// Floats in a register.
+const LANES: usize = 8;
+
+/// Whether this CPU has the features of this file.
+pub(super) fn detected() -> bool {
+    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
+}
+
+/// # Safety
+/// See [`super::Product`].
+#[target_feature(enable = "avx2,fma")]
+unsafe fn int8<const N: usize>(
+    left: *const u8,
+    panel: *const u8,
+    blocks: usize,
+    y: *mut f32,
+    stride: usize,
+    columns: usize,
+    accumulate: bool,
+) {
+    for part in 0..columns.div_ceil(LANES) {
+        let mut sums = [[_mm256_setzero_ps(); 1]; N];
+        for block in 0..blocks {
+            // SAFETY: the caller vouches for `blocks` blocks of both operands.
+            unsafe {
+                let left = left.add(block * N * Precision::Int8.token_bytes());
+                let panel = panel.add(block * Precision::Int8.panel_bytes());
+                let scales = left.add(N * BLOCK).cast::<f32>();
+                let corrections = scales.add(N).cast::<i32>();
+                let weight_scales = panel.add(PANEL_QUANTS).cast::<f32>();
+                let weight_scales = _mm256_loadu_ps(weight_scales.add(part * LANES));
+                let products = block_products::<N>(left, panel.add(part * LANES * 4));
+                for t in 0..N {
+                    let correction = _mm256_set1_epi32(*corrections.add(t));
+                    let product = _mm256_cvtepi32_ps(_mm256_add_epi32(products[t], correction));
+                    let scale = _mm256_mul_ps(_mm256_set1_ps(*scales.add(t)), weight_scales);
+                    sums[t][0] = _mm256_fmadd_ps(product, scale, sums[t][0]);
+                }
+            }
+        }
+        let columns = (columns - part * LANES).min(LANES);
+        // SAFETY: the caller vouches for the rows of `y`; the part begins inside them.
+        unsafe { store(&sums, y.add(part * LANES), stride, columns, accumulate) }
+    }
+}
+
+/// `Σ u8 · i8` over one block, for 8 outputs that begin at `weights`.
+///
+/// # Safety
+/// `left` holds the quants of a block, `weights` the same of a panel from the first output on.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn block_products<const N: usize>(left: *const u8, weights: *const u8) -> [__m256i; N] {
+    let mut pairs = [[_mm256_setzero_si256(); 2]; N];
+    for word in 0..BLOCK / 4 {
+        // SAFETY: the word lies in the block, by this function's contract.
+        unsafe {
+            let weights = weights.add(word * COLUMNS * 4).cast::<__m128i>();
+            let weights = [
+                _mm256_cvtepu8_epi16(_mm_loadu_si128(weights)),
+                _mm256_cvtepu8_epi16(_mm_loadu_si128(weights.add(1))),
+            ];
+            for (t, pairs) in pairs.iter_mut().enumerate() {
+                let quants = _mm_set1_epi32(*left.cast::<i32>().add(word * N + t));
+                let quants = _mm256_cvtepi8_epi16(quants);
+                for half in 0..2 {
+                    let pair = _mm256_madd_epi16(weights[half], quants);
+                    pairs[half] = _mm256_add_epi32(pairs[half], pair);
+                }
+            }
+        }
+    }
+    // The horizontal addition leaves outputs 0 1 4 5 | 2 3 6 7.
+    pairs.map(|[low, high]| _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_hadd_epi32(low, high)))
+}
+
+/// # Safety
+/// See [`super::Product`].
+#[target_feature(enable = "avx2,fma")]
+pub(super) unsafe fn f32<const N: usize>(
+    left: *const u8,
+    panel: *const u8,
+    blocks: usize,
+    y: *mut f32,
+    stride: usize,
+    columns: usize,
+    accumulate: bool,
+) {
+    let (left, panel) = (left.cast::<f32>(), panel.cast::<f32>());
+    for start in (0..columns).step_by(2 * LANES) {
+        let mut sums = [[_mm256_setzero_ps(); 2]; N];
+        for block in 0..blocks {
+            // SAFETY: the caller vouches for `blocks` blocks of both operands.
+            unsafe {
+                let weights = panel.add(block * COLUMNS + start);
+                let weights = [_mm256_loadu_ps(weights), _mm256_loadu_ps(weights.add(LANES))];
+                for (t, sums) in sums.iter_mut().enumerate() {
+                    let token = _mm256_set1_ps(*left.add(block * N + t));
+                    sums[0] = _mm256_fmadd_ps(token, weights[0], sums[0]);
+                    sums[1] = _mm256_fmadd_ps(token, weights[1], sums[1]);
+                }
+            }
+        }
+        let columns = (columns - start).min(2 * LANES);
+        // SAFETY: the caller vouches for the rows of `y`; the part begins inside them.
+        unsafe { store(&sums, y.add(start), stride, columns, accumulate) }
+    }
+}
+
+/// Writes or adds the first `columns` sums of each token.
+///
+/// # Safety
+/// Rows of `y`, `stride` floats apart, have room for `columns` floats that nothing else accesses;
+/// `columns` is at least 1 and at most `8 · P`.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub(super) unsafe fn store<const N: usize, const P: usize>(
+    sums: &[[__m256; P]; N],
+    y: *mut f32,
+    stride: usize,
+    columns: usize,
+    accumulate: bool,
+) {
+    let lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    for (t, sums) in sums.iter().enumerate() {
+        for (part, &sum) in sums.iter().enumerate() {
+            let end = columns as i32 - (part * LANES) as i32;
+            let mask = _mm256_cmpgt_epi32(_mm256_set1_epi32(end), lane);
+            // SAFETY: masked lanes are not accessed, the others lie in row `t` of `y`;
+            // `wrapping_add` because the later parts of a narrow row may lie outside.
+            unsafe {
+                let out = y.add(t * stride).wrapping_add(part * LANES);
+                let mut sum = sum;
+                if accumulate {
+                    sum = _mm256_add_ps(_mm256_maskload_ps(out, mask), sum);
+                }
+                _mm256_maskstore_ps(out, mask, sum);
+            }
+        }
+    }
+}
+
+/// # Safety
+/// See [`super::QuantizeRow`].
+#[target_feature(enable = "avx2,fma")]
+pub(super) unsafe fn quantize_row(x: &[f32], out: *mut u8, place: RowPlace) {
+    let (blocks, rest) = x.as_chunks::<BLOCK>();
+    for (index, block) in blocks.iter().enumerate() {
+        // SAFETY: the caller vouches for every block that `place` describes.
+        unsafe { quantize_block(block, out.add(index * place.block_stride), place) };
+    }
+    if !rest.is_empty() {
+        let mut block = [0.0; BLOCK];
+        block[..rest.len()].copy_from_slice(rest);
+        // SAFETY: the caller vouches for the last, partial block too.
+        unsafe { quantize_block(&block, out.add(blocks.len() * place.block_stride), place) };
+    }
+}
+
+/// # Safety
+/// `out` with the strides of `place` has room for one block.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn quantize_block(x: &[f32; BLOCK], out: *mut u8, place: RowPlace) {
+    // SAFETY: four registers lie in `x`; the stores are the caller's.
+    unsafe {
+        let x: [__m256; 4] = std::array::from_fn(|i| _mm256_loadu_ps(x.as_ptr().add(i * LANES)));
+        let mut amax = _mm256_setzero_si256();
+        for &x in &x {
+            amax = _mm256_max_epu32(amax, magnitude(x));
+        }
+        let (inverse, scale) = factors(largest(amax));
+        let quants = x.map(|x| _mm256_cvtps_epi32(_mm256_mul_ps(x, _mm256_set1_ps(inverse))));
+        // Packing works within halves of registers; the permutation restores the order.
+        let words = _mm256_packs_epi16(
+            _mm256_packs_epi32(quants[0], quants[1]),
+            _mm256_packs_epi32(quants[2], quants[3]),
+        );
+        let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+        let words = _mm256_permutevar8x32_epi32(words, order);
+        let words = _mm256_xor_si256(words, _mm256_set1_epi8(place.flip.cast_signed()));
+        let words: [i32; LANES] = std::mem::transmute(words);
+        for (i, &word) in words.iter().enumerate() {
+            out.add(i * place.word_stride).cast::<i32>().write(word);
+        }
+        out.add(place.scale).cast::<f32>().write(scale);
+        if let Some(correction) = place.correction {
+            let sum = _mm256_add_epi32(
+                _mm256_add_epi32(quants[0], quants[1]),
+                _mm256_add_epi32(quants[2], quants[3]),
+            );
+            let sum: [i32; LANES] = std::mem::transmute(sum);
+            let sum = sum.iter().fold(0i32, |sum, &lane| sum.wrapping_add(lane));
+            out.add(correction).cast::<i32>().write(sum.wrapping_mul(-128));
+        }
+    }
+}
+
+/// # Safety
+/// See [`super::QuantizeColumns`].
+#[target_feature(enable = "avx2,fma")]
+pub(super) unsafe fn quantize_columns(tile: *const f32, stride: usize, out: *mut u8) {
+    for part in 0..COLUMNS / LANES {
+        // SAFETY: the tile has 32 rows of 32 floats, the block 32 quants and a scale per column.
+        unsafe {
+            let tile = tile.add(part * LANES);
+            let mut amax = _mm256_setzero_si256();
+            for r in 0..BLOCK {
+                amax = _mm256_max_epu32(amax, magnitude(_mm256_loadu_ps(tile.add(r * stride))));
+            }
+            let (inverse, scale) = lane_factors(amax);
+            let scales = out.add(PANEL_QUANTS).cast::<f32>();
+            _mm256_storeu_ps(scales.add(part * LANES), scale);
+            for word in 0..BLOCK / 4 {
+                let row = |i: usize| {
+                    let x = _mm256_loadu_ps(tile.add((4 * word + i) * stride));
+                    _mm256_cvtps_epi32(_mm256_mul_ps(x, inverse))
+                };
+                let words = interleave(row(0), row(1), row(2), row(3));
+                let biased = _mm256_xor_si256(words, _mm256_set1_epi8(0x80u8.cast_signed()));
+                _mm256_storeu_si256(out.cast::<__m256i>().add(word * 4 + part), biased);
+            }
+        }
+    }
+}
+
+/// The low bytes of four vectors as the four bytes of each lane.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn interleave(a: __m256i, b: __m256i, c: __m256i, d: __m256i) -> __m256i {
+    let byte = |x| _mm256_and_si256(x, _mm256_set1_epi32(0xff));
+    let low = _mm256_or_si256(byte(a), _mm256_slli_epi32::<8>(byte(b)));
+    let high = _mm256_or_si256(byte(c), _mm256_slli_epi32::<8>(byte(d)));
+    _mm256_or_si256(low, _mm256_slli_epi32::<16>(high))
+}
+
+/// Bits without the sign.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn magnitude(x: __m256) -> __m256i {
+    _mm256_and_si256(_mm256_castps_si256(x), _mm256_set1_epi32(MAGNITUDE.cast_signed()))
+}
+
+/// Largest of eight unsigned lanes.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn largest(lanes: __m256i) -> u32 {
+    let four = _mm_max_epu32(_mm256_castsi256_si128(lanes), _mm256_extracti128_si256::<1>(lanes));
+    let two = _mm_max_epu32(four, _mm_shuffle_epi32::<0b01_00_11_10>(four));
+    let one = _mm_max_epu32(two, _mm_shuffle_epi32::<0b10_11_00_01>(two));
+    _mm_cvtsi128_si32(one).cast_unsigned()
+}
+
+/// [`factors`] of 8 magnitudes.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn lane_factors(amax: __m256i) -> (__m256, __m256) {
+    // SAFETY: a register and an array of its size.
+    let lanes: [u32; LANES] = unsafe { std::mem::transmute(amax) };
+    let mut inverse = [0.0; LANES];
+    let mut scale = [0.0; LANES];
+    for i in 0..LANES {
+        (inverse[i], scale[i]) = factors(lanes[i]);
+    }
+    // SAFETY: arrays of a register's size.
+    unsafe { (_mm256_loadu_ps(inverse.as_ptr()), _mm256_loadu_ps(scale.as_ptr())) }
+}
+
+/// # Safety
+/// See [`super::LogSumExp`].
+#[target_feature(enable = "avx2,fma")]
+pub(super) unsafe fn log_sum_exp(row: &[f32]) -> f64 {
+    softmax::log_sum_exp(row)
+}
+
+/// # Safety
+/// See [`super::ScaledExp`].
+#[target_feature(enable = "avx2,fma")]
+pub(super) unsafe fn scaled_exp(row: &mut [f32], shift: f32, weight: f32) {
+    softmax::scaled_exp(row, shift, weight);
+}

@@ -1,0 +1,318 @@
+//! The loops around the micro-kernels: unpack a tile of `W`, make panels of it, sweep the tokens.
+//!
+//! Panels are made for as many outputs as fit in a part of a second-level cache and then used for
+//! all tokens. The sweep goes, from the outside: pieces of the sum's axis
+//! ([`Precision::depth`](crate::Precision)), blocks of tokens whose activations stay in the
+//! second-level cache, panels, groups of six tokens.
+
+use std::ops::Range;
+
+use crate::layout::{BLOCK, COLUMNS, GROUP, PANEL_QUANTS, PackedShape, Precision, TILE_COLUMNS};
+use crate::micro::{Product, RowPlace};
+use crate::{Kernels, Scratch};
+
+/// Bytes of panels that [`Kernels::product`] makes before the tokens are swept.
+const PANEL_BUDGET: usize = 256 * 1024;
+
+/// Panels it makes in any case, so that a pass over the activations serves at least so many.
+const MIN_PANELS: usize = 4;
+
+/// Tokens whose activations are used for every panel before the next tokens are.
+const TOKEN_BLOCK: usize = 8 * GROUP;
+
+/// Rows of `W` from which [`Kernels::product_transposed`] makes panels before the tokens are swept,
+/// a multiple of every [`Precision::depth`], as pieces of the sum begin anew there.
+const GROUP_ROWS: usize = 1024;
+
+/// Columns of `W` for which it does, a multiple of [`TILE_COLUMNS`].
+const GROUP_COLUMNS: usize = 512;
+
+/// Where a product writes.
+#[derive(Clone, Copy, Debug)]
+pub struct Output {
+    /// Element `(0, 0)` of the whole row-major output, not of a thread's part.
+    pub data: *mut f32,
+    /// Floats from one row (token) to the next.
+    pub stride: usize,
+    /// Add to what is there instead of overwriting it.
+    pub accumulate: bool,
+}
+
+/// Packed activations and the shape that they were packed with.
+#[derive(Clone, Copy)]
+struct Left {
+    shape: PackedShape,
+    data: *const u8,
+}
+
+/// Panels side by side, each `blocks` blocks deep.
+struct Panels {
+    data: *const u8,
+    /// Blocks in each panel.
+    blocks: usize,
+    /// The first of these blocks along the axis of the sum.
+    first_block: usize,
+    /// The outputs that the panels hold; the last panel may be partly empty.
+    columns: Range<usize>,
+}
+
+impl Kernels {
+    /// Forward product with the rows `rows` of `W`: `y[t, m] = Σ_k x[t, k] w[m, k]`.
+    ///
+    /// | argument | shape    | meaning                                                        |
+    /// |----------|----------|----------------------------------------------------------------|
+    /// | `shape`  |          | `T` tokens, `R = K`, as packed                                 |
+    /// | `packed` | `(T, K)` | `x`, packed by [`Kernels::pack`]                               |
+    /// | `unpack` |          | `unpack(m, row)` writes all `K` elements of row `m` of `W`     |
+    /// | `rows`   |          | this thread's rows; multiples of 32 waste no lanes             |
+    /// | `y`      | `(T, M)` | columns `rows` are written, the others left alone              |
+    ///
+    /// Each row of `W` is unpacked once per call. The result does not depend on how the rows are
+    /// split among calls. In int8 an element's error is that of rounding both operands to 1/254 of
+    /// the largest magnitude in their block; in f32 sums of 256 products are added up in order.
+    ///
+    /// # Safety
+    /// - `packed` points to the `shape.bytes()` bytes that [`Kernels::pack`] filled for all
+    ///   tokens, is aligned to 4, and nothing writes to it meanwhile.
+    /// - For every token `t` and row `m` in `rows`, `y.data + t · y.stride + m` is valid for reads
+    ///   and writes, and nothing else accesses it meanwhile.
+    pub unsafe fn product(
+        &self,
+        shape: PackedShape,
+        packed: *const u8,
+        unpack: &dyn Fn(usize, &mut [f32]),
+        rows: Range<usize>,
+        y: Output,
+        scratch: &mut Scratch,
+    ) {
+        let left = Left { shape, data: packed };
+        let blocks = shape.blocks();
+        let panel_bytes = (blocks * shape.precision.panel_bytes()).max(1);
+        let n_panels =
+            (PANEL_BUDGET / panel_bytes).max(MIN_PANELS).min(rows.len().div_ceil(COLUMNS));
+        for columns in pieces(rows, n_panels.max(1) * COLUMNS) {
+            let (row, data) = scratch.split(shape.r, n_panels * panel_bytes);
+            for (i, m) in columns.clone().enumerate() {
+                unpack(m, row);
+                // SAFETY: `data` has room for `n_panels` panels and `i` lies in one of them.
+                unsafe {
+                    self.panel_row(shape.precision, row, i, data.add(i / COLUMNS * panel_bytes))
+                };
+            }
+            let panels = Panels { data, blocks, first_block: 0, columns };
+            // SAFETY: the panels were just made; the rest is this function's contract.
+            unsafe { self.sweep(left, &panels, y) };
+        }
+    }
+
+    /// Product with the columns `columns` of `W`, which takes a gradient back through it:
+    /// `dx[t, k] = Σ_m dy[t, m] w[m, k]`.
+    ///
+    /// | argument  | shape    | meaning                                                         |
+    /// |-----------|----------|-----------------------------------------------------------------|
+    /// | `shape`   |          | `T` tokens, `R = M`, as packed                                  |
+    /// | `packed`  | `(T, M)` | `dy`, packed by [`Kernels::pack`]                               |
+    /// | `unpack`  |          | `unpack(m, k, part)` writes elements `k..k + part.len()` of row `m` |
+    /// | `columns` |          | this thread's columns                                           |
+    /// | `dx`      | `(T, K)` | columns `columns` are written, the others left alone            |
+    ///
+    /// `unpack` is asked for parts that begin at `columns.start` plus a multiple of
+    /// [`TILE_COLUMNS`] and are that long, or reach to `columns.end`: let `columns` begin and end
+    /// at multiples of the quantization's block length. Every element is unpacked once per call.
+    /// Accuracy and independence of the split as for [`Kernels::product`].
+    ///
+    /// # Safety
+    /// As for [`Kernels::product`], with `dx` and `columns` in place of `y` and `rows`.
+    pub unsafe fn product_transposed(
+        &self,
+        shape: PackedShape,
+        packed: *const u8,
+        unpack: &dyn Fn(usize, usize, &mut [f32]),
+        columns: Range<usize>,
+        dx: Output,
+        scratch: &mut Scratch,
+    ) {
+        let left = Left { shape, data: packed };
+        let block = shape.precision.block();
+        for columns in pieces(columns, GROUP_COLUMNS) {
+            let mut out = dx;
+            for rows in at_least_one(pieces(0..shape.r, GROUP_ROWS)) {
+                let blocks = rows.len().div_ceil(block);
+                let panel_bytes = blocks * shape.precision.panel_bytes();
+                let n_panels = columns.len().div_ceil(COLUMNS);
+                let (tile, data) = scratch.split(BLOCK * TILE_COLUMNS, n_panels * panel_bytes);
+                for (i, rows) in pieces(rows.clone(), BLOCK).enumerate() {
+                    let mut panel = data;
+                    for columns in pieces(columns.clone(), TILE_COLUMNS) {
+                        unpack_tile(unpack, rows.clone(), columns.clone(), tile);
+                        for start in (0..columns.len()).step_by(COLUMNS) {
+                            let part = &tile[start..];
+                            // SAFETY: `data` has room for `n_panels` panels of `blocks` blocks.
+                            unsafe {
+                                self.panel_columns(shape.precision, part, rows.len(), i, panel);
+                                panel = panel.add(panel_bytes);
+                            }
+                        }
+                    }
+                }
+                let first_block = rows.start / block;
+                let panels = Panels { data, blocks, first_block, columns: columns.clone() };
+                // SAFETY: the panels were just made; the rest is this function's contract.
+                unsafe { self.sweep(left, &panels, out) };
+                out.accumulate = true;
+            }
+        }
+    }
+
+    /// Makes column `index % 32` of a panel from a row of `W`.
+    ///
+    /// # Safety
+    /// `panel` has room for every block of the row, is aligned to 64 and not shared.
+    unsafe fn panel_row(&self, precision: Precision, row: &[f32], index: usize, panel: *mut u8) {
+        let column = index % COLUMNS;
+        // SAFETY: a column's quants and scale are its own words in each block of the panel.
+        unsafe {
+            let out = panel.add(4 * column);
+            match precision {
+                Precision::Int8 => (self.micro.quantize_row)(row, out, COLUMN_PLACE),
+                Precision::F32 => {
+                    for (r, &value) in row.iter().enumerate() {
+                        out.cast::<f32>().add(r * COLUMNS).write(value);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Makes rows `32 · index ..` of a panel from 32 columns of a tile with `rows` rows.
+    ///
+    /// # Safety
+    /// `panel` has room for those rows, is aligned to 64 and not shared.
+    unsafe fn panel_columns(
+        &self,
+        precision: Precision,
+        tile: &[f32],
+        rows: usize,
+        index: usize,
+        panel: *mut u8,
+    ) {
+        assert!(tile.len() >= (BLOCK - 1) * TILE_COLUMNS + COLUMNS);
+        // SAFETY: the tile has 32 rows of 32 columns, as asserted; the panel by contract.
+        unsafe {
+            match precision {
+                Precision::Int8 => {
+                    let out = panel.add(index * precision.panel_bytes());
+                    (self.micro.quantize_columns)(tile.as_ptr(), TILE_COLUMNS, out);
+                }
+                Precision::F32 => {
+                    let out = panel.cast::<[f32; COLUMNS]>().add(index * BLOCK);
+                    for r in 0..rows {
+                        out.add(r).write(*tile.as_ptr().add(r * TILE_COLUMNS).cast());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Multiplies all tokens by some panels.
+    ///
+    /// # Safety
+    /// `left` and `panels` hold what they say, in the layout of their precision; `out` as
+    /// [`Kernels::product`] demands, for the panels' columns.
+    unsafe fn sweep(&self, left: Left, panels: &Panels, out: Output) {
+        let shape = left.shape;
+        let depth = shape.precision.depth();
+        for piece in at_least_one(pieces(0..panels.blocks, depth)) {
+            let accumulate = out.accumulate || piece.start > 0;
+            for tokens in pieces(0..shape.n_tokens, TOKEN_BLOCK) {
+                for (panel, columns) in pieces(panels.columns.clone(), COLUMNS).enumerate() {
+                    let block = panel * panels.blocks + piece.start;
+                    let out = Output { accumulate, ..out };
+                    // SAFETY: the block lies in the panels, the tokens in `left`.
+                    unsafe {
+                        let panel = panels.data.add(block * shape.precision.panel_bytes());
+                        let first = panels.first_block + piece.start;
+                        let blocks = first..first + piece.len();
+                        self.sweep_panel(left, tokens.clone(), blocks, panel, columns, out);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Multiplies `tokens`, a whole number of groups, by `blocks` of one panel.
+    ///
+    /// # Safety
+    /// As for [`Kernels::sweep`]; `panel` begins at the first of the blocks.
+    unsafe fn sweep_panel(
+        &self,
+        left: Left,
+        tokens: Range<usize>,
+        blocks: Range<usize>,
+        panel: *const u8,
+        columns: Range<usize>,
+        out: Output,
+    ) {
+        let shape = left.shape;
+        let products: &[Product; GROUP] = match shape.precision {
+            Precision::Int8 => &self.micro.int8,
+            Precision::F32 => &self.micro.f32,
+        };
+        for token in tokens.step_by(GROUP) {
+            let n = shape.group_len(token);
+            let offset =
+                shape.group_offset(token) + blocks.start * n * shape.precision.token_bytes();
+            // SAFETY: group and blocks lie in the packed buffer, the output by contract; holding
+            // `Kernels` proves the CPU features.
+            unsafe {
+                let y = out.data.add(token * out.stride + columns.start);
+                let left = left.data.add(offset);
+                let n_blocks = blocks.len();
+                products[n - 1](
+                    left,
+                    panel,
+                    n_blocks,
+                    y,
+                    out.stride,
+                    columns.len(),
+                    out.accumulate,
+                );
+            }
+        }
+    }
+}
+
+/// Where the first column of a panel has its quants and scales.
+const COLUMN_PLACE: RowPlace = RowPlace {
+    block_stride: Precision::Int8.panel_bytes(),
+    word_stride: 4 * COLUMNS,
+    scale: PANEL_QUANTS,
+    correction: None,
+    flip: 0x80,
+};
+
+/// Fills the top left of a tile of 32 rows with a part of `W`; rows beyond the part become zero.
+fn unpack_tile(
+    unpack: &dyn Fn(usize, usize, &mut [f32]),
+    rows: Range<usize>,
+    columns: Range<usize>,
+    tile: &mut [f32],
+) {
+    let (filled, rest) = tile.split_at_mut(rows.len() * TILE_COLUMNS);
+    for (m, row) in rows.zip(filled.chunks_mut(TILE_COLUMNS)) {
+        unpack(m, columns.start, &mut row[..columns.len()]);
+    }
+    rest.fill(0.0);
+}
+
+/// Cuts a range into pieces of `len`; the last one may be shorter.
+fn pieces(range: Range<usize>, len: usize) -> impl Iterator<Item = Range<usize>> + Clone {
+    range.clone().step_by(len).map(move |start| start..range.end.min(start + len))
+}
+
+/// An empty axis of the sum still has an output to write: zero.
+fn at_least_one(
+    mut pieces: impl Iterator<Item = Range<usize>>,
+) -> impl Iterator<Item = Range<usize>> {
+    std::iter::once(pieces.next().unwrap_or(0..0)).chain(pieces)
+}
