@@ -1,0 +1,34 @@
+# The commands of the project. Each one first makes the machine ready (scripts/setup.sh).
+SHELL := bash
+env := . target/setup.env;
+.PHONY: help setup demo test test-models
+
+# Where scripts/models.py puts the models and the tests look for them.
+export CUTQ_MODELS ?= $(CURDIR)/models
+
+help:
+	@echo 'make demo         fine-tune a small quantized model on bundled judgments: before and after'
+	@echo 'make test         format, lints, every test on SmolLM2 135M and Gemma 3 270M'
+	@echo 'make test-models  the same, then the tests on Qwen2.5-Coder 1.5B (fetches 1.1 GB)'
+	@echo 'make setup        only make the machine ready'
+
+setup:
+	@scripts/setup.sh
+
+demo: setup
+	@$(env) cargo build --release --locked -p cutq
+	@$(env) python3 scripts/models.py smol >/dev/null
+	@scripts/demo.sh
+
+test: setup
+	$(env) python3 scripts/models.py smol gemma
+	$(env) cargo fmt --all --check
+	$(env) cargo clippy --release --locked --workspace --all-targets -- -D warnings
+	@if cargo deny --version >/dev/null 2>&1; then cargo deny --locked check; \
+	else echo 'cargo-deny is not installed: deny.toml was not checked'; fi
+	$(env) cargo test --release --locked --workspace
+
+# Tests on the large model carry #[ignore = "..."], so that `make test` lists them as ignored.
+test-models: test
+	$(env) python3 scripts/models.py qwen
+	$(env) cargo test --release --locked --workspace -- --ignored
