@@ -1,0 +1,405 @@
+//! The layer executor: one graph per block, whatever the depth of the model.
+//!
+//! The forward pass keeps the input of every block, a *checkpoint*, and nothing else. The backward
+//! pass goes from the last block to the first: it computes the block again from its checkpoint and
+//! then its gradient, in one graph. So the memory of a step is the checkpoints, one block's
+//! activations, and the adapter.
+
+use std::num::NonZeroUsize;
+
+use cutq_core::model::{Mode, Model, Parameter, Sequence};
+use cutq_kernels::{Kernels, Precision, SimdError};
+
+use crate::adapter::{Adapter, LoraPair};
+use crate::architecture::{Architecture, ArchitectureError};
+use crate::backend::{Backend, BackendError};
+use crate::batch::Batch;
+use crate::block::Block;
+use crate::buffer::{self, Tensor};
+use crate::dropout;
+use crate::frozen::Products;
+use crate::gguf::Gguf;
+use crate::graph::{Graph, Node, Rotation};
+use crate::head::{Head, TargetLogProb};
+use crate::module::Module;
+use crate::ops::{Lora, Segment};
+use crate::tape::{Tape, Var};
+use crate::weights::Weights;
+
+/// How an [`Engine`] computes.
+#[derive(Debug, Clone, Copy)]
+pub struct EngineOptions {
+    /// Threads; all available ones by default.
+    pub n_threads: usize,
+    /// Arithmetic of the products with frozen weights.
+    pub precision: Precision,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        let n_threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        Self { n_threads, precision: Precision::Int8 }
+    }
+}
+
+/// Why the engine failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// The model cannot be trained.
+    #[error(transparent)]
+    Architecture(#[from] ArchitectureError),
+    /// A graph did not run.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    /// `CUTQ_SIMD` asks for what the CPU lacks.
+    #[error(transparent)]
+    Simd(#[from] SimdError),
+    /// A token id that the model does not have.
+    #[error("token {token} is outside the model's vocabulary of {n_vocab} (hint: the tokenizer belongs to another model)")]
+    Token {
+        /// The id.
+        token: u32,
+        /// Entries of the vocabulary.
+        n_vocab: usize,
+    },
+    /// A sequence that the model cannot hold.
+    #[error("a sequence of {len} tokens: the model's context holds {context_length}")]
+    TooLong {
+        /// Its length.
+        len: usize,
+        /// What the model holds.
+        context_length: usize,
+    },
+    /// A sequence without a prompt or without a response.
+    #[error("a sequence with {prompt} prompt and {response} response tokens: both must be positive")]
+    Empty {
+        /// Tokens of the prompt.
+        prompt: usize,
+        /// Tokens of the response.
+        response: usize,
+    },
+    /// `backward` without a forward pass in training mode before it.
+    #[error("backward needs a forward pass in training mode, with as many targets, before it")]
+    NoForward,
+}
+
+/// A quantized model with a trainable adapter, on the CPU.
+pub struct Engine {
+    backend: Backend,
+    kernels: Kernels,
+    precision: Precision,
+    gguf: Gguf,
+    architecture: Architecture,
+    weights: Weights,
+    adapter: Adapter,
+    trained: Vec<TrainedPair>,
+    /// What the latest training forward pass left for the backward pass.
+    pending: Option<Pending>,
+}
+
+/// A pair of the adapter: its copy on the backend and its gradients.
+struct TrainedPair {
+    a: Tensor,
+    b: Tensor,
+    da: Vec<f32>,
+    db: Vec<f32>,
+    name_a: String,
+    name_b: String,
+}
+
+struct Pending {
+    batch: Batch,
+    /// The residual stream before each block, and after the last.
+    stream: Vec<Tensor>,
+    targets: Vec<TargetLogProb>,
+    seed: u64,
+}
+
+impl Engine {
+    /// Opens `gguf` for training `adapter`.
+    ///
+    /// # Errors
+    /// If the model is not supported or memory runs out.
+    pub fn open(
+        gguf: &Gguf,
+        adapter: Adapter,
+        options: EngineOptions,
+    ) -> Result<Self, EngineError> {
+        let architecture = Architecture::from_gguf(gguf)?;
+        let backend = Backend::cpu(options.n_threads)?;
+        let weights = Weights::map(gguf, &architecture)?;
+        let r = adapter.config.r;
+        let trained = adapter.pairs.iter().map(|pair| TrainedPair::new(&backend, pair, r));
+        let mut engine = Self {
+            trained: trained.collect::<Result<_, _>>()?,
+            kernels: Kernels::detect()?,
+            precision: options.precision,
+            gguf: gguf.clone(),
+            backend,
+            architecture,
+            weights,
+            adapter,
+            pending: None,
+        };
+        engine.upload();
+        Ok(engine)
+    }
+
+    /// The adapter as it stands.
+    pub fn adapter(&self) -> &Adapter {
+        &self.adapter
+    }
+
+    /// The shape of the model.
+    pub fn architecture(&self) -> &Architecture {
+        &self.architecture
+    }
+
+    /// The model's file.
+    pub fn gguf(&self) -> &Gguf {
+        &self.gguf
+    }
+
+    /// Copies the adapter to the backend.
+    fn upload(&mut self) {
+        for (pair, trained) in self.adapter.pairs.iter().zip(&self.trained) {
+            trained.a.write(0, &pair.a);
+            trained.b.write(0, &pair.b);
+        }
+    }
+
+    fn check(&self, sequences: &[Sequence<'_>]) -> Result<(), EngineError> {
+        let (n_vocab, context_length) =
+            (self.architecture.n_vocab, self.architecture.context_length);
+        for sequence in sequences {
+            let (prompt, response) = (sequence.prompt.len(), sequence.response.len());
+            if prompt == 0 || response == 0 {
+                return Err(EngineError::Empty { prompt, response });
+            }
+            if prompt + response > context_length {
+                return Err(EngineError::TooLong { len: prompt + response, context_length });
+            }
+            let mut tokens = sequence.prompt.iter().chain(sequence.response);
+            if let Some(&token) = tokens.find(|&&t| t as usize >= n_vocab) {
+                return Err(EngineError::Token { token, n_vocab });
+            }
+        }
+        Ok(())
+    }
+
+    /// Rows of the embedding, dequantized on the host and written to the first checkpoint.
+    fn embed(&self, tokens: &[u32], stream: &Tensor) {
+        let (embedding, n_embd) = (&self.weights.embedding.data, self.architecture.n_embd);
+        let mut row = vec![0.0; n_embd];
+        for (t, &token) in tokens.iter().enumerate() {
+            embedding.unpack(token as usize, 0, &mut row);
+            row.iter_mut().for_each(|x| *x *= self.architecture.embedding_scale);
+            stream.write(t * n_embd, &row);
+        }
+    }
+
+    fn run_block(
+        &self,
+        layer: usize,
+        batch: &Batch,
+        stream: [&Tensor; 2],
+        seed: Option<u64>,
+    ) -> Result<(), BackendError> {
+        let graph = Graph::new(self.capacity(batch));
+        let mut tape = Tape::new(&graph);
+        let block = self.block(&graph, &mut tape, layer, batch, seed);
+        let x = tape.constant(graph.leaf(stream[0]));
+        let y = block.forward(&mut tape, x);
+        graph.store(y.node, stream[1]);
+        self.backend.run(&graph)
+    }
+
+    /// The gradients of block `layer`'s adapters, by pair; turns the gradient for the block's
+    /// output, in `d_stream`, into the one for its input, if a block below needs it.
+    fn run_block_backward(
+        &self,
+        layer: usize,
+        pending: &Pending,
+        d_stream: &Tensor,
+    ) -> Result<Vec<(usize, [Vec<f32>; 2])>, BackendError> {
+        let graph = Graph::new(self.capacity(&pending.batch));
+        let mut tape = Tape::new(&graph);
+        let block = self.block(&graph, &mut tape, layer, &pending.batch, Some(pending.seed));
+        let below = self.adapter.pairs.iter().any(|pair| pair.layer < layer);
+        let x = graph.leaf(&pending.stream[layer]);
+        let x: Var<'_> = if below { tape.parameter(x) } else { tape.constant(x) };
+        let y = block.forward(&mut tape, x);
+        let gradients = tape.backward(y, graph.leaf(d_stream));
+        let of = |var| gradients.of(var).expect("the block depends on it");
+        let of_pairs = block.loras.iter().map(|(_, lora)| [of(lora.a), of(lora.b)]);
+        let of_pairs: Vec<[Node<'_>; 2]> = of_pairs.collect();
+        of_pairs.iter().flatten().for_each(|&node| graph.output(node));
+        if below {
+            // Last, since it overwrites what the others read.
+            graph.store(of(x), d_stream);
+        }
+        self.backend.run(&graph)?;
+        let pairs = self.pairs_of(layer).map(|(i, _)| i);
+        Ok(pairs.zip(of_pairs.into_iter().map(|nodes| nodes.map(buffer::read))).collect())
+    }
+
+    /// More than the tensors of one block's forward and backward pass.
+    fn capacity(&self, batch: &Batch) -> usize {
+        1024 + 128 * batch.spans.len()
+    }
+
+    fn pairs_of(&self, layer: usize) -> impl Iterator<Item = (usize, &LoraPair)> {
+        self.adapter.pairs.iter().enumerate().filter(move |(_, pair)| pair.layer == layer)
+    }
+
+    fn block<'g>(
+        &'g self,
+        graph: &'g Graph,
+        tape: &mut Tape<'g>,
+        layer: usize,
+        batch: &'g Batch,
+        seed: Option<u64>,
+    ) -> Block<'g> {
+        let n_tokens = batch.tokens.len();
+        let local = self.architecture.window(layer).is_some();
+        let segments = batch.spans.iter().map(|span| Segment {
+            start: span.start,
+            len: span.len,
+            mask: graph.leaf(batch.mask_of(span, local)),
+        });
+        let loras = self.pairs_of(layer).map(|(i, pair)| {
+            let trained = &self.trained[i];
+            let lora = Lora {
+                a: tape.parameter(graph.leaf(&trained.a)),
+                b: tape.parameter(graph.leaf(&trained.b)),
+                scaling: self.adapter.scaling(),
+                dropout: self.dropout(seed, i).map(|(seed, p)| {
+                    let mask = dropout::mask(seed, pair.n_in * n_tokens, p);
+                    graph.input([pair.n_in, n_tokens], mask)
+                }),
+            };
+            (pair.module, lora)
+        });
+        Block {
+            architecture: &self.architecture,
+            layer: &self.weights.layers[layer],
+            products: Products::new(graph, self.kernels, self.precision),
+            rotation: Rotation {
+                rope: self.architecture.rope(layer),
+                positions: graph.input([n_tokens, 1], batch.positions.clone()),
+                factors: self.weights.rope_factors.as_ref().map(|f| graph.leaf(f)),
+            },
+            segments: segments.collect(),
+            loras: loras.collect::<Vec<(Module, Lora<'g>)>>(),
+        }
+    }
+
+    /// The seed and the probability of a pair's dropout in this step, if there is any.
+    fn dropout(&self, step_seed: Option<u64>, pair: usize) -> Option<(u64, f32)> {
+        let p = self.adapter.config.lora_dropout;
+        step_seed.filter(|_| p > 0.0).map(|step_seed| (dropout::seed(step_seed, pair), p))
+    }
+
+    fn head<'a>(&'a self, batch: &'a Batch, stream: &'a Tensor) -> Head<'a> {
+        Head {
+            backend: &self.backend,
+            kernels: self.kernels,
+            precision: self.precision,
+            weights: &self.weights,
+            rms_eps: self.architecture.rms_eps,
+            batch,
+            stream,
+        }
+    }
+}
+
+impl Model for Engine {
+    type Float = f32;
+    type Error = EngineError;
+
+    fn forward(
+        &mut self,
+        sequences: &[Sequence<'_>],
+        mode: Mode,
+    ) -> Result<Vec<f64>, EngineError> {
+        self.pending = None;
+        self.check(sequences)?;
+        let seed = match mode {
+            Mode::Train { seed } => Some(seed),
+            Mode::Eval => None,
+        };
+        let n_layer = self.architecture.n_layer;
+        let batch = Batch::new(&self.backend, &self.architecture, sequences)?;
+        let checkpoints = if seed.is_some() { n_layer + 1 } else { 2 };
+        let shapes = vec![[self.architecture.n_embd, batch.tokens.len()]; checkpoints];
+        let stream = buffer::allocate(&self.backend, &shapes)?;
+        self.embed(&batch.tokens, &stream[0]);
+        for layer in 0..n_layer {
+            let ends = [layer, layer + 1].map(|i| &stream[i % checkpoints]);
+            self.run_block(layer, &batch, ends, seed)?;
+        }
+        let targets = self.head(&batch, &stream[n_layer % checkpoints]).log_probs()?;
+        let log_probs = targets.iter().map(|t| t.log_prob).collect();
+        self.pending = seed.map(|seed| Pending { batch, stream, targets, seed });
+        Ok(log_probs)
+    }
+
+    fn backward(&mut self, dlog_probs: &[f64]) -> Result<(), EngineError> {
+        let pending = self.pending.take().ok_or(EngineError::NoForward)?;
+        if pending.targets.len() != dlog_probs.len() {
+            return Err(EngineError::NoForward);
+        }
+        let n_layer = self.architecture.n_layer;
+        let shape = [self.architecture.n_embd, pending.batch.tokens.len()];
+        let d_stream = buffer::allocate(&self.backend, &[shape])?.remove(0);
+        let head = self.head(&pending.batch, &pending.stream[n_layer]);
+        head.backward(&pending.targets, dlog_probs, &d_stream)?;
+        let lowest = self.adapter.pairs.iter().map(|pair| pair.layer).min().unwrap_or(n_layer);
+        for layer in (lowest..n_layer).rev() {
+            for (pair, [da, db]) in self.run_block_backward(layer, &pending, &d_stream)? {
+                add(&mut self.trained[pair].da, &da);
+                add(&mut self.trained[pair].db, &db);
+            }
+        }
+        Ok(())
+    }
+
+    fn visit_parameters(&mut self, visit: &mut dyn FnMut(Parameter<'_, f32>)) {
+        for (pair, trained) in self.adapter.pairs.iter_mut().zip(&mut self.trained) {
+            let gated = pair.b.iter().all(|&x| x == 0.0);
+            let (name, grads) = (&trained.name_a, &mut trained.da);
+            visit(Parameter { name, values: &mut pair.a, grads, gated });
+            let (name, grads) = (&trained.name_b, &mut trained.db);
+            visit(Parameter { name, values: &mut pair.b, grads, gated: false });
+        }
+        self.upload();
+    }
+
+    fn zero_grads(&mut self) {
+        for pair in &mut self.trained {
+            pair.da.fill(0.0);
+            pair.db.fill(0.0);
+        }
+    }
+}
+
+fn add(sum: &mut [f32], values: &[f32]) {
+    sum.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
+}
+
+impl TrainedPair {
+    fn new(backend: &Backend, pair: &LoraPair, r: usize) -> Result<Self, BackendError> {
+        let mut tensors = buffer::allocate(backend, &[[pair.n_in, r], [r, pair.n_out]])?;
+        let b = tensors.remove(1);
+        let a = tensors.remove(0);
+        Ok(Self {
+            a,
+            b,
+            da: vec![0.0; pair.a.len()],
+            db: vec![0.0; pair.b.len()],
+            name_a: pair.name_a(),
+            name_b: pair.name_b(),
+        })
+    }
+}

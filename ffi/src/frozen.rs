@@ -1,0 +1,169 @@
+//! Products with frozen weights on the CPU: ggml custom operations around [`cutq_kernels`].
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::ops::Range;
+use std::rc::Rc;
+
+use cutq_kernels::{COLUMNS, Kernels, Output, PackedShape, Precision, Scratch};
+
+use crate::buffer::Tensor;
+use crate::graph::{CustomOp, Graph, Node};
+use crate::quantized::Quantized;
+use crate::sys;
+
+thread_local! {
+    /// ggml's threads live as long as their pool, and so do their buffers.
+    static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch::new());
+}
+
+/// A frozen matrix of ne = (in, out).
+#[derive(Debug)]
+pub(crate) struct Weight {
+    pub tensor: Tensor,
+    pub data: Quantized,
+}
+
+/// How the products of one graph are computed, and the activations already packed for them.
+pub(crate) struct Products<'g> {
+    graph: &'g Graph,
+    kernels: Kernels,
+    precision: Precision,
+    packed: RefCell<HashMap<*mut sys::ggml_tensor, Node<'g>>>,
+}
+
+/// A frozen weight in a graph.
+#[derive(Clone)]
+pub(crate) struct Frozen<'g> {
+    weight: &'g Weight,
+    products: Rc<Products<'g>>,
+}
+
+impl<'g> Products<'g> {
+    pub fn new(graph: &'g Graph, kernels: Kernels, precision: Precision) -> Rc<Self> {
+        Rc::new(Self { graph, kernels, precision, packed: RefCell::default() })
+    }
+
+    /// `x` packed for the kernels; projections of the same input share it.
+    fn pack(&self, x: Node<'g>) -> (Node<'g>, PackedShape) {
+        let [r, n_tokens, ..] = x.ne();
+        let shape = PackedShape { precision: self.precision, n_tokens, r };
+        let mut packed = self.packed.borrow_mut();
+        let node = *packed.entry(x.as_ptr()).or_insert_with(|| {
+            let op = Pack { kernels: self.kernels, shape };
+            self.graph.custom(sys::GGML_TYPE_I8, [shape.bytes(), 1], &[x], op)
+        });
+        (node, shape)
+    }
+}
+
+impl<'g> Frozen<'g> {
+    pub fn new(weight: &'g Weight, products: &Rc<Products<'g>>) -> Self {
+        Self { weight, products: products.clone() }
+    }
+
+    /// `y[m, t] = Σ_k W[k, m] x[k, t]`.
+    pub fn product(&self, g: &'g Graph, x: Node<'g>) -> Node<'g> {
+        self.node(g, x, Orientation::Forward)
+    }
+
+    /// `dx[k, t] = Σ_m W[k, m] dy[m, t]`.
+    pub fn product_transposed(&self, g: &'g Graph, dy: Node<'g>) -> Node<'g> {
+        self.node(g, dy, Orientation::Transposed)
+    }
+
+    fn node(&self, g: &'g Graph, input: Node<'g>, orientation: Orientation) -> Node<'g> {
+        let data = self.weight.data;
+        let (n_input, n_output) = match orientation {
+            Orientation::Forward => (data.n_in, data.n_out),
+            Orientation::Transposed => (data.n_out, data.n_in),
+        };
+        let ne = input.ne();
+        assert!(ne[0] == n_input && ne[2] == 1 && ne[3] == 1, "{ne:?} for {data:?}");
+        let (packed, shape) = self.products.pack(input);
+        let op = Product { kernels: self.products.kernels, shape, weight: data, orientation };
+        let sources = [packed, g.leaf(&self.weight.tensor)];
+        g.custom(sys::GGML_TYPE_F32, [n_output, ne[1]], &sources, op)
+    }
+}
+
+/// The share of `0..n` that thread `thread` takes, in multiples of `unit`.
+fn share(n: usize, unit: usize, thread: usize, n_threads: usize) -> Range<usize> {
+    let units = n.div_ceil(unit);
+    let bound = |i: usize| (units * i / n_threads * unit).min(n);
+    bound(thread)..bound(thread + 1)
+}
+
+struct Pack {
+    kernels: Kernels,
+    shape: PackedShape,
+}
+
+impl CustomOp for Pack {
+    unsafe fn run(&self, dst: &sys::ggml_tensor, thread: usize, n_threads: usize) {
+        let tokens = share(self.shape.n_tokens, 1, thread, n_threads);
+        // SAFETY: the source is an F32 matrix of the shape's size, whose row stride is `nb[1]`;
+        // `dst` has room for the packed bytes; threads pack different tokens.
+        unsafe {
+            let x = &*dst.src[0];
+            let stride = x.nb[1] / size_of::<f32>();
+            self.kernels.pack(self.shape, x.data.cast(), stride, tokens, dst.data.cast());
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Orientation {
+    Forward,
+    Transposed,
+}
+
+struct Product {
+    kernels: Kernels,
+    shape: PackedShape,
+    weight: Quantized,
+    orientation: Orientation,
+}
+
+impl CustomOp for Product {
+    unsafe fn run(&self, dst: &sys::ggml_tensor, thread: usize, n_threads: usize) {
+        let (kernels, shape, weight) = (&self.kernels, self.shape, self.weight);
+        // SAFETY: the first source is the `Pack` node.
+        let packed = unsafe { (*dst.src[0]).data.cast_const().cast::<u8>() };
+        let out = Output { data: dst.data.cast(), stride: dst.ne[0] as usize, accumulate: false };
+        SCRATCH.with_borrow_mut(|scratch| match self.orientation {
+            Orientation::Forward => {
+                let rows = share(weight.n_out, COLUMNS, thread, n_threads);
+                let unpack = |row: usize, out: &mut [f32]| weight.unpack(row, 0, out);
+                // SAFETY: the source was packed by a `Pack` node of the same shape; `dst` is a
+                // contiguous matrix of `n_out` columns, of which every thread writes its own.
+                unsafe { kernels.product(shape, packed, &unpack, rows, out, scratch) }
+            }
+            Orientation::Transposed => {
+                let unit = COLUMNS.max(weight.block());
+                let columns = share(weight.n_in, unit, thread, n_threads);
+                let unpack = |row: usize, k: usize, out: &mut [f32]| weight.unpack(row, k, out);
+                // SAFETY: as above, with `n_in` columns.
+                unsafe { kernels.product_transposed(shape, packed, &unpack, columns, out, scratch) }
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_cover_everything_once() {
+        for n in 0..300 {
+            for unit in [1, 32, 256] {
+                for n_threads in 1..5 {
+                    let shares = (0..n_threads).map(|i| share(n, unit, i, n_threads));
+                    let all: Vec<usize> = shares.flatten().collect();
+                    assert_eq!(all, (0..n).collect::<Vec<_>>());
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,444 @@
+//! Building and running ggml graphs: ggml's `assert`s end the process, so shapes are checked here.
+//!
+//! A [`Node`] is a tensor of the graph under construction. Every method adds one operation and
+//! panics (never aborts) on shapes that ggml would refuse; those are faults of this crate, since
+//! models are checked when they are opened.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::marker::PhantomData;
+use std::ptr::NonNull;
+
+use crate::architecture::{Rope, RopeMode};
+use crate::sys;
+
+/// A graph under construction, and what must live until it has run.
+pub(crate) struct Graph {
+    ctx: NonNull<sys::ggml_context>,
+    graph: NonNull<sys::ggml_cgraph>,
+    /// Data of custom operations, which ggml holds by address.
+    keep: RefCell<Vec<Box<dyn Any>>>,
+    /// Tensors that are written before the graph runs.
+    inputs: RefCell<Vec<(NonNull<sys::ggml_tensor>, Vec<u32>)>>,
+}
+
+/// A tensor of a graph; `ne[0]` is the fastest dimension.
+#[derive(Clone, Copy)]
+pub(crate) struct Node<'g> {
+    raw: NonNull<sys::ggml_tensor>,
+    graph: PhantomData<&'g Graph>,
+}
+
+impl Node<'_> {
+    /// Sizes, fastest dimension first.
+    pub fn ne(self) -> [usize; 4] {
+        self.tensor().ne.map(|n| n as usize)
+    }
+
+    /// Strides in bytes.
+    fn nb(self) -> [usize; 4] {
+        self.tensor().nb
+    }
+
+    fn tensor(&self) -> &sys::ggml_tensor {
+        // SAFETY: a node lives no longer than its graph, whose context owns the tensor.
+        unsafe { self.raw.as_ref() }
+    }
+
+    pub fn as_ptr(self) -> *mut sys::ggml_tensor {
+        self.raw.as_ptr()
+    }
+
+    fn is_contiguous(self) -> bool {
+        // SAFETY: the tensor is alive.
+        unsafe { sys::ggml_is_contiguous(self.as_ptr()) }
+    }
+}
+
+/// What runs on every thread in place of one of ggml's operations.
+pub(crate) trait CustomOp: 'static {
+    /// Computes this thread's share of `dst`.
+    ///
+    /// # Safety
+    /// `dst` and its sources are the tensors that the node was built with, allocated and, for the
+    /// sources, computed; other threads run the other shares at the same time.
+    unsafe fn run(&self, dst: &sys::ggml_tensor, thread: usize, n_threads: usize);
+}
+
+impl Graph {
+    /// A graph of at most `capacity` tensors.
+    pub fn new(capacity: usize) -> Self {
+        // SAFETY: with `no_alloc` the context holds headers only; its size counts them and the graph.
+        unsafe {
+            let params = sys::ggml_init_params {
+                mem_size: capacity * sys::ggml_tensor_overhead()
+                    + sys::ggml_graph_overhead_custom(capacity, false),
+                mem_buffer: std::ptr::null_mut(),
+                no_alloc: true,
+            };
+            let ctx = NonNull::new(sys::ggml_init(params)).expect("memory for a graph's headers");
+            let graph = sys::ggml_new_graph_custom(ctx.as_ptr(), capacity, false);
+            let graph = NonNull::new(graph).expect("the context was sized for the graph");
+            Self { ctx, graph, keep: RefCell::default(), inputs: RefCell::default() }
+        }
+    }
+
+    pub fn as_ptr(&self) -> *mut sys::ggml_cgraph {
+        self.graph.as_ptr()
+    }
+
+    fn ctx(&self) -> *mut sys::ggml_context {
+        self.ctx.as_ptr()
+    }
+
+    fn node(&self, raw: *mut sys::ggml_tensor) -> Node<'_> {
+        Node { raw: NonNull::new(raw).expect("the graph's capacity"), graph: PhantomData }
+    }
+
+    /// A tensor that lives outside the graph: a weight, a checkpoint, an adapter's matrix.
+    pub fn leaf<'g>(&'g self, tensor: &'g crate::buffer::Tensor) -> Node<'g> {
+        self.node(tensor.as_ptr())
+    }
+
+    /// A tensor whose content is `data`, written before the graph runs.
+    pub fn input<T: Element>(&self, ne: [usize; 2], data: Vec<T>) -> Node<'_> {
+        assert_eq!(ne[0] * ne[1], data.len());
+        // SAFETY: the context is alive; the flag keeps the allocator from reusing the memory.
+        let node = unsafe {
+            let raw = sys::ggml_new_tensor_2d(self.ctx(), T::TYPE, ne[0] as i64, ne[1] as i64);
+            sys::ggml_set_input(raw);
+            self.node(raw)
+        };
+        self.inputs.borrow_mut().push((node.raw, bytemuck::allocation::cast_vec(data)));
+        node
+    }
+
+    /// Marks `node` as a result: it is computed, and readable after the run.
+    pub fn output(&self, node: Node<'_>) {
+        // SAFETY: graph and tensor are alive and belong together.
+        unsafe {
+            sys::ggml_set_output(node.as_ptr());
+            sys::ggml_build_forward_expand(self.as_ptr(), node.as_ptr());
+        }
+    }
+
+    /// Writes the inputs; the allocator must have placed them.
+    pub fn write_inputs(&self) {
+        for (tensor, words) in self.inputs.borrow().iter() {
+            // SAFETY: an input that no output needs has no buffer and is skipped; the others hold
+            // exactly these 32-bit words, by construction in `input`.
+            unsafe {
+                if !tensor.as_ref().buffer.is_null() {
+                    let (data, bytes) = (words.as_ptr().cast(), size_of_val(words.as_slice()));
+                    sys::ggml_backend_tensor_set(tensor.as_ptr(), data, 0, bytes);
+                }
+            }
+        }
+    }
+
+    /// `a + b`; `b` is repeated to the shape of `a`.
+    pub fn add<'g>(&'g self, a: Node<'g>, b: Node<'g>) -> Node<'g> {
+        self.broadcast(sys::ggml_add, a, b)
+    }
+
+    /// `a − b`; `b` is repeated to the shape of `a`.
+    pub fn sub<'g>(&'g self, a: Node<'g>, b: Node<'g>) -> Node<'g> {
+        self.broadcast(sys::ggml_sub, a, b)
+    }
+
+    /// `a · b`; `b` is repeated to the shape of `a`.
+    pub fn mul<'g>(&'g self, a: Node<'g>, b: Node<'g>) -> Node<'g> {
+        self.broadcast(sys::ggml_mul, a, b)
+    }
+
+    /// `a / b`; `b` is repeated to the shape of `a`.
+    pub fn div<'g>(&'g self, a: Node<'g>, b: Node<'g>) -> Node<'g> {
+        self.broadcast(sys::ggml_div, a, b)
+    }
+
+    fn broadcast<'g>(&'g self, op: BinaryOp, a: Node<'g>, b: Node<'g>) -> Node<'g> {
+        let (to, from) = (a.ne(), b.ne());
+        assert!((0..4).all(|d| to[d] % from[d] == 0), "{from:?} does not repeat to {to:?}");
+        // SAFETY: the shapes agree.
+        self.node(unsafe { op(self.ctx(), a.as_ptr(), b.as_ptr()) })
+    }
+
+    /// `a · scale + bias`.
+    pub fn affine<'g>(&'g self, a: Node<'g>, scale: f32, bias: f32) -> Node<'g> {
+        assert!(a.is_contiguous());
+        // SAFETY: `a` is contiguous.
+        self.node(unsafe { sys::ggml_scale_bias(self.ctx(), a.as_ptr(), scale, bias) })
+    }
+
+    /// `a²`.
+    pub fn sqr<'g>(&'g self, a: Node<'g>) -> Node<'g> {
+        self.unary(sys::ggml_sqr, a)
+    }
+
+    /// `√a`.
+    pub fn sqrt<'g>(&'g self, a: Node<'g>) -> Node<'g> {
+        self.unary(sys::ggml_sqrt, a)
+    }
+
+    /// `tanh a`.
+    pub fn tanh<'g>(&'g self, a: Node<'g>) -> Node<'g> {
+        self.unary(sys::ggml_tanh, a)
+    }
+
+    /// `a · sigmoid(a)`.
+    pub fn silu<'g>(&'g self, a: Node<'g>) -> Node<'g> {
+        self.unary(sys::ggml_silu, a)
+    }
+
+    /// Sums along the fastest dimension, which becomes 1.
+    pub fn sum_rows<'g>(&'g self, a: Node<'g>) -> Node<'g> {
+        self.unary(sys::ggml_sum_rows, a)
+    }
+
+    /// A copy of `a` without gaps.
+    pub fn cont<'g>(&'g self, a: Node<'g>) -> Node<'g> {
+        // SAFETY: a copy of any layout is allowed.
+        self.node(unsafe { sys::ggml_cont(self.ctx(), a.as_ptr()) })
+    }
+
+    fn unary<'g>(&'g self, op: UnaryOp, a: Node<'g>) -> Node<'g> {
+        assert!(a.is_contiguous());
+        // SAFETY: `a` is contiguous.
+        self.node(unsafe { op(self.ctx(), a.as_ptr()) })
+    }
+
+    /// The gradient of [`Graph::silu`]: `dy · silu'(x)`.
+    pub fn silu_back<'g>(&'g self, dy: Node<'g>, x: Node<'g>) -> Node<'g> {
+        assert!(dy.ne() == x.ne() && dy.is_contiguous() && x.is_contiguous());
+        // SAFETY: the shapes agree and neither has gaps.
+        self.node(unsafe { sys::ggml_silu_back(self.ctx(), dy.as_ptr(), x.as_ptr()) })
+    }
+
+    /// `out[m, t] = Σ_k a[k, m] · b[k, t]`, batched; `a` is repeated along the batch dimensions.
+    pub fn mul_mat<'g>(&'g self, a: Node<'g>, b: Node<'g>) -> Node<'g> {
+        let (p, q) = (a.ne(), b.ne());
+        assert!(p[0] == q[0] && q[2] % p[2] == 0 && q[3] % p[3] == 0, "{p:?} · {q:?}");
+        assert!(a.nb()[0] <= a.nb()[1], "a transposed left operand must be copied first");
+        // SAFETY: the shapes agree and the left operand is not transposed.
+        self.node(unsafe { sys::ggml_mul_mat(self.ctx(), a.as_ptr(), b.as_ptr()) })
+    }
+
+    /// The transpose of the two fastest dimensions, copied.
+    pub fn transpose<'g>(&'g self, a: Node<'g>) -> Node<'g> {
+        // SAFETY: a transposed view of any tensor is allowed.
+        let view = self.node(unsafe { sys::ggml_transpose(self.ctx(), a.as_ptr()) });
+        self.cont(view)
+    }
+
+    /// A view in which dimension `d` of `a` has become dimension `axes[d]`.
+    pub fn permute<'g>(&'g self, a: Node<'g>, axes: [i32; 4]) -> Node<'g> {
+        let mut seen = axes;
+        seen.sort_unstable();
+        assert_eq!(seen, [0, 1, 2, 3]);
+        let [d0, d1, d2, d3] = axes;
+        // SAFETY: the axes are a permutation.
+        self.node(unsafe { sys::ggml_permute(self.ctx(), a.as_ptr(), d0, d1, d2, d3) })
+    }
+
+    /// The same elements in another shape.
+    pub fn reshape<'g>(&'g self, a: Node<'g>, ne: [usize; 3]) -> Node<'g> {
+        assert!(a.is_contiguous());
+        assert_eq!(a.ne().iter().product::<usize>(), ne.iter().product::<usize>());
+        let [n0, n1, n2] = ne.map(|n| n as i64);
+        // SAFETY: `a` is contiguous and has as many elements.
+        self.node(unsafe { sys::ggml_reshape_3d(self.ctx(), a.as_ptr(), n0, n1, n2) })
+    }
+
+    /// Entries `start..start + len` along dimension 2.
+    pub fn slice<'g>(&'g self, a: Node<'g>, start: usize, len: usize) -> Node<'g> {
+        let (ne, nb) = (a.ne(), a.nb());
+        assert!(start + len <= ne[2] && ne[3] == 1);
+        let [n0, n1, n2] = [ne[0], ne[1], len].map(|n| n as i64);
+        let (ctx, raw, offset) = (self.ctx(), a.as_ptr(), start * nb[2]);
+        // SAFETY: the view lies within `a`.
+        self.node(unsafe { sys::ggml_view_3d(ctx, raw, n0, n1, n2, nb[1], nb[2], offset) })
+    }
+
+    /// `parts` one after the other along dimension 2, in pairs, so that each element is copied
+    /// log₂(parts) times.
+    pub fn concat<'g>(&'g self, mut parts: Vec<Node<'g>>) -> Node<'g> {
+        assert!(!parts.is_empty());
+        while parts.len() > 1 {
+            let join = |pair: &[Node<'g>]| match *pair {
+                [a, b] => self.concat_two(a, b),
+                _ => pair[0],
+            };
+            parts = parts.chunks(2).map(join).collect();
+        }
+        parts[0]
+    }
+
+    fn concat_two<'g>(&'g self, a: Node<'g>, b: Node<'g>) -> Node<'g> {
+        let (p, q) = (a.ne(), b.ne());
+        assert!(p[0] == q[0] && p[1] == q[1] && p[3] == q[3]);
+        // SAFETY: the shapes agree but in dimension 2.
+        self.node(unsafe { sys::ggml_concat(self.ctx(), a.as_ptr(), b.as_ptr(), 2) })
+    }
+
+    /// Rows `rows` of the matrix `a`.
+    pub fn rows<'g>(&'g self, a: Node<'g>, rows: Node<'g>) -> Node<'g> {
+        assert!(a.ne()[2] == 1 && rows.ne()[1] == 1 && rows.tensor().type_ == sys::GGML_TYPE_I32);
+        // SAFETY: both are matrices and the indices are integers.
+        self.node(unsafe { sys::ggml_get_rows(self.ctx(), a.as_ptr(), rows.as_ptr()) })
+    }
+
+    /// Copies `a` into `to`, an equally large tensor outside the graph, when the graph runs.
+    pub fn store<'g>(&'g self, a: Node<'g>, to: &'g crate::buffer::Tensor) {
+        let to = self.leaf(to);
+        assert_eq!(a.ne(), to.ne());
+        // SAFETY: the shapes agree.
+        unsafe {
+            let copy = sys::ggml_cpy(self.ctx(), a.as_ptr(), to.as_ptr());
+            sys::ggml_build_forward_expand(self.as_ptr(), copy);
+        }
+    }
+
+    /// `x / √(mean(x²) + eps)` along the fastest dimension.
+    pub fn rms_norm<'g>(&'g self, x: Node<'g>, eps: f32) -> Node<'g> {
+        // SAFETY: defined for every shape.
+        self.node(unsafe { sys::ggml_rms_norm(self.ctx(), x.as_ptr(), eps) })
+    }
+
+    /// `softmax(a · scale + mask)` along the fastest dimension.
+    pub fn soft_max<'g>(&'g self, a: Node<'g>, mask: Node<'g>, scale: f32) -> Node<'g> {
+        let (ne, of) = (a.ne(), mask.ne());
+        assert!(a.is_contiguous() && of[0] == ne[0] && of[1] == ne[1] && of[2] == 1);
+        // SAFETY: the mask covers one matrix of `a` and is repeated for the others.
+        let raw =
+            unsafe { sys::ggml_soft_max_ext(self.ctx(), a.as_ptr(), mask.as_ptr(), scale, 0.0) };
+        self.node(raw)
+    }
+
+    /// Rotates the heads of `x`, of shape (head_dim, heads, tokens), to their positions, or back.
+    pub fn rope<'g>(&'g self, x: Node<'g>, rope: &Rotation<'g>, direction: Direction) -> Node<'g> {
+        let (ne, n_rot) = (x.ne(), rope.rope.n_rot);
+        assert!(n_rot <= ne[0] && n_rot % 2 == 0 && rope.positions.ne()[0] == ne[2]);
+        assert!(rope.factors.is_none_or(|f| f.ne()[0] >= n_rot / 2));
+        let mode = match rope.rope.mode {
+            RopeMode::Norm => 0,
+            RopeMode::Neox => 2,
+        };
+        let op = match direction {
+            Direction::Forward => sys::ggml_rope_ext,
+            Direction::Back => sys::ggml_rope_ext_back,
+        };
+        let factors = rope.factors.map_or(std::ptr::null_mut(), Node::as_ptr);
+        let (base, scale) = (rope.rope.freq_base, rope.rope.freq_scale);
+        let positions = rope.positions.as_ptr();
+        // SAFETY: one position per token, frequency factors for every pair; the last four numbers
+        // and the context length belong to YaRN, which a zero mix factor switches off.
+        self.node(unsafe {
+            op(self.ctx(), x.as_ptr(), positions, factors, n_rot as i32, mode, 0, base, scale, 0.0, 1.0, 32.0, 1.0)
+        })
+    }
+
+    /// An operation of ours, on the CPU: `dst` has the type and shape given.
+    pub fn custom<'g>(
+        &'g self,
+        kind: sys::ggml_type,
+        ne: [usize; 2],
+        sources: &[Node<'g>],
+        op: impl CustomOp,
+    ) -> Node<'g> {
+        let data = self.keep(op);
+        let mut sources: Vec<_> = sources.iter().map(|s| s.as_ptr()).collect();
+        let n_sources = i32::try_from(sources.len()).expect("a handful of sources");
+        let [n0, n1] = ne.map(|n| n as i64);
+        // SAFETY: `run_custom` gets the address of a boxed operation that lives as long as the
+        // graph; −1 asks for every thread.
+        self.node(unsafe {
+            let (sources, run) = (sources.as_mut_ptr(), Some(run_custom as CustomFn));
+            sys::ggml_custom_4d(self.ctx(), kind, n0, n1, 1, 1, sources, n_sources, run, -1, data)
+        })
+    }
+}
+
+impl Graph {
+    /// An operation of ours, on the CPU, that overwrites `a` with its result.
+    pub fn custom_inplace<'g>(&'g self, a: Node<'g>, op: impl CustomOp) -> Node<'g> {
+        let (data, run) = (self.keep(op), Some(run_custom as CustomFn));
+        let no_sources = std::ptr::null_mut();
+        // SAFETY: as for `custom`; the result is a view of `a`.
+        self.node(unsafe {
+            sys::ggml_custom_inplace(self.ctx(), a.as_ptr(), no_sources, 0, run, -1, data)
+        })
+    }
+
+    /// Keeps `op` as long as the graph; returns its address for [`run_custom`].
+    fn keep(&self, op: impl CustomOp) -> *mut std::ffi::c_void {
+        let op: Box<Box<dyn CustomOp>> = Box::new(Box::new(op));
+        let data = (&raw const *op).cast_mut().cast();
+        self.keep.borrow_mut().push(op);
+        data
+    }
+}
+
+impl Drop for Graph {
+    fn drop(&mut self) {
+        // SAFETY: nodes borrow the graph, so none is left.
+        unsafe { sys::ggml_free(self.ctx()) }
+    }
+}
+
+/// Rust types that an input can have.
+pub(crate) trait Element: bytemuck::NoUninit + bytemuck::AnyBitPattern {
+    const TYPE: sys::ggml_type;
+}
+
+impl Element for f32 {
+    const TYPE: sys::ggml_type = sys::GGML_TYPE_F32;
+}
+
+impl Element for i32 {
+    const TYPE: sys::ggml_type = sys::GGML_TYPE_I32;
+}
+
+type UnaryOp =
+    unsafe extern "C" fn(*mut sys::ggml_context, *mut sys::ggml_tensor) -> *mut sys::ggml_tensor;
+type BinaryOp = unsafe extern "C" fn(
+    *mut sys::ggml_context,
+    *mut sys::ggml_tensor,
+    *mut sys::ggml_tensor,
+) -> *mut sys::ggml_tensor;
+type CustomFn = unsafe extern "C" fn(*mut sys::ggml_tensor, i32, i32, *mut std::ffi::c_void);
+
+/// Rotary embedding of one layer for the tokens of a batch.
+#[derive(Clone, Copy)]
+pub(crate) struct Rotation<'g> {
+    pub rope: Rope,
+    pub positions: Node<'g>,
+    /// Divisors of the frequencies (Llama 3).
+    pub factors: Option<Node<'g>>,
+}
+
+/// Which way [`Graph::rope`] turns.
+#[derive(Clone, Copy)]
+pub(crate) enum Direction {
+    Forward,
+    Back,
+}
+
+unsafe extern "C" fn run_custom(
+    dst: *mut sys::ggml_tensor,
+    thread: i32,
+    n_threads: i32,
+    data: *mut std::ffi::c_void,
+) {
+    // A panic must not cross C; there is no way back to the caller either, so it ends the process.
+    let run = std::panic::catch_unwind(|| {
+        // SAFETY: `data` is the address that `Graph::custom` passed, and the graph is alive while
+        // it runs; ggml calls this once per thread with the node it belongs to.
+        unsafe {
+            let op = &*data.cast::<Box<dyn CustomOp>>();
+            op.run(&*dst, thread as usize, n_threads as usize);
+        }
+    });
+    if run.is_err() {
+        std::process::abort();
+    }
+}

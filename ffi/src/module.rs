@@ -1,0 +1,102 @@
+//! The projections of a transformer block that LoRA can adapt.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A projection of one block, by llama.cpp's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(missing_docs)]
+pub enum Module {
+    AttnQ,
+    AttnK,
+    AttnV,
+    AttnOutput,
+    FfnGate,
+    FfnUp,
+    FfnDown,
+}
+
+/// A name that is not a projection.
+#[derive(Debug, thiserror::Error)]
+#[error("unknown target module {0:?}: known are {known}, and all", known = Module::ALL.map(Module::name).join(", "))]
+pub struct UnknownModule(String);
+
+impl Module {
+    /// Every module, in the order in which a block uses them.
+    pub const ALL: [Self; 7] = [
+        Self::AttnQ,
+        Self::AttnK,
+        Self::AttnV,
+        Self::AttnOutput,
+        Self::FfnGate,
+        Self::FfnUp,
+        Self::FfnDown,
+    ];
+
+    /// The three projections of the feed-forward network, which the paper adapts.
+    pub const FFN: [Self; 3] = [Self::FfnGate, Self::FfnUp, Self::FfnDown];
+
+    /// llama.cpp's name, as in `blk.0.NAME.weight`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AttnQ => "attn_q",
+            Self::AttnK => "attn_k",
+            Self::AttnV => "attn_v",
+            Self::AttnOutput => "attn_output",
+            Self::FfnGate => "ffn_gate",
+            Self::FfnUp => "ffn_up",
+            Self::FfnDown => "ffn_down",
+        }
+    }
+
+    /// The name of the same projection in Hugging Face's models.
+    pub fn peft_name(self) -> &'static str {
+        match self {
+            Self::AttnQ => "self_attn.q_proj",
+            Self::AttnK => "self_attn.k_proj",
+            Self::AttnV => "self_attn.v_proj",
+            Self::AttnOutput => "self_attn.o_proj",
+            Self::FfnGate => "mlp.gate_proj",
+            Self::FfnUp => "mlp.up_proj",
+            Self::FfnDown => "mlp.down_proj",
+        }
+    }
+
+    /// The weight's name in block `layer` of a GGUF.
+    pub fn tensor_name(self, layer: usize) -> String {
+        format!("blk.{layer}.{}.weight", self.name())
+    }
+
+    /// Parses `all` or a comma-separated list; sorted, without repetitions.
+    ///
+    /// # Errors
+    /// If a name is unknown.
+    pub fn parse_list(text: &str) -> Result<Vec<Self>, UnknownModule> {
+        if text == "all" {
+            return Ok(Self::ALL.to_vec());
+        }
+        let mut modules =
+            text.split(',').map(|name| name.trim().parse()).collect::<Result<Vec<Self>, _>>()?;
+        modules.sort_unstable();
+        modules.dedup();
+        Ok(modules)
+    }
+}
+
+impl FromStr for Module {
+    type Err = UnknownModule;
+
+    /// Accepts llama.cpp's names (`ffn_gate`) and PEFT's (`gate_proj`).
+    fn from_str(text: &str) -> Result<Self, UnknownModule> {
+        Self::ALL
+            .into_iter()
+            .find(|m| m.name() == text || m.peft_name().ends_with(&format!(".{text}")))
+            .ok_or_else(|| UnknownModule(text.to_owned()))
+    }
+}
+
+impl fmt::Display for Module {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

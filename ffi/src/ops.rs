@@ -1,0 +1,11 @@
+//! The operations of a transformer block, each with its gradient.
+
+mod activation;
+mod attention;
+mod elementwise;
+mod linear;
+mod norm;
+mod rotary;
+
+pub(crate) use attention::Segment;
+pub(crate) use linear::Lora;

@@ -1,0 +1,34 @@
+//! Sums and products, element by element.
+
+use crate::tape::{Tape, Var};
+
+impl<'g> Tape<'g> {
+    /// `a + b`, of equal shape.
+    pub fn add(&mut self, a: Var<'g>, b: Var<'g>) -> Var<'g> {
+        assert_eq!(a.node.ne(), b.node.ne());
+        let y = self.graph.add(a.node, b.node);
+        self.record(y, &[a, b], |dy| vec![dy, dy])
+    }
+
+    /// `a + b`, with `b` a constant that is repeated for every token.
+    pub fn add_bias(&mut self, a: Var<'g>, b: crate::graph::Node<'g>) -> Var<'g> {
+        let y = self.graph.add(a.node, b);
+        self.record(y, &[a], |dy| vec![dy])
+    }
+
+    /// `a · b`, of equal shape.
+    pub fn mul(&mut self, a: Var<'g>, b: Var<'g>) -> Var<'g> {
+        assert_eq!(a.node.ne(), b.node.ne());
+        let g = self.graph;
+        let y = g.mul(a.node, b.node);
+        self.record(y, &[a, b], move |dy| vec![g.mul(dy, b.node), g.mul(dy, a.node)])
+    }
+
+    /// `a` in another shape.
+    pub fn reshape(&mut self, a: Var<'g>, ne: [usize; 3]) -> Var<'g> {
+        let g = self.graph;
+        let [n0, n1, n2, _] = a.node.ne();
+        let y = g.reshape(a.node, ne);
+        self.record(y, &[a], move |dy| vec![g.reshape(dy, [n0, n1, n2])])
+    }
+}

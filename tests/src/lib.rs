@@ -1,0 +1,7 @@
+//! What the proofs in `tests/tests` share.
+
+pub mod data;
+pub mod golden;
+pub mod model;
+pub mod tiny;
+pub mod tolerance;

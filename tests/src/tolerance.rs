@@ -1,0 +1,42 @@
+//! How near is near enough, with the reason for each.
+
+/// Gradient against a fourth-order finite difference in f64, relative to the larger of the value
+/// and [`SMALL`] times its tensor's largest: the stencil's own error is near 1e-11 of the loss.
+pub const FINITE_DIFFERENCE: f64 = 1e-6;
+
+/// Elements below this share of their tensor's largest are judged by it: at 1e-3 of a loss near 1,
+/// rounding alone would show in a purely relative comparison.
+pub const SMALL: f64 = 1e-3;
+
+/// Automatic against analytic weights, relative: candle's `ln(1 − e^x)` cancels eight digits at
+/// [`cutq_core::log_space::GAP`], of sixteen.
+pub const AUTODIFF: f64 = 1e-6;
+
+/// The same sum in another order, relative, in f64.
+pub const REORDERED: f64 = 1e-12;
+
+/// Log-probability against PyTorch in f32, nats: the order of sums in thirty layers.
+pub const F32_LOG_PROB: f64 = 2e-3;
+
+/// An example's loss against PyTorch in f32, relative.
+pub const F32_LOSS: f64 = 1e-3;
+
+/// Cosine of a LoRA tensor's gradient with PyTorch's, in f32.
+pub const F32_COSINE: f64 = 0.9999;
+
+/// Norm of a LoRA tensor's gradient against PyTorch's in f32, relative: a token at the edge of U
+/// may fall on either side, no other difference is this large.
+pub const F32_NORM: f64 = 1e-2;
+
+/// Batch loss in each of ten AdamW steps against PyTorch in f32, relative: AdamW's first steps
+/// turn tiny gradients of either sign into full steps.
+pub const F32_ADAMW: f64 = 1e-2;
+
+/// Mean |Δ log-probability| at int8, nats: what llama.cpp's own int8 activations cost.
+pub const INT8_LOG_PROB: f64 = 0.06;
+
+/// Cosine of a LoRA tensor's gradient at int8 with PyTorch's in f32.
+pub const INT8_COSINE: f64 = 0.99;
+
+/// Batch loss in each of ten AdamW steps at int8 against PyTorch in f32, relative.
+pub const INT8_ADAMW: f64 = 0.05;

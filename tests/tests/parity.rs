@@ -1,0 +1,246 @@
+//! The engine against PyTorch: tokens, log-probabilities, losses, gradients, ten optimizer steps.
+
+use cutq_core::context::Prompts;
+use cutq_core::example::Example;
+use cutq_core::group::Group;
+use cutq_core::model::{Mode, Model};
+use cutq_core::objective::{Contexts, Cut, Objective};
+use cutq_core::optimizer::{AdamW, Optimizer};
+use cutq_core::schedule::{LrSchedule, Schedule};
+use cutq_core::template::PaperTemplate;
+use cutq_core::trainer::{Trainer, TrainerOptions, read};
+use cutq_ffi::{
+    Adapter, Architecture, Engine, EngineOptions, Gguf, LoraConfig, Module, Precision, Tokenizer,
+};
+use cutq_tests::golden::{Golden, lora_tensor};
+use cutq_tests::model::TestModel;
+use cutq_tests::tolerance;
+
+#[test]
+fn smollm2_f32() {
+    Parity::new(TestModel::SmolLm2, Precision::F32).exact();
+}
+
+#[test]
+fn smollm2_int8() {
+    Parity::new(TestModel::SmolLm2, Precision::Int8).rounded();
+}
+
+#[test]
+fn gemma3_f32() {
+    Parity::new(TestModel::Gemma3, Precision::F32).exact();
+}
+
+#[test]
+fn gemma3_int8() {
+    Parity::new(TestModel::Gemma3, Precision::Int8).rounded();
+}
+
+#[test]
+#[ignore = "the 1.1 GB model: make test-models"]
+fn qwen2_f32() {
+    Parity::new(TestModel::Qwen2, Precision::F32).exact();
+}
+
+#[test]
+#[ignore = "the 1.1 GB model: make test-models"]
+fn qwen2_int8() {
+    Parity::new(TestModel::Qwen2, Precision::Int8).rounded();
+}
+
+/// One model with the adapter of its golden values, and what the engine makes of them.
+struct Parity {
+    name: &'static str,
+    golden: Golden,
+    engine: Engine,
+    groups: Vec<Group>,
+}
+
+/// How far the engine is from PyTorch.
+struct Distance {
+    /// Largest and mean |Δ log p|, nats.
+    log_prob_max: f64,
+    log_prob_mean: f64,
+    /// Largest relative difference of an example's loss.
+    loss: f64,
+    /// Smallest cosine of a tensor's gradient, and which.
+    cosine: (f64, String),
+    /// Largest relative difference of a gradient's norm, over every tensor.
+    norm: f64,
+}
+
+impl Parity {
+    fn new(model: TestModel, precision: Precision) -> Self {
+        let golden = Golden::read(model.fixture());
+        let gguf = Gguf::open(&model.path()).expect("the model opens");
+        let tokenizer = Tokenizer::from_gguf(&gguf).expect("it has a tokenizer");
+        let groups = golden.examples.iter().enumerate();
+        let groups = groups.map(|(i, example)| tokenize(&tokenizer, i, example)).collect();
+        let adapter = golden_adapter(&golden, &gguf);
+        let options = EngineOptions { precision, ..EngineOptions::default() };
+        let engine = Engine::open(&gguf, adapter, options).expect("the model is supported");
+        Self { name: model.fixture(), golden, engine, groups }
+    }
+
+    /// At f32 everything agrees but for rounding.
+    fn exact(mut self) {
+        self.tokens();
+        let distance = self.distance();
+        assert!(distance.log_prob_max <= tolerance::F32_LOG_PROB, "{}", distance.log_prob_max);
+        assert!(distance.loss <= tolerance::F32_LOSS, "{}", distance.loss);
+        assert!(distance.cosine.0 >= tolerance::F32_COSINE, "{:?}", distance.cosine);
+        assert!(distance.norm <= tolerance::F32_NORM, "{}", distance.norm);
+        self.adamw(tolerance::F32_ADAMW);
+    }
+
+    /// At int8 the gradients point the same way.
+    fn rounded(mut self) {
+        let distance = self.distance();
+        assert!(distance.log_prob_mean <= tolerance::INT8_LOG_PROB, "{}", distance.log_prob_mean);
+        assert!(distance.cosine.0 >= tolerance::INT8_COSINE, "{:?}", distance.cosine);
+        self.adamw(tolerance::INT8_ADAMW);
+    }
+
+    fn tokens(&self) {
+        for (group, example) in self.groups.iter().zip(&self.golden.examples) {
+            assert_eq!(group.prompt, example.prompt_tokens);
+            assert_eq!(group.judged_prompt, example.judged_prompt_tokens);
+            assert_eq!(group.response, example.response_tokens);
+        }
+    }
+
+    fn distance(&mut self) -> Distance {
+        let cut = Cut::paper();
+        let groups: Vec<&Group> = self.groups.iter().collect();
+        let mode = Mode::Train { seed: 0 };
+        self.engine.zero_grads();
+        let readings = read(&cut, &mut self.engine, &groups, mode).expect("the forward pass runs");
+        let mut differences = Vec::new();
+        let mut loss: f64 = 0.0;
+        let mut weights = Vec::new();
+        for (reading, example) in readings.iter().zip(&self.golden.examples) {
+            let n = self.golden.examples.len() as f64;
+            let judged = example.log_probs_judged.is_some();
+            let contexts = cut.contexts(judged);
+            compare(
+                reading.log_probs.plain.as_ref(),
+                Some(&example.log_probs_plain),
+                &mut differences,
+            );
+            compare(
+                reading.log_probs.judged.as_ref(),
+                example.log_probs_judged.as_ref(),
+                &mut differences,
+            );
+            loss = loss.max((reading.loss.loss - example.loss).abs() / example.loss.abs());
+            weights.extend(reading.loss.weights_plain.iter().map(|w| w / n));
+            if contexts.judged {
+                weights.extend(reading.loss.weights_judged.iter().map(|w| w / n));
+            }
+        }
+        self.engine.backward(&weights).expect("the backward pass runs");
+        let (cosine, norm) = self.gradients();
+        let mean = differences.iter().sum::<f64>() / differences.len() as f64;
+        let max = differences.into_iter().fold(0.0, f64::max);
+        println!(
+            "{}: |Δ log p| max {max:.2e} mean {mean:.2e}, loss {loss:.2e}, \
+             smallest cosine {:.6} ({}), norms {norm:.2e}",
+            self.name, cosine.0, cosine.1
+        );
+        Distance { log_prob_max: max, log_prob_mean: mean, loss, cosine, norm }
+    }
+
+    /// The smallest cosine over the stored tensors, the largest norm difference over all.
+    fn gradients(&mut self) -> ((f64, String), f64) {
+        let mut cosine = (1.0, String::new());
+        let mut norm_difference: f64 = 0.0;
+        let mut compared = 0;
+        let golden = &self.golden;
+        self.engine.visit_parameters(&mut |parameter| {
+            let norm = dot(parameter.grads, parameter.grads).sqrt();
+            let expected = golden.grad_norm[parameter.name];
+            norm_difference = norm_difference.max((norm - expected).abs() / expected);
+            if let Some(gradient) = golden.grads.get(parameter.name) {
+                let own = dot(&gradient.values, &gradient.values).sqrt();
+                let value = dot(parameter.grads, &gradient.values) / (norm * own);
+                compared += 1;
+                if value < cosine.0 || value.is_nan() {
+                    cosine = (value, parameter.name.to_owned());
+                }
+            }
+        });
+        assert_eq!(compared, golden.grads.len(), "every stored gradient is compared");
+        (cosine, norm_difference)
+    }
+
+    /// Ten steps of AdamW from the golden adapter give PyTorch's losses.
+    fn adamw(&mut self, tolerance: f64) {
+        let golden = &self.golden.adamw;
+        let total_steps = golden.losses.len().max(1) as u64;
+        let adamw = AdamW { weight_decay: golden.weight_decay, ..AdamW::default() };
+        let options = TrainerOptions {
+            optimizer: Optimizer::AdamW(adamw),
+            schedule: LrSchedule::new(Schedule::Constant, golden.lr, 0.0, total_steps).expect("valid"),
+            max_grad_norm: 0.0,
+            micro_batch_tokens: 4096,
+            seed: 0,
+        };
+        let mut trainer: Trainer<Cut> = Trainer::new(Cut::paper(), options);
+        let batch: Vec<&Group> = self.groups.iter().collect();
+        for (step, expected) in golden.losses.iter().enumerate() {
+            let report = trainer.step(&mut self.engine, &batch).expect("a step succeeds");
+            let difference = (report.loss - expected).abs() / expected;
+            println!("{}: step {step} loss {:.5}, PyTorch {expected:.5}", self.name, report.loss);
+            assert!(difference <= tolerance, "step {step}: {difference:.2e}");
+        }
+    }
+}
+
+fn tokenize(tokenizer: &Tokenizer, index: usize, golden: &cutq_tests::golden::Example) -> Group {
+    let judgment = golden.judgment.as_deref();
+    let example =
+        Example::from_instruction(&golden.instruction, &golden.input, &golden.output, judgment);
+    let prompts = Prompts::new(&example, &PaperTemplate, Contexts::BOTH).expect("infallible");
+    let encode = |pieces: &Vec<_>| tokenizer.encode_prompt(pieces).expect("text is tokenized");
+    let mut response = tokenizer.encode_response(&example.response).expect("text is tokenized");
+    response.push(tokenizer.eos());
+    Group {
+        index,
+        prompt: encode(&prompts.plain),
+        judged_prompt: prompts.judged.as_ref().map(encode),
+        contrast_prompt: None,
+        response,
+        ends_with_eos: true,
+    }
+}
+
+fn golden_adapter(golden: &Golden, gguf: &Gguf) -> Adapter {
+    let architecture = Architecture::from_gguf(gguf).expect("the model is supported");
+    let names = golden.lora.target_modules.join(",");
+    let config = LoraConfig {
+        r: golden.lora.r,
+        lora_alpha: golden.lora.lora_alpha,
+        lora_dropout: 0.0,
+        target_modules: Module::parse_list(&names).expect("known modules"),
+    };
+    let mut adapter = Adapter::init(gguf, &architecture, config, 0);
+    for pair in &mut adapter.pairs {
+        pair.a = lora_tensor(&pair.name_a(), [golden.lora.r, pair.n_in]);
+        pair.b = lora_tensor(&pair.name_b(), [pair.n_out, golden.lora.r]);
+    }
+    adapter
+}
+
+fn compare(found: Option<&Vec<f64>>, expected: Option<&Vec<f64>>, differences: &mut Vec<f64>) {
+    let (Some(found), Some(expected)) = (found, expected) else {
+        assert_eq!(found.is_some(), expected.is_some());
+        return;
+    };
+    assert_eq!(found.len(), expected.len());
+    differences.extend(found.iter().zip(expected).map(|(a, b)| (a - b).abs()));
+}
+
+fn dot(a: &[f32], b: &[f32]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
+}
