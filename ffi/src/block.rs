@@ -6,7 +6,7 @@ use crate::architecture::Architecture;
 use crate::frozen::{Frozen, Products};
 use crate::graph::{Node, Rotation};
 use crate::module::Module;
-use crate::ops::{Lora, Segment};
+use crate::ops::{Attention, Lora};
 use crate::tape::{Tape, Var};
 use crate::weights::Layer;
 
@@ -16,7 +16,7 @@ pub(crate) struct Block<'g> {
     pub layer: &'g Layer,
     pub products: Rc<Products<'g>>,
     pub rotation: Rotation<'g>,
-    pub segments: Vec<Segment<'g>>,
+    pub attention: Attention,
     /// The adapters of this block.
     pub loras: Vec<(Module, Lora<'g>)>,
 }
@@ -48,7 +48,7 @@ impl<'g> Block<'g> {
         let k = self.optional_norm(tape, k, gemma.map(|n| &n.k));
         let q = tape.rope(q, self.rotation);
         let k = tape.rope(k, self.rotation);
-        let out = tape.attention([q, k, v], &self.segments, shape.attention_scale);
+        let out = tape.attention([q, k, v], &self.attention);
         self.project(tape, out, Module::AttnOutput)
     }
 

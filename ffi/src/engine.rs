@@ -8,7 +8,7 @@
 use std::num::NonZeroUsize;
 
 use cutq_core::model::{Mode, Model, Parameter, Sequence};
-use cutq_kernels::{Kernels, Precision, SimdError};
+use cutq_kernels::{AttentionShape, Kernels, Precision, SimdError};
 
 use crate::adapter::{Adapter, LoraPair};
 use crate::architecture::{Architecture, ArchitectureError};
@@ -22,9 +22,12 @@ use crate::gguf::Gguf;
 use crate::graph::{Graph, Node, Rotation};
 use crate::head::{Head, TargetLogProb};
 use crate::module::Module;
-use crate::ops::{Lora, Segment};
+use crate::ops::{Attention, Lora};
 use crate::tape::{Tape, Var};
 use crate::weights::Weights;
+
+/// More than the tensors of one block's forward and backward pass.
+const BLOCK_CAPACITY: usize = 1024;
 
 /// How an [`Engine`] computes.
 #[derive(Debug, Clone, Copy)]
@@ -206,7 +209,7 @@ impl Engine {
         stream: [&Tensor; 2],
         seed: Option<u64>,
     ) -> Result<(), BackendError> {
-        let graph = Graph::new(self.capacity(batch));
+        let graph = Graph::new(BLOCK_CAPACITY);
         let mut tape = Tape::new(&graph);
         let block = self.block(&graph, &mut tape, layer, batch, seed);
         let x = tape.constant(graph.leaf(stream[0]));
@@ -223,7 +226,7 @@ impl Engine {
         pending: &Pending,
         d_stream: &Tensor,
     ) -> Result<Vec<(usize, [Vec<f32>; 2])>, BackendError> {
-        let graph = Graph::new(self.capacity(&pending.batch));
+        let graph = Graph::new(BLOCK_CAPACITY);
         let mut tape = Tape::new(&graph);
         let block = self.block(&graph, &mut tape, layer, &pending.batch, Some(pending.seed));
         let below = self.adapter.pairs.iter().any(|pair| pair.layer < layer);
@@ -244,11 +247,6 @@ impl Engine {
         Ok(pairs.zip(of_pairs.into_iter().map(|nodes| nodes.map(buffer::read))).collect())
     }
 
-    /// More than the tensors of one block's forward and backward pass.
-    fn capacity(&self, batch: &Batch) -> usize {
-        1024 + 128 * batch.spans.len()
-    }
-
     fn pairs_of(&self, layer: usize) -> impl Iterator<Item = (usize, &LoraPair)> {
         self.adapter.pairs.iter().enumerate().filter(move |(_, pair)| pair.layer == layer)
     }
@@ -262,12 +260,6 @@ impl Engine {
         seed: Option<u64>,
     ) -> Block<'g> {
         let n_tokens = batch.tokens.len();
-        let local = self.architecture.window(layer).is_some();
-        let segments = batch.spans.iter().map(|span| Segment {
-            start: span.start,
-            len: span.len,
-            mask: graph.leaf(batch.mask_of(span, local)),
-        });
         let loras = self.pairs_of(layer).map(|(i, pair)| {
             let trained = &self.trained[i];
             let lora = Lora {
@@ -290,7 +282,17 @@ impl Engine {
                 positions: graph.input([n_tokens, 1], batch.positions.clone()),
                 factors: self.weights.rope_factors.as_ref().map(|f| graph.leaf(f)),
             },
-            segments: segments.collect(),
+            attention: Attention {
+                kernels: self.kernels,
+                shape: AttentionShape {
+                    n_head: self.architecture.n_head,
+                    n_head_kv: self.architecture.n_head_kv,
+                    head_dim: self.architecture.head_dim,
+                    scale: self.architecture.attention_scale,
+                    window: self.architecture.window(layer),
+                },
+                segments: batch.segments.clone(),
+            },
             loras: loras.collect::<Vec<(Module, Lora<'g>)>>(),
         }
     }
@@ -330,7 +332,7 @@ impl Model for Engine {
             Mode::Eval => None,
         };
         let n_layer = self.architecture.n_layer;
-        let batch = Batch::new(&self.backend, &self.architecture, sequences)?;
+        let batch = Batch::new(sequences);
         let checkpoints = if seed.is_some() { n_layer + 1 } else { 2 };
         let shapes = vec![[self.architecture.n_embd, batch.tokens.len()]; checkpoints];
         let stream = buffer::allocate(&self.backend, &shapes)?;

@@ -14,7 +14,7 @@ use crate::sys;
 
 thread_local! {
     /// ggml's threads live as long as their pool, and so do their buffers.
-    static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch::new());
+    pub(crate) static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch::new());
 }
 
 /// A frozen matrix of ne = (in, out).

@@ -21,6 +21,18 @@ pub struct Sampling {
     pub seed: u32,
 }
 
+/// How a model is loaded into llama.cpp.
+#[derive(Debug, Clone, Copy)]
+pub struct GeneratorOptions {
+    /// Tokens that prompt and answer may have together.
+    pub n_ctx: usize,
+    /// Threads.
+    pub n_threads: usize,
+    /// Keep keys and values in F32 and compute attention step by step, instead of llama.cpp's
+    /// defaults (F16, fused): slower, for comparisons.
+    pub exact_attention: bool,
+}
+
 /// A model in llama.cpp, with or without an adapter.
 pub struct Generator {
     // Fields are dropped in order: the context before the model it belongs to.
@@ -46,12 +58,12 @@ impl Generator {
     pub fn open(
         model: &Path,
         adapter: Option<&Path>,
-        n_ctx: usize,
-        n_threads: usize,
+        options: GeneratorOptions,
     ) -> Result<Self, LlamaError> {
         let model = LlamaModel::load(model, false)?;
+        let n_ctx = options.n_ctx;
         let size = u32::try_from(n_ctx).unwrap_or(u32::MAX);
-        let threads = i32::try_from(n_threads).unwrap_or(1);
+        let threads = i32::try_from(options.n_threads).unwrap_or(1);
         // SAFETY: the model is alive; the parameters are llama.cpp's defaults but for the sizes.
         let context = unsafe {
             let mut params = sys::llama_context_default_params();
@@ -59,6 +71,11 @@ impl Generator {
             params.n_batch = size;
             params.n_threads = threads;
             params.n_threads_batch = threads;
+            if options.exact_attention {
+                params.type_k = sys::GGML_TYPE_F32;
+                params.type_v = sys::GGML_TYPE_F32;
+                params.flash_attn_type = sys::LLAMA_FLASH_ATTN_TYPE_DISABLED;
+            }
             sys::llama_init_from_model(model.as_ptr(), params)
         };
         let fail = || LlamaError::Context { n_ctx, reason: sys::last_error() };

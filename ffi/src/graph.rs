@@ -49,7 +49,7 @@ impl Node<'_> {
         self.raw.as_ptr()
     }
 
-    fn is_contiguous(self) -> bool {
+    pub fn is_contiguous(self) -> bool {
         // SAFETY: the tensor is alive.
         unsafe { sys::ggml_is_contiguous(self.as_ptr()) }
     }
@@ -195,12 +195,6 @@ impl Graph {
         self.unary(sys::ggml_sum_rows, a)
     }
 
-    /// A copy of `a` without gaps.
-    pub fn cont<'g>(&'g self, a: Node<'g>) -> Node<'g> {
-        // SAFETY: a copy of any layout is allowed.
-        self.node(unsafe { sys::ggml_cont(self.ctx(), a.as_ptr()) })
-    }
-
     fn unary<'g>(&'g self, op: UnaryOp, a: Node<'g>) -> Node<'g> {
         assert!(a.is_contiguous());
         // SAFETY: `a` is contiguous.
@@ -226,18 +220,9 @@ impl Graph {
     /// The transpose of the two fastest dimensions, copied.
     pub fn transpose<'g>(&'g self, a: Node<'g>) -> Node<'g> {
         // SAFETY: a transposed view of any tensor is allowed.
-        let view = self.node(unsafe { sys::ggml_transpose(self.ctx(), a.as_ptr()) });
-        self.cont(view)
-    }
-
-    /// A view in which dimension `d` of `a` has become dimension `axes[d]`.
-    pub fn permute<'g>(&'g self, a: Node<'g>, axes: [i32; 4]) -> Node<'g> {
-        let mut seen = axes;
-        seen.sort_unstable();
-        assert_eq!(seen, [0, 1, 2, 3]);
-        let [d0, d1, d2, d3] = axes;
-        // SAFETY: the axes are a permutation.
-        self.node(unsafe { sys::ggml_permute(self.ctx(), a.as_ptr(), d0, d1, d2, d3) })
+        let view = unsafe { sys::ggml_transpose(self.ctx(), a.as_ptr()) };
+        // SAFETY: a copy of any layout is allowed.
+        self.node(unsafe { sys::ggml_cont(self.ctx(), view) })
     }
 
     /// The same elements in another shape.
@@ -249,35 +234,15 @@ impl Graph {
         self.node(unsafe { sys::ggml_reshape_3d(self.ctx(), a.as_ptr(), n0, n1, n2) })
     }
 
-    /// Entries `start..start + len` along dimension 2.
-    pub fn slice<'g>(&'g self, a: Node<'g>, start: usize, len: usize) -> Node<'g> {
-        let (ne, nb) = (a.ne(), a.nb());
-        assert!(start + len <= ne[2] && ne[3] == 1);
-        let [n0, n1, n2] = [ne[0], ne[1], len].map(|n| n as i64);
-        let (ctx, raw, offset) = (self.ctx(), a.as_ptr(), start * nb[2]);
-        // SAFETY: the view lies within `a`.
-        self.node(unsafe { sys::ggml_view_3d(ctx, raw, n0, n1, n2, nb[1], nb[2], offset) })
-    }
-
-    /// `parts` one after the other along dimension 2, in pairs, so that each element is copied
-    /// log₂(parts) times.
-    pub fn concat<'g>(&'g self, mut parts: Vec<Node<'g>>) -> Node<'g> {
-        assert!(!parts.is_empty());
-        while parts.len() > 1 {
-            let join = |pair: &[Node<'g>]| match *pair {
-                [a, b] => self.concat_two(a, b),
-                _ => pair[0],
-            };
-            parts = parts.chunks(2).map(join).collect();
-        }
-        parts[0]
-    }
-
-    fn concat_two<'g>(&'g self, a: Node<'g>, b: Node<'g>) -> Node<'g> {
-        let (p, q) = (a.ne(), b.ne());
-        assert!(p[0] == q[0] && p[1] == q[1] && p[3] == q[3]);
-        // SAFETY: the shapes agree but in dimension 2.
-        self.node(unsafe { sys::ggml_concat(self.ctx(), a.as_ptr(), b.as_ptr(), 2) })
+    /// The elements of `a` from `start` on, in the shape `ne`.
+    pub fn part<'g>(&'g self, a: Node<'g>, start: usize, ne: [usize; 3]) -> Node<'g> {
+        assert!(a.is_contiguous() && a.tensor().type_ == sys::GGML_TYPE_F32);
+        assert!(start + ne.iter().product::<usize>() <= a.ne().iter().product());
+        let [n0, n1, n2] = ne.map(|n| n as i64);
+        let (row, plane, offset) = (ne[0] * 4, ne[0] * ne[1] * 4, start * 4);
+        let (ctx, raw) = (self.ctx(), a.as_ptr());
+        // SAFETY: the view lies within `a`, which has no gaps.
+        self.node(unsafe { sys::ggml_view_3d(ctx, raw, n0, n1, n2, row, plane, offset) })
     }
 
     /// Rows `rows` of the matrix `a`.
@@ -302,16 +267,6 @@ impl Graph {
     pub fn rms_norm<'g>(&'g self, x: Node<'g>, eps: f32) -> Node<'g> {
         // SAFETY: defined for every shape.
         self.node(unsafe { sys::ggml_rms_norm(self.ctx(), x.as_ptr(), eps) })
-    }
-
-    /// `softmax(a · scale + mask)` along the fastest dimension.
-    pub fn soft_max<'g>(&'g self, a: Node<'g>, mask: Node<'g>, scale: f32) -> Node<'g> {
-        let (ne, of) = (a.ne(), mask.ne());
-        assert!(a.is_contiguous() && of[0] == ne[0] && of[1] == ne[1] && of[2] == 1);
-        // SAFETY: the mask covers one matrix of `a` and is repeated for the others.
-        let raw =
-            unsafe { sys::ggml_soft_max_ext(self.ctx(), a.as_ptr(), mask.as_ptr(), scale, 0.0) };
-        self.node(raw)
     }
 
     /// Rotates the heads of `x`, of shape (head_dim, heads, tokens), to their positions, or back.

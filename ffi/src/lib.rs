@@ -1,4 +1,42 @@
 //! LoRA training on quantized GGUF models, through ggml, layer by layer.
+//!
+//! [`Engine`] implements `cutq_core`'s `Model`: sequences in, log-probabilities of the response
+//! tokens out; one weight per token in, gradients of the adapter out. The model itself is never
+//! copied or dequantized as a whole: its tensors point into the memory-mapped file.
+//!
+//! # From the file to a gradient
+//!
+//! | module | what it knows |
+//! |---|---|
+//! | `gguf`, `quantized` | the file: metadata, where tensors lie, how a row is dequantized |
+//! | `architecture`, `weights` | what differs between llama, qwen2 and gemma3, as data; the tensors of a block |
+//! | `adapter`, `gguf_writer`, `peft` | the LoRA matrices, and the files that llama.cpp and PEFT load |
+//! | `backend`, `buffer`, `graph` | ggml: where graphs run, tensors that outlive them, nodes with checked shapes |
+//! | `tape`, `ops` | reverse-mode differentiation: each operation of a block with its gradient |
+//! | `frozen` | products with frozen weights: ggml custom operations around `cutq_kernels` |
+//! | `block`, `head`, `batch` | one transformer block; logits at target positions, a few rows at a time; the pack of sequences |
+//! | `engine` | the executor: block after block forward, and backward from checkpoints |
+//! | `tokenizer`, `chat_template`, `generator`, `vocabulary` | text in and out, by llama.cpp and `minijinja` |
+//! | `sys` | the bindings, and the C side's log |
+//!
+//! # Decisions
+//!
+//! - **One graph per block.** The forward pass keeps each block's input, nothing else; the backward
+//!   pass computes a block again before its gradient. Memory does not depend on depth but for one
+//!   checkpoint per block.
+//! - **Gradients are composed of portable operations.** ggml's own automatic differentiation uses
+//!   `OUT_PROD`, `RMS_NORM_BACK` and others that only its CPU backend has, and its `OUT_PROD`
+//!   dequantizes every weight row once per token. Only the product with frozen weights is specific
+//!   to a device.
+//! - **No padding.** Sequences share one row of tokens with restarting positions, and attention
+//!   runs within each.
+//! - **The head never sees the prompt.** Logits exist only where a response token is predicted, for
+//!   a few rows at a time, and are computed again for their gradient.
+//! - **ggml's asserts end the process**, so `architecture` checks every tensor's shape when a model
+//!   is opened and `graph` checks every node.
+//! - **The bindings** are `llama-cpp-sys-2`, which builds current ggml and llama.cpp from source;
+//!   `ggml-sys-bleedingedge`, an obvious alternative, stopped in April 2024, before ggml's backend
+//!   interface, its Vulkan backend and the gradients used here.
 #![deny(unsafe_op_in_unsafe_fn)]
 
 mod adapter;
@@ -32,7 +70,7 @@ pub use backend::BackendError;
 pub use chat_template::{ChatTemplate, TemplateError};
 pub use cutq_kernels::{Precision, SimdError};
 pub use engine::{Engine, EngineError, EngineOptions};
-pub use generator::{Generator, Sampling};
+pub use generator::{Generator, GeneratorOptions, Sampling};
 pub use gguf::{Gguf, GgufError, TensorInfo, Value};
 pub use module::{Module, UnknownModule};
 pub use tokenizer::Tokenizer;

@@ -7,5 +7,5 @@ mod linear;
 mod norm;
 mod rotary;
 
-pub(crate) use attention::Segment;
+pub(crate) use attention::Attention;
 pub(crate) use linear::Lora;

@@ -87,7 +87,12 @@ impl Tokenizer {
 
     /// What a token stands for; bytes that are not UTF-8 are replaced.
     pub fn piece(&self, token: u32) -> String {
-        String::from_utf8_lossy(&self.model.piece(token)).into_owned()
+        String::from_utf8_lossy(&self.piece_bytes(token)).into_owned()
+    }
+
+    /// The bytes that a token stands for; a character may be spread over several tokens.
+    pub fn piece_bytes(&self, token: u32) -> Vec<u8> {
+        self.model.piece(token)
     }
 
     /// The end-of-sequence token.

@@ -7,19 +7,24 @@
 //!
 //! | precision | bytes of one block                                                      | size  |
 //! |-----------|-------------------------------------------------------------------------|-------|
-//! | int8      | `[8][n][4]` i8 quants · `[n]` f32 scales · `[n]` i32 corrections         | `40n` |
+//! | int8      | `[8][n][4]` i8 quants · `[n]` f32 scales · `[n]` f32 sums                | `40n` |
 //! | f32       | `[n]` f32                                                               | `4n`  |
 //!
 //! Weights, a panel of 32 outputs, per block:
 //!
 //! | precision | bytes of one block                                                      | size  |
 //! |-----------|-------------------------------------------------------------------------|-------|
-//! | int8      | `[8][32][4]` u8 quants, biased by 128 · `[32]` f32 scales                | 1152  |
+//! | int8      | `[8][32][4]` u8 quants · `[32]` f32 scales · `[32]` f32 offsets          | 1280  |
 //! | f32       | `[32]` f32                                                              | 128   |
 //!
 //! Four neighbours along `R` share a 32-bit word because `vpdpbusd` multiplies four u8 by four i8
-//! and adds them into one i32. The weights are the unsigned operand; what their bias of 128 adds
-//! is taken back by starting each sum at the correction `-128 · Σ q`.
+//! and adds them into one i32. The weights are the unsigned operand. With activations `s_a · q`
+//! and weights `o + s_w · u` the product of two blocks is
+//!
+//! `(s_a Σ q) · o + (s_a s_w) · Σ q u`,
+//!
+//! so the sum `s_a Σ q` is stored with the activations, and both terms are added in this order by
+//! fused multiply-adds. Quants are those of [`Precision::Int8`].
 //!
 //! Interleaving the tokens of a group (instead of one row per token) keeps the inner loop off the
 //! cache conflicts of six streams that are a power of two apart.
@@ -40,13 +45,30 @@ pub const GROUP: usize = 6;
 /// dequantizes at a time: a multiple of every block length in use (32, 64, 256).
 pub const TILE_COLUMNS: usize = 256;
 
-/// Bytes of the quants in one int8 block of a panel; its scales follow.
-pub(crate) const PANEL_QUANTS: usize = BLOCK * COLUMNS;
+/// Where one int8 block of a panel has its scales, in bytes: after the quants.
+pub(crate) const PANEL_SCALES: usize = BLOCK * COLUMNS;
+
+/// Where it has its offsets, in bytes: after the scales, aligned to 64 like every part of it.
+pub(crate) const PANEL_OFFSETS: usize = PANEL_SCALES + 4 * COLUMNS;
 
 /// Arithmetic of a product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Precision {
-    /// Both operands rounded to int8 with one scale per block of 32; exact `i32` block sums.
+    /// Both operands rounded to 8 bits in blocks of 32; exact `i32` block sums.
+    ///
+    /// | operand                         | value       | error at most     |
+    /// |---------------------------------|-------------|-------------------|
+    /// | activations                     | `s·q`       | `amax / 254`      |
+    /// | weights, [`Kernels::product`]   | `o + s·u`   | `(max - min)/510` |
+    /// | weights, [transposed]           | `s·(u-128)` | `amax / 254`      |
+    ///
+    /// with `|q| <= 127`, `0 <= u <= 255`. Affine 4-bit blocks of 32, `d·q + m`, in which the quants
+    /// 0 and 15 both occur come out exact in [`Kernels::product`] (to `f32` rounding), because 15
+    /// divides 255. A block whose sum `s·Σq` or range `max - min` exceeds `f32` makes its products
+    /// non-finite; magnitudes up to `2^122` are safe.
+    ///
+    /// [`Kernels::product`]: crate::Kernels::product
+    /// [transposed]: crate::Kernels::product_transposed
     Int8,
     /// Both operands as they are; `f32` fused multiply-adds.
     F32,
@@ -72,15 +94,15 @@ impl Precision {
     /// Bytes of one block of a panel.
     pub(crate) const fn panel_bytes(self) -> usize {
         match self {
-            Precision::Int8 => PANEL_QUANTS + 4 * COLUMNS,
+            Precision::Int8 => PANEL_OFFSETS + 4 * COLUMNS,
             Precision::F32 => 4 * COLUMNS,
         }
     }
 
     /// Blocks summed before the sum is added to the output: 1024 elements in int8, 256 in f32.
     ///
-    /// A panel of this depth (about 32 KiB) stays in the first-level cache, and summing in pieces
-    /// keeps long f32 sums accurate. It is part of the result's definition: changing it changes
+    /// A panel of this depth (32 to 40 KiB) stays in or near the first-level cache, and summing in
+    /// pieces keeps long f32 sums accurate. It is part of the result's definition: changing it changes
     /// bits.
     pub(crate) const fn depth(self) -> usize {
         match self {

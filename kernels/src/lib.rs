@@ -1,5 +1,5 @@
 //! Products with a frozen quantized weight matrix on the CPU, in both orientations that training
-//! needs, and the log-softmax of a language model's head.
+//! needs, the log-softmax of a language model's head, and causal attention.
 //!
 //! | name                             | formula                        | reduces along |
 //! |----------------------------------|--------------------------------|---------------|
@@ -13,8 +13,11 @@
 //! Both orientations end in one micro-kernel. Its left operand is a group of at most
 //! [`GROUP`] tokens, its right operand a *panel* of [`COLUMNS`] outputs; both are stored in the
 //! order in which the inner loop reads them ([`layout`]). [`Precision::Int8`] sums blocks of
-//! [`BLOCK`] products in `i32` and scales each block sum in `f32`; [`Precision::F32`] is the same
-//! path without quantization, for exact checks.
+//! [`BLOCK`] products of 8-bit quants in `i32` and scales each block sum in `f32`, beside a term
+//! for the offset of affine weights; [`Precision::F32`] is the same path without quantization, for
+//! exact checks.
+//!
+//! [`Kernels::attention`] and [`Kernels::attention_backward`] are `f32` throughout.
 //!
 //! # Levels
 //! [`Level::Plain`] is ordinary Rust and defines the result. Every other level must give the same
@@ -25,7 +28,7 @@
 //!
 //! # Threads
 //! Nothing here starts a thread. Callers split the tokens when they pack and the outputs when they
-//! multiply; the results do not depend on how.
+//! multiply, and hand attention a [`Share`] per thread; the results do not depend on how.
 //!
 //! ```
 //! use cutq_kernels::{Activations, Kernels, Precision};
@@ -39,6 +42,7 @@
 //! ```
 
 mod activations;
+mod attention;
 pub mod layout;
 mod level;
 mod micro;
@@ -49,6 +53,10 @@ mod scratch;
 mod softmax;
 
 pub use activations::Activations;
+pub use attention::{
+    Attention, AttentionGradient, AttentionInput, AttentionOutput, AttentionSaved, AttentionShape,
+    Segment, Share,
+};
 pub use layout::{BLOCK, COLUMNS, GROUP, PackedShape, Precision, TILE_COLUMNS, packed_bytes};
 pub use level::{Kernels, Level, SimdError};
 pub use product::Output;

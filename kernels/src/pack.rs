@@ -3,8 +3,7 @@
 use std::ops::Range;
 
 use crate::Kernels;
-use crate::layout::{BLOCK, GROUP, PackedShape, Precision};
-use crate::micro::RowPlace;
+use crate::layout::{GROUP, PackedShape, Precision};
 
 impl Kernels {
     /// Packs rows `tokens` of `x` into their places in `packed`, quantizing them in int8.
@@ -16,7 +15,7 @@ impl Kernels {
     /// | `packed` |          | [`PackedShape::bytes`] bytes for all `T` tokens  |
     ///
     /// A packed token's bytes depend on its row alone: any split of the tokens among threads gives
-    /// the same buffer. An infinity or NaN makes every product with its block NaN.
+    /// the same buffer. In int8 an infinity or NaN makes every product with its block NaN.
     ///
     /// # Safety
     /// - `x` points to `T` rows of `R` initialized floats, `stride` apart.
@@ -46,10 +45,8 @@ impl Kernels {
                 let group = packed.add(shape.group_offset(first));
                 match shape.precision {
                     Precision::Int8 => {
-                        let place = token_place(group_len);
-                        // Quants, scale and correction of the slot are all one word further on,
-                        // so the slot is only an offset.
-                        (self.micro.quantize_row)(row, group.add(4 * slot), place);
+                        let out = group.add(4 * slot);
+                        (self.micro.quantize_activations)(row, out, group_len);
                     }
                     Precision::F32 => {
                         for (r, &value) in row.iter().enumerate() {
@@ -59,16 +56,5 @@ impl Kernels {
                 }
             }
         }
-    }
-}
-
-/// Where the first token of a group of `n` has its quants, scale and correction.
-fn token_place(n: usize) -> RowPlace {
-    RowPlace {
-        block_stride: n * Precision::Int8.token_bytes(),
-        word_stride: 4 * n,
-        scale: n * BLOCK,
-        correction: Some(n * BLOCK + 4 * n),
-        flip: 0,
     }
 }

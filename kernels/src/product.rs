@@ -7,8 +7,8 @@
 
 use std::ops::Range;
 
-use crate::layout::{BLOCK, COLUMNS, GROUP, PANEL_QUANTS, PackedShape, Precision, TILE_COLUMNS};
-use crate::micro::{Product, RowPlace};
+use crate::layout::{BLOCK, COLUMNS, GROUP, PackedShape, Precision, TILE_COLUMNS};
+use crate::micro::Product;
 use crate::{Kernels, Scratch};
 
 /// Bytes of panels that [`Kernels::product`] makes before the tokens are swept.
@@ -68,8 +68,9 @@ impl Kernels {
     /// | `y`      | `(T, M)` | columns `rows` are written, the others left alone              |
     ///
     /// Each row of `W` is unpacked once per call. The result does not depend on how the rows are
-    /// split among calls. In int8 an element's error is that of rounding both operands to 1/254 of
-    /// the largest magnitude in their block; in f32 sums of 256 products are added up in order.
+    /// split among calls. In int8 an element's error is that of rounding the activations to 1/254
+    /// of the largest magnitude in their block and the weights to 1/510 of the range of theirs
+    /// ([`Precision::Int8`]); in f32 sums of 256 products are added up in order.
     ///
     /// # Safety
     /// - `packed` points to the `shape.bytes()` bytes that [`Kernels::pack`] filled for all
@@ -119,7 +120,8 @@ impl Kernels {
     /// `unpack` is asked for parts that begin at `columns.start` plus a multiple of
     /// [`TILE_COLUMNS`] and are that long, or reach to `columns.end`: let `columns` begin and end
     /// at multiples of the quantization's block length. Every element is unpacked once per call.
-    /// Accuracy and independence of the split as for [`Kernels::product`].
+    /// Independence of the split and accuracy as for [`Kernels::product`], but in int8 the weights
+    /// too are rounded to 1/254 of the largest magnitude in their block.
     ///
     /// # Safety
     /// As for [`Kernels::product`], with `dx` and `columns` in place of `y` and `rows`.
@@ -170,11 +172,11 @@ impl Kernels {
     /// `panel` has room for every block of the row, is aligned to 64 and not shared.
     unsafe fn panel_row(&self, precision: Precision, row: &[f32], index: usize, panel: *mut u8) {
         let column = index % COLUMNS;
-        // SAFETY: a column's quants and scale are its own words in each block of the panel.
+        // SAFETY: a column's quants, scale and offset are its own words in each block of the panel.
         unsafe {
             let out = panel.add(4 * column);
             match precision {
-                Precision::Int8 => (self.micro.quantize_row)(row, out, COLUMN_PLACE),
+                Precision::Int8 => (self.micro.quantize_weight_row)(row, out),
                 Precision::F32 => {
                     for (r, &value) in row.iter().enumerate() {
                         out.cast::<f32>().add(r * COLUMNS).write(value);
@@ -202,7 +204,7 @@ impl Kernels {
             match precision {
                 Precision::Int8 => {
                     let out = panel.add(index * precision.panel_bytes());
-                    (self.micro.quantize_columns)(tile.as_ptr(), TILE_COLUMNS, out);
+                    (self.micro.quantize_weight_columns)(tile.as_ptr(), TILE_COLUMNS, out);
                 }
                 Precision::F32 => {
                     let out = panel.cast::<[f32; COLUMNS]>().add(index * BLOCK);
@@ -281,15 +283,6 @@ impl Kernels {
         }
     }
 }
-
-/// Where the first column of a panel has its quants and scales.
-const COLUMN_PLACE: RowPlace = RowPlace {
-    block_stride: Precision::Int8.panel_bytes(),
-    word_stride: 4 * COLUMNS,
-    scale: PANEL_QUANTS,
-    correction: None,
-    flip: 0x80,
-};
 
 /// Fills the top left of a tile of 32 rows with a part of `W`; rows beyond the part become zero.
 fn unpack_tile(

@@ -2,8 +2,18 @@
 
 use cutq_kernels::{Activations, Kernels, Level, Output, PackedShape, Precision, Scratch};
 
-/// Precisions and orientations are tested alike.
+/// Precisions are tested alike.
 const PRECISIONS: [Precision; 2] = [Precision::Int8, Precision::F32];
+
+/// So are orientations, which quantize the weights differently.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Orientation {
+    Forward,
+    Transposed,
+}
+use Orientation::{Forward, Transposed};
+
+const ORIENTATIONS: [Orientation; 2] = [Forward, Transposed];
 
 /// Lengths around a block, a panel, and the depth of a piece of the sum.
 const LENGTHS: [usize; 10] = [1, 3, 31, 32, 33, 64, 95, 257, 1024, 1100];
@@ -49,6 +59,13 @@ impl Case {
         Case { n_tokens, r, outputs, left, right }
     }
 
+    fn product(&self, kernels: Kernels, precision: Precision, way: Orientation) -> Vec<f32> {
+        match way {
+            Forward => self.forward(kernels, precision),
+            Transposed => self.transposed(kernels, precision),
+        }
+    }
+
     fn forward(&self, kernels: Kernels, precision: Precision) -> Vec<f32> {
         let unpack = |m: usize, row: &mut [f32]| {
             row.copy_from_slice(&self.right[m * self.r..][..self.r]);
@@ -57,7 +74,7 @@ impl Case {
             .product(&unpack, self.outputs)
     }
 
-    fn backward(&self, kernels: Kernels, precision: Precision) -> Vec<f32> {
+    fn transposed(&self, kernels: Kernels, precision: Precision) -> Vec<f32> {
         let unpack = |m: usize, k: usize, part: &mut [f32]| {
             for (i, x) in part.iter_mut().enumerate() {
                 *x = self.right[(k + i) * self.r + m];
@@ -67,21 +84,20 @@ impl Case {
             .product_transposed(&unpack, self.outputs)
     }
 
-    /// `(value, Σ |left| |right|)` of each output, from operands rounded as `precision` says.
-    fn reference(&self, precision: Precision) -> Vec<(f64, f64)> {
-        let round = |rows: &[f32]| match precision {
-            Precision::F32 => rows.iter().map(|&x| f64::from(x)).collect(),
-            Precision::Int8 => rows.chunks(self.r).flat_map(rounded_row).collect::<Vec<_>>(),
-        };
-        let (left, right) = (round(&self.left), round(&self.right));
-        let mut out = Vec::new();
-        for left in left.chunks(self.r) {
-            for right in right.chunks(self.r) {
-                let products = left.iter().zip(right).map(|(a, b)| a * b);
-                out.push((products.clone().sum(), products.map(f64::abs).sum()));
+    /// `(value, Σ |left| size(right))` of each output, from operands rounded as `precision` says.
+    fn reference(&self, precision: Precision, way: Orientation) -> Vec<(f64, f64)> {
+        let (left, right) = match (precision, way) {
+            (Precision::F32, _) => {
+                (rows(&self.left, self.r, exact), rows(&self.right, self.r, exact))
             }
-        }
-        out
+            (Precision::Int8, Forward) => {
+                (rows(&self.left, self.r, symmetric), rows(&self.right, self.r, affine))
+            }
+            (Precision::Int8, Transposed) => {
+                (rows(&self.left, self.r, symmetric), rows(&self.right, self.r, biased))
+            }
+        };
+        sums(&left, &right, self.r)
     }
 
     fn name(&self) -> String {
@@ -89,16 +105,82 @@ impl Case {
     }
 }
 
-/// A row after rounding to int8 in blocks of 32, written independently of the crate.
-fn rounded_row(row: &[f32]) -> Vec<f64> {
-    row.chunks(32)
-        .flat_map(|block| {
-            let amax = block.iter().fold(0.0f32, |amax, x| amax.max(x.abs()));
-            let inverse = if amax == 0.0 { 0.0 } else { 127.0 / amax };
-            let scale = f64::from(amax) / 127.0;
-            block.iter().map(move |x| f64::from((x * inverse).round_ties_even()) * scale)
-        })
-        .collect()
+/// An element of an operand and the size of the numbers that a product adds for it.
+#[derive(Clone, Copy)]
+struct Element {
+    value: f64,
+    size: f64,
+}
+
+impl Element {
+    /// `offset + scaled`, which enter a sum one after the other.
+    fn new(offset: f64, scaled: f64) -> Element {
+        Element { value: offset + scaled, size: offset.abs() + scaled.abs() }
+    }
+}
+
+/// Rows of `r` elements after rounding in blocks of 32.
+fn rows(x: &[f32], r: usize, round: impl Fn(&[f32]) -> Vec<Element>) -> Vec<Element> {
+    x.chunks(r).flat_map(|row| row.chunks(32)).flat_map(round).collect()
+}
+
+/// `(Σ left right, Σ |left| size(right))` of every pair of rows.
+fn sums(left: &[Element], right: &[Element], r: usize) -> Vec<(f64, f64)> {
+    let mut out = Vec::new();
+    for left in left.chunks(r) {
+        for right in right.chunks(r) {
+            let pairs = left.iter().zip(right);
+            let value = pairs.clone().map(|(a, b)| a.value * b.value).sum();
+            out.push((value, pairs.map(|(a, b)| a.size * b.size).sum()));
+        }
+    }
+    out
+}
+
+// The roundings, written independently of the crate.
+
+fn exact(block: &[f32]) -> Vec<Element> {
+    block.iter().map(|&x| Element::new(0.0, f64::from(x))).collect()
+}
+
+/// `s q` with `s = amax / 127`
+fn symmetric(block: &[f32]) -> Vec<Element> {
+    let (scale, quants) = symmetric_quants(block);
+    quants.map(|q| Element::new(0.0, scale * q)).collect()
+}
+
+/// The same value as `-128 s + s (q + 128)`
+fn biased(block: &[f32]) -> Vec<Element> {
+    let (scale, quants) = symmetric_quants(block);
+    quants.map(|q| Element::new(-128.0 * scale, scale * (q + 128.0))).collect()
+}
+
+fn symmetric_quants(block: &[f32]) -> (f64, impl Iterator<Item = f64>) {
+    let amax = magnitude(block);
+    let inverse = if amax == 0.0 { 0.0 } else { 127.0 / amax };
+    let quants = block.iter().map(move |x| f64::from((x * inverse).round_ties_even()));
+    (f64::from(amax) / 127.0, quants)
+}
+
+/// `min + s u` with `s = (max - min) / 255`
+fn affine(block: &[f32]) -> Vec<Element> {
+    let (min, range) = (min(block), range(block));
+    let inverse = if range == 0.0 { 0.0 } else { 255.0 / range };
+    let scale = f64::from(range) / 255.0;
+    let quant = |x: &f32| f64::from(((x - min) * inverse).round_ties_even());
+    block.iter().map(|x| Element::new(f64::from(min), scale * quant(x))).collect()
+}
+
+fn magnitude(x: &[f32]) -> f32 {
+    x.iter().fold(0.0, |amax, x| amax.max(x.abs()))
+}
+
+fn min(x: &[f32]) -> f32 {
+    x.iter().copied().fold(f32::INFINITY, f32::min)
+}
+
+fn range(x: &[f32]) -> f32 {
+    x.iter().copied().fold(f32::NEG_INFINITY, f32::max) - min(x)
 }
 
 fn cases() -> impl Iterator<Item = Case> {
@@ -109,24 +191,26 @@ fn cases() -> impl Iterator<Item = Case> {
     tokens.chain(lengths).chain(outputs).chain(long).map(|(t, r, m)| Case::new(t, r, m))
 }
 
-/// f32 rounding of a sum taken in pieces of at most 1024 products, each scaled in f32.
-const SUM_TOLERANCE: f64 = 1e-5;
+/// f32 rounding of a sum taken in pieces of at most 64 additions in int8 and 256 in f32, relative
+/// to the sizes of what is added; three times the worst that these cases show.
+const SUM_TOLERANCE: f64 = 2e-6;
 
 #[test]
 fn plain_agrees_with_f64() {
     let plain = Kernels::with(Level::Plain).expect("the plain level always exists");
     for case in cases() {
         for precision in PRECISIONS {
-            let reference = match case.r {
-                0 => vec![(0.0, 0.0); case.n_tokens * case.outputs],
-                _ => case.reference(precision),
-            };
-            for y in [case.forward(plain, precision), case.backward(plain, precision)] {
+            for way in ORIENTATIONS {
+                let reference = match case.r {
+                    0 => vec![(0.0, 0.0); case.n_tokens * case.outputs],
+                    _ => case.reference(precision, way),
+                };
+                let y = case.product(plain, precision, way);
                 assert_eq!(y.len(), reference.len());
                 for (y, (value, magnitude)) in y.iter().zip(&reference) {
                     let error = (f64::from(*y) - value).abs();
                     let name = case.name();
-                    assert!(error <= SUM_TOLERANCE * magnitude, "{name}: {y} for {value}");
+                    assert!(error <= SUM_TOLERANCE * magnitude, "{way:?} {name}: {y} for {value}");
                 }
             }
         }
@@ -135,23 +219,89 @@ fn plain_agrees_with_f64() {
 
 #[test]
 fn int8_is_within_its_error_bound() {
-    // Each operand is off by at most amax / 254 of its block.
+    // Symmetric operands are off by at most amax / 254 of their block, affine ones by range / 510.
     let plain = Kernels::with(Level::Plain).expect("the plain level always exists");
     let case = Case::new(9, 64, 40);
-    let y = case.forward(plain, Precision::Int8);
-    let exact = case.reference(Precision::F32);
-    let amax = |x: &[f32]| x.iter().fold(0.0f32, |amax, x| amax.max(x.abs()));
-    let mut largest: f64 = 0.0;
-    for (i, (y, (value, _))) in y.iter().zip(&exact).enumerate() {
-        let left = case.left[i / 40 * 64..][..64].chunks(32);
-        let right = case.right[i % 40 * 64..][..64].chunks(32);
-        let bound: f32 =
-            left.zip(right).map(|(a, b)| 32.0 * amax(a) * amax(b) * 2.01 / 254.0).sum();
-        let error = (f64::from(*y) - value).abs();
-        assert!(error <= f64::from(bound), "{y} for {value}");
-        largest = largest.max(error);
+    let exact = case.reference(Precision::F32, Forward);
+    for way in ORIENTATIONS {
+        let step = |block: &[f32]| match way {
+            Forward => range(block) / 510.0,
+            Transposed => magnitude(block) / 254.0,
+        };
+        let y = case.product(plain, Precision::Int8, way);
+        let mut largest: f64 = 0.0;
+        for (i, (y, (value, _))) in y.iter().zip(&exact).enumerate() {
+            let left = case.left[i / 40 * 64..][..64].chunks(32);
+            let right = case.right[i % 40 * 64..][..64].chunks(32);
+            let element = |(a, b): (&[f32], &[f32])| {
+                magnitude(a) * step(b) + magnitude(a) / 254.0 * magnitude(b)
+            };
+            // Half a per cent for the product of both errors and for f32 rounding.
+            let bound: f32 = left.zip(right).map(|pair| 32.0 * 1.005 * element(pair)).sum();
+            let error = (f64::from(*y) - value).abs();
+            assert!(error <= f64::from(bound), "{way:?}: {y} for {value}");
+            largest = largest.max(error);
+        }
+        assert!(largest > 0.0, "int8 cannot be exact here");
     }
-    assert!(largest > 0.0, "int8 cannot be exact here");
+}
+
+#[test]
+fn affine_4_bit_weights_are_exact() {
+    // Blocks d q + m with q in 0..=15, both ends present, of all signs and sizes.
+    let mut case = Case::new(9, 64 + 32, 40);
+    for (index, block) in case.right.chunks_mut(32).enumerate() {
+        let d = [0.01, -0.37, 2.5e-6, 40.0][index % 4];
+        let m = [-0.08, 5.0, 0.0, -300.0, 1e-7][index % 5];
+        for (i, x) in block.iter_mut().enumerate() {
+            let q = if i < 2 { 15 * i } else { (i * 7919 + index * 31) % 16 };
+            *x = d * q as f32 + m;
+        }
+    }
+    let left = rows(&case.left, case.r, symmetric);
+    let reference = sums(&left, &rows(&case.right, case.r, exact), case.r);
+    for kernels in levels() {
+        let y = case.forward(kernels, Precision::Int8);
+        for (y, (value, magnitude)) in y.iter().zip(&reference) {
+            let error = (f64::from(*y) - value).abs();
+            assert!(error <= SUM_TOLERANCE * magnitude, "{kernels:?}: {y} for {value}");
+        }
+    }
+}
+
+#[test]
+fn constant_blocks_are_exact() {
+    // Their activations' quants are integers already, so nothing is rounded but the sums; all are
+    // positive, so nothing cancels.
+    let (n_tokens, r, outputs) = (3, 70, 8);
+    let left: Vec<f32> = (0..n_tokens * r)
+        .map(|i| if i % r % 32 == 0 { 127.0 } else { (i * 31 % 127) as f32 })
+        .collect();
+    let constants = [0.0, -0.0, 0.1, -7.3, 1e-39, 3e20, -1e-12, 0.7];
+    let right: Vec<f32> = constants.iter().flat_map(|&w| [w; 70]).collect();
+    let case = Case { n_tokens, r, outputs, left, right };
+    for kernels in levels() {
+        let y = case.forward(kernels, Precision::Int8);
+        for (i, y) in y.iter().enumerate() {
+            let sum: f32 = case.left[i / outputs * r..][..r].iter().sum();
+            let expected = f64::from(sum) * f64::from(constants[i % outputs]);
+            let error = (f64::from(*y) - expected).abs();
+            let rounding = 3.0 * f64::from(f32::EPSILON) * expected.abs() + 1e-44;
+            assert!(error <= rounding, "{kernels:?}: {y} for {expected}");
+        }
+    }
+}
+
+#[test]
+fn padding_does_not_coarsen_a_block() {
+    // Six elements in the last block, far from zero: padded with zeros the range would be 1000.
+    let right: Vec<f32> = (0..38).map(|i| if i < 32 { 0.0 } else { 1000.0 + i as f32 }).collect();
+    let left: Vec<f32> = (0..38).map(|i| if i == 35 { 1.0 } else { 0.0 }).collect();
+    let case = Case { n_tokens: 1, r: 38, outputs: 1, left, right };
+    for kernels in levels() {
+        let y = case.forward(kernels, Precision::Int8)[0];
+        assert!((y - 1035.0).abs() < 1e-3, "{kernels:?}: {y}");
+    }
 }
 
 #[test]
@@ -159,16 +309,32 @@ fn levels_agree_bit_for_bit() {
     let levels = levels();
     for case in cases() {
         for precision in PRECISIONS {
-            let forward = case.forward(levels[0], precision);
-            let backward = case.backward(levels[0], precision);
-            assert_eq!(forward, backward, "the orientations differ: {}", case.name());
-            for &kernels in &levels[1..] {
-                let name = format!("{kernels:?} {precision:?}: {}", case.name());
-                assert_eq!(case.forward(kernels, precision), forward, "{name}");
-                assert_eq!(case.backward(kernels, precision), backward, "{name}");
+            for way in ORIENTATIONS {
+                let plain = case.product(levels[0], precision, way);
+                for &kernels in &levels[1..] {
+                    let y = case.product(kernels, precision, way);
+                    let name = format!("{kernels:?} {precision:?} {way:?}: {}", case.name());
+                    assert_eq!(bits(&y), bits(&plain), "{name}");
+                }
             }
         }
     }
+}
+
+#[test]
+fn orientations_agree_in_f32() {
+    for kernels in levels() {
+        for case in cases() {
+            let [forward, transposed] =
+                ORIENTATIONS.map(|way| case.product(kernels, Precision::F32, way));
+            assert_eq!(bits(&forward), bits(&transposed), "{kernels:?} {}", case.name());
+        }
+    }
+}
+
+/// Tells zeros apart, which `==` does not.
+fn bits(y: &[f32]) -> Vec<u32> {
+    y.iter().map(|y| y.to_bits()).collect()
 }
 
 #[test]
@@ -176,14 +342,19 @@ fn what_is_not_finite_stays_so() {
     for kernels in levels() {
         for precision in PRECISIONS {
             for poison in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-                for (poison_left, position) in [(true, 0), (false, 0), (true, 69), (false, 69)] {
-                    let mut case = Case::new(7, 70, 40);
-                    let row = if poison_left { &mut case.left } else { &mut case.right };
-                    row[3 * 70 + position] = poison;
-                    for y in [case.forward(kernels, precision), case.backward(kernels, precision)] {
-                        for (i, y) in y.iter().enumerate() {
-                            let poisoned = if poison_left { i / 40 == 3 } else { i % 40 == 3 };
-                            assert_eq!(!y.is_finite(), poisoned, "{kernels:?} {precision:?} {i}");
+                // In the first block, inside a whole one, and at both ends of a partial one.
+                for position in [0, 45, 64, 69] {
+                    for poison_left in [true, false] {
+                        let mut case = Case::new(7, 70, 40);
+                        let row = if poison_left { &mut case.left } else { &mut case.right };
+                        row[3 * 70 + position] = poison;
+                        for way in ORIENTATIONS {
+                            let y = case.product(kernels, precision, way);
+                            for (i, y) in y.iter().enumerate() {
+                                let poisoned = if poison_left { i / 40 == 3 } else { i % 40 == 3 };
+                                let name = format!("{kernels:?} {precision:?} {way:?} {i}");
+                                assert_eq!(!y.is_finite(), poisoned, "{name}");
+                            }
                         }
                     }
                 }
@@ -194,14 +365,28 @@ fn what_is_not_finite_stays_so() {
 
 #[test]
 fn extreme_blocks() {
-    // Blocks of zeros, of subnormals (taken as zero), and the largest finite numbers.
+    // Blocks of zeros, of subnormals (taken as zero), and the largest whose sums are finite.
+    let largest = 2.0f32.powi(122);
     for kernels in levels() {
-        for (value, expected) in [(0.0, 0.0), (1e-40, 0.0), (f32::MAX, f32::MAX)] {
-            let x = Activations::pack(kernels, Precision::Int8, &[value; 5], 1, 5);
-            let first = |_: usize, row: &mut [f32]| row.copy_from_slice(&[1.0, 0.0, 0.0, 0.0, 0.0]);
+        let first = |_: usize, row: &mut [f32]| {
+            row.fill(0.0);
+            row[0] = 1.0;
+        };
+        for (value, expected) in [(0.0, 0.0), (1e-40, 0.0), (largest, largest)] {
+            let x = Activations::pack(kernels, Precision::Int8, &[value; 32], 1, 32);
             let y = x.product(&first, 1)[0];
             assert!((y - expected).abs() <= 1e-6 * expected, "{kernels:?}: {y} for {expected}");
         }
+        // Weights up to the largest number, as long as their range is one.
+        let x = Activations::pack(kernels, Precision::Int8, &[1.0, 0.0], 1, 2);
+        let y = x.product(&|_, row| row.copy_from_slice(&[f32::MAX, 0.0]), 1)[0];
+        assert!((y - f32::MAX).abs() <= 1e-6 * f32::MAX, "{kernels:?}: {y}");
+        // Sums and ranges beyond f32 show.
+        let x = Activations::pack(kernels, Precision::Int8, &[f32::MAX; 32], 1, 32);
+        assert!(!x.product(&first, 1)[0].is_finite(), "{kernels:?}");
+        let x = Activations::pack(kernels, Precision::Int8, &[0.0, 1.0], 1, 2);
+        let wide = |_: usize, row: &mut [f32]| row.copy_from_slice(&[f32::MAX, -f32::MAX]);
+        assert!(x.product(&wide, 1)[0].is_nan(), "{kernels:?}");
     }
 }
 
@@ -216,16 +401,16 @@ fn threads_strides_and_accumulation() {
     }
     for kernels in levels() {
         for precision in PRECISIONS {
-            let whole = case.forward(kernels, precision);
-            for transposed in [false, true] {
+            for way in ORIENTATIONS {
+                let whole = case.product(kernels, precision, way);
                 let mut y = vec![2.0f32; n_tokens * stride_y];
                 for accumulate in [false, true] {
-                    split(&case, kernels, precision, &x, &mut y, transposed, accumulate);
+                    split(&case, kernels, precision, &x, &mut y, way, accumulate);
                 }
                 for (i, &y) in y.iter().enumerate() {
                     let (t, m) = (i / stride_y, i % stride_y);
                     let expected = if m < outputs { 2.0 * whole[t * outputs + m] } else { 2.0 };
-                    assert_eq!(y, expected, "{kernels:?} {precision:?} {transposed} ({t}, {m})");
+                    assert_eq!(y, expected, "{kernels:?} {precision:?} {way:?} ({t}, {m})");
                 }
             }
         }
@@ -251,7 +436,7 @@ fn split(
     precision: Precision,
     x: &[f32],
     y: &mut [f32],
-    transposed: bool,
+    way: Orientation,
     accumulate: bool,
 ) {
     let shape = PackedShape { precision, n_tokens: case.n_tokens, r: case.r };
@@ -287,9 +472,11 @@ fn split(
                 };
                 // SAFETY: all tokens are packed; the threads' outputs are disjoint.
                 unsafe {
-                    match transposed {
-                        false => kernels.product(shape, packed.pointer(), &row, part, out, scratch),
-                        true => kernels.product_transposed(
+                    match way {
+                        Forward => {
+                            kernels.product(shape, packed.pointer(), &row, part, out, scratch)
+                        }
+                        Transposed => kernels.product_transposed(
                             shape,
                             packed.pointer(),
                             &columns,

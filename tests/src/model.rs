@@ -1,6 +1,7 @@
 //! The real models that the tests run on, as `scripts/models.py` fetches them.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A model of `vendor/models.json`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +22,13 @@ impl TestModel {
             Self::Gemma3 => "gemma3",
             Self::Qwen2 => "qwen2",
         }
+    }
+
+    /// Keeps other tests of this binary from running a model at the same time: each uses every
+    /// core, and together they only wait for each other.
+    pub fn alone(self) -> MutexGuard<'static, ()> {
+        static ONE: Mutex<()> = Mutex::new(());
+        ONE.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The file.

@@ -1,5 +1,7 @@
 //! The engine against PyTorch: tokens, log-probabilities, losses, gradients, ten optimizer steps.
 
+use std::sync::MutexGuard;
+
 use cutq_core::context::Prompts;
 use cutq_core::example::Example;
 use cutq_core::group::Group;
@@ -50,6 +52,7 @@ fn qwen2_int8() {
 
 /// One model with the adapter of its golden values, and what the engine makes of them.
 struct Parity {
+    _alone: MutexGuard<'static, ()>,
     name: &'static str,
     golden: Golden,
     engine: Engine,
@@ -71,6 +74,7 @@ struct Distance {
 
 impl Parity {
     fn new(model: TestModel, precision: Precision) -> Self {
+        let alone = model.alone();
         let golden = Golden::read(model.fixture());
         let gguf = Gguf::open(&model.path()).expect("the model opens");
         let tokenizer = Tokenizer::from_gguf(&gguf).expect("it has a tokenizer");
@@ -79,7 +83,7 @@ impl Parity {
         let adapter = golden_adapter(&golden, &gguf);
         let options = EngineOptions { precision, ..EngineOptions::default() };
         let engine = Engine::open(&gguf, adapter, options).expect("the model is supported");
-        Self { name: model.fixture(), golden, engine, groups }
+        Self { _alone: alone, name: model.fixture(), golden, engine, groups }
     }
 
     /// At f32 everything agrees but for rounding.

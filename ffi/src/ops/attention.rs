@@ -1,109 +1,135 @@
-//! Causal grouped-query attention over packed sequences.
+//! Causal grouped-query attention over packed sequences: ggml custom operations around
+//! [`cutq_kernels`].
+//!
+//! Composed of ggml's own operations, attention took most of a training step on the CPU and memory
+//! for every score; the kernel keeps no scores.
 
-use crate::graph::{Graph, Node};
+use cutq_kernels::{
+    AttentionGradient, AttentionInput, AttentionOutput, AttentionSaved, AttentionShape, Kernels,
+    Segment, Share,
+};
+
+use crate::frozen::SCRATCH;
+use crate::graph::{CustomOp, Node};
+use crate::sys;
 use crate::tape::{Tape, Var};
 
-/// One sequence of the pack: its tokens and its mask.
-#[derive(Clone, Copy)]
-pub(crate) struct Segment<'g> {
-    /// First token in the pack.
-    pub start: usize,
-    /// Number of tokens.
-    pub len: usize,
-    /// (len, len), 0 where a query sees a key, −∞ elsewhere.
-    pub mask: Node<'g>,
-}
-
-/// One sequence's queries, keys, values and attention weights.
-///
-/// `n` tokens, `h` query heads of which `r` share one of `k` key heads, `d` their width.
-#[derive(Clone, Copy)]
-struct Head<'g> {
-    /// (d, n, h)
-    q: Node<'g>,
-    /// (d, n, k)
-    k: Node<'g>,
-    /// (d, n, k)
-    v: Node<'g>,
-    /// Softmax of the scores, (keys n, queries n, h).
-    p: Node<'g>,
+/// The attention of one block.
+#[derive(Clone)]
+pub(crate) struct Attention {
+    pub kernels: Kernels,
+    pub shape: AttentionShape,
+    /// The sequences of the pack.
+    pub segments: Vec<Segment>,
 }
 
 impl<'g> Tape<'g> {
-    /// `softmax(scale · qᵀk + mask) v` for each sequence: no token sees another sequence.
-    ///
-    /// `q` is of shape (d, h, tokens), `k` and `v` of (d, k, tokens), the result of (d·h, tokens).
-    ///
-    /// With `o = p v`, per head: `dv = pᵀ do`, `dp = do vᵀ`, `ds = p (dp − Σ p·dp)`,
-    /// `dq = scale · ds k`, `dk = scale · dsᵀ q`; `dk` and `dv` sum over the heads that share them.
-    pub fn attention(
-        &mut self,
-        [q, k, v]: [Var<'g>; 3],
-        segments: &[Segment<'g>],
-        scale: f32,
-    ) -> Var<'g> {
+    /// `softmax(scale · qᵀk) v` within each segment; `q` is of shape (D, H, T), `k` and `v` of
+    /// (D, Hkv, T), the result of (D·H, T). See [`Kernels::attention`] for the gradient.
+    pub fn attention(&mut self, [q, k, v]: [Var<'g>; 3], attention: &Attention) -> Var<'g> {
         let g = self.graph;
         let [d, h, n_tokens, _] = q.node.ne();
-        let heads: Vec<Head<'g>> =
-            segments.iter().map(|s| head(g, [q.node, k.node, v.node], s, scale)).collect();
-        let outputs = heads.iter().map(|head| tokens_last(g, output(g, head))).collect();
-        let y = g.reshape(g.concat(outputs), [d * h, n_tokens, 1]);
-        let segments = segments.to_vec();
+        let [_, h_kv, ..] = k.node.ne();
+        let sources = [q.node, k.node, v.node];
+        attention.check(&sources);
+        let (n_out, n_kv) = (d * h * n_tokens, d * h_kv * n_tokens);
+        let forward = g.custom(
+            sys::GGML_TYPE_F32,
+            [n_out + h * n_tokens, 1],
+            &sources,
+            Forward(attention.clone()),
+        );
+        let y = g.part(forward, 0, [d * h, n_tokens, 1]);
+        let attention = attention.clone();
         self.record(y, &[q, k, v], move |dy| {
-            let dy = g.reshape(dy, [d, h, n_tokens]);
-            let mut parts = [Vec::new(), Vec::new(), Vec::new()];
-            for (head, segment) in heads.iter().zip(&segments) {
-                let d_out = heads_last(g, g.slice(dy, segment.start, segment.len));
-                for (all, one) in parts.iter_mut().zip(gradient(g, head, d_out, scale)) {
-                    all.push(tokens_last(g, one));
-                }
-            }
-            parts.into_iter().map(|part| g.concat(part)).collect()
+            assert_eq!(dy.ne(), [d * h, n_tokens, 1, 1]);
+            let backward = g.custom(
+                sys::GGML_TYPE_F32,
+                [n_out + 2 * n_kv, 1],
+                &[sources[0], sources[1], sources[2], forward, dy],
+                Backward(attention.clone()),
+            );
+            vec![
+                g.part(backward, 0, [d, h, n_tokens]),
+                g.part(backward, n_out, [d, h_kv, n_tokens]),
+                g.part(backward, n_out + n_kv, [d, h_kv, n_tokens]),
+            ]
         })
     }
 }
 
-/// (d, heads, n) → (d, n, heads), copied.
-fn heads_last<'g>(g: &'g Graph, x: Node<'g>) -> Node<'g> {
-    g.cont(g.permute(x, [0, 2, 1, 3]))
+impl Attention {
+    /// The kernels trust their pointers, so the shapes are checked once, here.
+    fn check(&self, sources: &[Node<'_>; 3]) {
+        let AttentionShape { n_head, n_head_kv, head_dim, .. } = self.shape;
+        let n_tokens = sources[0].ne()[2];
+        for (node, heads) in sources.iter().zip([n_head, n_head_kv, n_head_kv]) {
+            assert_eq!(node.ne(), [head_dim, heads, n_tokens, 1]);
+            assert!(node.is_contiguous());
+        }
+        let mut end = 0;
+        for segment in &self.segments {
+            assert_eq!(segment.start, end, "segments follow each other");
+            end += segment.len;
+        }
+        assert_eq!(end, n_tokens, "segments cover the pack");
+    }
+
+    fn n_out(&self) -> usize {
+        let n_tokens: usize = self.segments.iter().map(|s| s.len).sum();
+        self.shape.head_dim * self.shape.n_head * n_tokens
+    }
+
+    fn n_kv(&self) -> usize {
+        self.n_out() / self.shape.n_head * self.shape.n_head_kv
+    }
 }
 
-/// (d, n, heads) → (d, heads, n), copied.
-fn tokens_last<'g>(g: &'g Graph, x: Node<'g>) -> Node<'g> {
-    heads_last(g, x)
-}
-
-fn head<'g>(g: &'g Graph, qkv: [Node<'g>; 3], segment: &Segment<'g>, scale: f32) -> Head<'g> {
-    let [q, k, v] = qkv.map(|x| heads_last(g, g.slice(x, segment.start, segment.len)));
-    let p = g.soft_max(g.mul_mat(k, q), segment.mask, scale);
-    Head { q, k, v, p }
-}
-
-/// o, of shape (d, n, h).
-fn output<'g>(g: &'g Graph, head: &Head<'g>) -> Node<'g> {
-    g.mul_mat(g.transpose(head.v), head.p)
-}
-
-/// dq, dk and dv, each of shape (d, n, heads).
-fn gradient<'g>(g: &'g Graph, head: &Head<'g>, d_out: Node<'g>, scale: f32) -> [Node<'g>; 3] {
-    let dp = g.mul_mat(head.v, d_out);
-    let weighted = g.sum_rows(g.mul(dp, head.p));
-    let ds = g.affine(g.mul(g.sub(dp, weighted), head.p), scale, 0.0);
-    let dq = g.mul_mat(g.transpose(head.k), ds);
-    let n_kv = head.k.ne()[2];
-    let dk = sum_over_queries(g, head.q, ds, n_kv);
-    let dv = sum_over_queries(g, d_out, head.p, n_kv);
-    [dq, dk, dv]
-}
-
-/// `out[d, key] = Σ over queries, and over the heads that share the key, of x[d, query] · w[key, query]`.
+/// Data of source `i`.
 ///
-/// Heads that share keys lie next to each other, so that they merge with the queries into one
-/// long dimension to sum over.
-fn sum_over_queries<'g>(g: &'g Graph, x: Node<'g>, w: Node<'g>, n_kv: usize) -> Node<'g> {
-    let merged = |a: Node<'g>| {
-        let [n0, n1, heads, _] = a.ne();
-        g.transpose(g.reshape(a, [n0, n1 * heads / n_kv, n_kv]))
-    };
-    g.mul_mat(merged(x), merged(w))
+/// # Safety
+/// `dst` is a running node with that many F32 sources.
+unsafe fn source(dst: &sys::ggml_tensor, i: usize) -> *const f32 {
+    // SAFETY: the caller's promise.
+    unsafe { (*dst.src[i]).data.cast_const().cast() }
+}
+
+/// `out` and, behind it, `lse`.
+struct Forward(Attention);
+
+impl CustomOp for Forward {
+    unsafe fn run(&self, dst: &sys::ggml_tensor, thread: usize, n_threads: usize) {
+        let Attention { kernels, shape, segments } = &self.0;
+        let share = Share { thread, n_threads };
+        // SAFETY: sources and destination have the shapes that `Attention::check` found and the
+        // sizes that the node was made with; each thread passes its own number.
+        SCRATCH.with_borrow_mut(|scratch| unsafe {
+            let input =
+                AttentionInput { q: source(dst, 0), k: source(dst, 1), v: source(dst, 2) };
+            let out = dst.data.cast::<f32>();
+            let output = AttentionOutput { out, lse: out.add(self.0.n_out()) };
+            kernels.attention(*shape, segments, input, output, share, scratch);
+        });
+    }
+}
+
+/// `dq` and, behind it, `dk` and `dv`.
+struct Backward(Attention);
+
+impl CustomOp for Backward {
+    unsafe fn run(&self, dst: &sys::ggml_tensor, thread: usize, n_threads: usize) {
+        let Attention { kernels, shape, segments } = &self.0;
+        let (n_out, n_kv) = (self.0.n_out(), self.0.n_kv());
+        let share = Share { thread, n_threads };
+        // SAFETY: as for `Forward`; the fourth source is its result, the fifth its gradient.
+        SCRATCH.with_borrow_mut(|scratch| unsafe {
+            let input =
+                AttentionInput { q: source(dst, 0), k: source(dst, 1), v: source(dst, 2) };
+            let out = source(dst, 3);
+            let saved = AttentionSaved { out, lse: out.add(n_out), dout: source(dst, 4) };
+            let dq = dst.data.cast::<f32>();
+            let gradient = AttentionGradient { dq, dk: dq.add(n_out), dv: dq.add(n_out + n_kv) };
+            kernels.attention_backward(*shape, segments, input, saved, gradient, share, scratch);
+        });
+    }
 }

@@ -9,17 +9,18 @@
 
 use std::arch::x86_64::*;
 
-use super::{Micro, RowPlace, by_tokens};
-use crate::layout::{BLOCK, COLUMNS, PANEL_QUANTS, Precision};
-use crate::quant::{MAGNITUDE, factors};
+use super::{Micro, by_tokens};
+use crate::layout::{BLOCK, COLUMNS, PANEL_OFFSETS, PANEL_SCALES, Precision};
+use crate::quant::{BIAS, INFINITE, MAGNITUDE, Padding, affine, bias_offset, factors, padded};
 use crate::softmax;
 
 /// The AVX2 kernels; to be handed out only where [`detected`].
 pub(super) static TABLE: Micro = Micro {
     int8: by_tokens!(int8),
     f32: by_tokens!(f32),
-    quantize_row,
-    quantize_columns,
+    quantize_activations,
+    quantize_weight_row,
+    quantize_weight_columns,
     log_sum_exp,
     scaled_exp,
 };
@@ -45,28 +46,31 @@ unsafe fn int8<const N: usize>(
     accumulate: bool,
 ) {
     for part in 0..columns.div_ceil(LANES) {
-        let mut sums = [[_mm256_setzero_ps(); 1]; N];
+        let mut totals = [[_mm256_setzero_ps(); 1]; N];
         for block in 0..blocks {
             // SAFETY: the caller vouches for `blocks` blocks of both operands.
             unsafe {
                 let left = left.add(block * N * Precision::Int8.token_bytes());
                 let panel = panel.add(block * Precision::Int8.panel_bytes());
                 let scales = left.add(N * BLOCK).cast::<f32>();
-                let corrections = scales.add(N).cast::<i32>();
-                let weight_scales = panel.add(PANEL_QUANTS).cast::<f32>();
+                let sums = scales.add(N);
+                let weight_scales = panel.add(PANEL_SCALES).cast::<f32>();
                 let weight_scales = _mm256_loadu_ps(weight_scales.add(part * LANES));
+                let offsets = panel.add(PANEL_OFFSETS).cast::<f32>();
+                let offsets = _mm256_loadu_ps(offsets.add(part * LANES));
                 let products = block_products::<N>(left, panel.add(part * LANES * 4));
                 for t in 0..N {
-                    let correction = _mm256_set1_epi32(*corrections.add(t));
-                    let product = _mm256_cvtepi32_ps(_mm256_add_epi32(products[t], correction));
                     let scale = _mm256_mul_ps(_mm256_set1_ps(*scales.add(t)), weight_scales);
-                    sums[t][0] = _mm256_fmadd_ps(product, scale, sums[t][0]);
+                    let sum = _mm256_set1_ps(*sums.add(t));
+                    let total = _mm256_fmadd_ps(sum, offsets, totals[t][0]);
+                    let product = _mm256_cvtepi32_ps(products[t]);
+                    totals[t][0] = _mm256_fmadd_ps(product, scale, total);
                 }
             }
         }
         let columns = (columns - part * LANES).min(LANES);
         // SAFETY: the caller vouches for the rows of `y`; the part begins inside them.
-        unsafe { store(&sums, y.add(part * LANES), stride, columns, accumulate) }
+        unsafe { store(&totals, y.add(part * LANES), stride, columns, accumulate) }
     }
 }
 
@@ -167,86 +171,115 @@ pub(super) unsafe fn store<const N: usize, const P: usize>(
 }
 
 /// # Safety
-/// See [`super::QuantizeRow`].
+/// See [`super::QuantizeActivations`].
 #[target_feature(enable = "avx2,fma")]
-pub(super) unsafe fn quantize_row(x: &[f32], out: *mut u8, place: RowPlace) {
+pub(super) unsafe fn quantize_activations(x: &[f32], out: *mut u8, n: usize) {
     let (blocks, rest) = x.as_chunks::<BLOCK>();
-    for (index, block) in blocks.iter().enumerate() {
-        // SAFETY: the caller vouches for every block that `place` describes.
-        unsafe { quantize_block(block, out.add(index * place.block_stride), place) };
-    }
-    if !rest.is_empty() {
-        let mut block = [0.0; BLOCK];
-        block[..rest.len()].copy_from_slice(rest);
-        // SAFETY: the caller vouches for the last, partial block too.
-        unsafe { quantize_block(&block, out.add(blocks.len() * place.block_stride), place) };
-    }
-}
-
-/// # Safety
-/// `out` with the strides of `place` has room for one block.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-unsafe fn quantize_block(x: &[f32; BLOCK], out: *mut u8, place: RowPlace) {
-    // SAFETY: four registers lie in `x`; the stores are the caller's.
-    unsafe {
-        let x: [__m256; 4] = std::array::from_fn(|i| _mm256_loadu_ps(x.as_ptr().add(i * LANES)));
-        let mut amax = _mm256_setzero_si256();
-        for &x in &x {
-            amax = _mm256_max_epu32(amax, magnitude(x));
-        }
-        let (inverse, scale) = factors(largest(amax));
+    for (index, block) in blocks.iter().chain(&padded(rest, Padding::Zero)).enumerate() {
+        let x = registers(block);
+        let (inverse, scale) = factors(largest(amax(x)));
         let quants = x.map(|x| _mm256_cvtps_epi32(_mm256_mul_ps(x, _mm256_set1_ps(inverse))));
-        // Packing works within halves of registers; the permutation restores the order.
         let words = _mm256_packs_epi16(
             _mm256_packs_epi32(quants[0], quants[1]),
             _mm256_packs_epi32(quants[2], quants[3]),
         );
-        let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
-        let words = _mm256_permutevar8x32_epi32(words, order);
-        let words = _mm256_xor_si256(words, _mm256_set1_epi8(place.flip.cast_signed()));
-        let words: [i32; LANES] = std::mem::transmute(words);
-        for (i, &word) in words.iter().enumerate() {
-            out.add(i * place.word_stride).cast::<i32>().write(word);
-        }
-        out.add(place.scale).cast::<f32>().write(scale);
-        if let Some(correction) = place.correction {
-            let sum = _mm256_add_epi32(
-                _mm256_add_epi32(quants[0], quants[1]),
-                _mm256_add_epi32(quants[2], quants[3]),
-            );
-            let sum: [i32; LANES] = std::mem::transmute(sum);
-            let sum = sum.iter().fold(0i32, |sum, &lane| sum.wrapping_add(lane));
-            out.add(correction).cast::<i32>().write(sum.wrapping_mul(-128));
+        let sum = _mm256_add_epi32(
+            _mm256_add_epi32(quants[0], quants[1]),
+            _mm256_add_epi32(quants[2], quants[3]),
+        );
+        // SAFETY: a register and an array of its size.
+        let sum: [i32; LANES] = unsafe { std::mem::transmute(sum) };
+        let sum = sum.iter().fold(0i32, |sum, &lane| sum.wrapping_add(lane));
+        // SAFETY: the caller vouches for every block of the group.
+        unsafe {
+            let out = out.add(index * n * Precision::Int8.token_bytes());
+            write_packed(words, out, n);
+            out.add(n * BLOCK).cast::<f32>().write(scale);
+            out.add(n * BLOCK + 4 * n).cast::<f32>().write(scale * sum as f32);
         }
     }
 }
 
 /// # Safety
-/// See [`super::QuantizeColumns`].
+/// See [`super::QuantizeWeightRow`].
 #[target_feature(enable = "avx2,fma")]
-pub(super) unsafe fn quantize_columns(tile: *const f32, stride: usize, out: *mut u8) {
+pub(super) unsafe fn quantize_weight_row(x: &[f32], out: *mut u8) {
+    let (blocks, rest) = x.as_chunks::<BLOCK>();
+    for (index, block) in blocks.iter().chain(&padded(rest, Padding::First)).enumerate() {
+        let x = registers(block);
+        let min = _mm256_min_ps(_mm256_min_ps(x[0], x[1]), _mm256_min_ps(x[2], x[3]));
+        let max = _mm256_max_ps(_mm256_max_ps(x[0], x[1]), _mm256_max_ps(x[2], x[3]));
+        let (min, max) = smallest_and_largest(min, max);
+        let infinite = _mm256_set1_epi32(INFINITE.cast_signed() - 1);
+        let infinite = _mm256_movemask_epi8(_mm256_cmpgt_epi32(amax(x), infinite));
+        let affine = affine(min, max, infinite == 0);
+        let (inverse, offset) = (_mm256_set1_ps(affine.inverse), _mm256_set1_ps(affine.offset));
+        let quants =
+            x.map(|x| _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_sub_ps(x, offset), inverse)));
+        let words = _mm256_packus_epi16(
+            _mm256_packs_epi32(quants[0], quants[1]),
+            _mm256_packs_epi32(quants[2], quants[3]),
+        );
+        // SAFETY: the caller vouches for every block of the panel.
+        unsafe {
+            let out = out.add(index * Precision::Int8.panel_bytes());
+            write_packed(words, out, COLUMNS);
+            out.add(PANEL_SCALES).cast::<f32>().write(affine.scale);
+            out.add(PANEL_OFFSETS).cast::<f32>().write(affine.offset);
+        }
+    }
+}
+
+/// # Safety
+/// See [`super::QuantizeWeightColumns`].
+#[target_feature(enable = "avx2,fma")]
+pub(super) unsafe fn quantize_weight_columns(tile: *const f32, stride: usize, out: *mut u8) {
     for part in 0..COLUMNS / LANES {
-        // SAFETY: the tile has 32 rows of 32 floats, the block 32 quants and a scale per column.
+        // SAFETY: the tile has 32 rows of 32 floats, the block a word of everything per column.
         unsafe {
             let tile = tile.add(part * LANES);
-            let mut amax = _mm256_setzero_si256();
-            for r in 0..BLOCK {
-                amax = _mm256_max_epu32(amax, magnitude(_mm256_loadu_ps(tile.add(r * stride))));
-            }
-            let (inverse, scale) = lane_factors(amax);
-            let scales = out.add(PANEL_QUANTS).cast::<f32>();
-            _mm256_storeu_ps(scales.add(part * LANES), scale);
+            let amax =
+                amax(std::array::from_fn::<_, BLOCK, _>(|r| _mm256_loadu_ps(tile.add(r * stride))));
+            let [inverse, scale, offset] = lane_factors(amax);
+            _mm256_storeu_ps(out.add(PANEL_SCALES).cast::<f32>().add(part * LANES), scale);
+            _mm256_storeu_ps(out.add(PANEL_OFFSETS).cast::<f32>().add(part * LANES), offset);
             for word in 0..BLOCK / 4 {
                 let row = |i: usize| {
                     let x = _mm256_loadu_ps(tile.add((4 * word + i) * stride));
                     _mm256_cvtps_epi32(_mm256_mul_ps(x, inverse))
                 };
                 let words = interleave(row(0), row(1), row(2), row(3));
-                let biased = _mm256_xor_si256(words, _mm256_set1_epi8(0x80u8.cast_signed()));
+                let biased = _mm256_xor_si256(words, _mm256_set1_epi8(BIAS.cast_signed()));
                 _mm256_storeu_si256(out.cast::<__m256i>().add(word * 4 + part), biased);
             }
         }
+    }
+}
+
+/// A block as four registers.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn registers(block: &[f32; BLOCK]) -> [__m256; BLOCK / LANES] {
+    // SAFETY: each register lies in the block.
+    std::array::from_fn(|i| unsafe { _mm256_loadu_ps(block.as_ptr().add(i * LANES)) })
+}
+
+/// Writes the eight words of a block, `n` words apart.
+///
+/// The words are in the order in which packing within halves of registers leaves them.
+///
+/// # Safety
+/// `out` has room for eight words at that distance.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn write_packed(words: __m256i, out: *mut u8, n: usize) {
+    let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    let words = _mm256_permutevar8x32_epi32(words, order);
+    // SAFETY: a register and an array of its size.
+    let words: [i32; LANES] = unsafe { std::mem::transmute(words) };
+    for (i, &word) in words.iter().enumerate() {
+        // SAFETY: the word has room by this function's contract.
+        unsafe { out.add(i * 4 * n).cast::<i32>().write(word) }
     }
 }
 
@@ -260,11 +293,16 @@ fn interleave(a: __m256i, b: __m256i, c: __m256i, d: __m256i) -> __m256i {
     _mm256_or_si256(low, _mm256_slli_epi32::<16>(high))
 }
 
-/// Bits without the sign.
+/// Bits of the largest magnitude in each lane.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-fn magnitude(x: __m256) -> __m256i {
-    _mm256_and_si256(_mm256_castps_si256(x), _mm256_set1_epi32(MAGNITUDE.cast_signed()))
+fn amax<const ROWS: usize>(x: [__m256; ROWS]) -> __m256i {
+    let mask = _mm256_set1_epi32(MAGNITUDE.cast_signed());
+    let mut amax = _mm256_setzero_si256();
+    for x in x {
+        amax = _mm256_max_epu32(amax, _mm256_and_si256(_mm256_castps_si256(x), mask));
+    }
+    amax
 }
 
 /// Largest of eight unsigned lanes.
@@ -277,19 +315,35 @@ fn largest(lanes: __m256i) -> u32 {
     _mm_cvtsi128_si32(one).cast_unsigned()
 }
 
-/// [`factors`] of 8 magnitudes.
+/// The least lane of one register and the greatest of another.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-fn lane_factors(amax: __m256i) -> (__m256, __m256) {
+fn smallest_and_largest(min: __m256, max: __m256) -> (f32, f32) {
+    // Both at once: the greatest of the negated lanes is the least. Minima take the low half.
+    let negated = _mm256_xor_ps(min, _mm256_set1_ps(-0.0));
+    let lanes = _mm256_max_ps(
+        _mm256_permute2f128_ps::<0x20>(negated, max),
+        _mm256_permute2f128_ps::<0x31>(negated, max),
+    );
+    let lanes = _mm256_max_ps(lanes, _mm256_permute_ps::<0b01_00_11_10>(lanes));
+    let lanes = _mm256_max_ps(lanes, _mm256_permute_ps::<0b10_11_00_01>(lanes));
+    let max = _mm256_extractf128_ps::<1>(lanes);
+    (-_mm256_cvtss_f32(lanes), _mm_cvtss_f32(max))
+}
+
+/// [`factors`] of 8 magnitudes, and [`bias_offset`] of the scales.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn lane_factors(amax: __m256i) -> [__m256; 3] {
     // SAFETY: a register and an array of its size.
     let lanes: [u32; LANES] = unsafe { std::mem::transmute(amax) };
-    let mut inverse = [0.0; LANES];
-    let mut scale = [0.0; LANES];
+    let mut out = [[0.0; LANES]; 3];
     for i in 0..LANES {
-        (inverse[i], scale[i]) = factors(lanes[i]);
+        (out[0][i], out[1][i]) = factors(lanes[i]);
+        out[2][i] = bias_offset(out[1][i]);
     }
     // SAFETY: arrays of a register's size.
-    unsafe { (_mm256_loadu_ps(inverse.as_ptr()), _mm256_loadu_ps(scale.as_ptr())) }
+    out.map(|lanes| unsafe { _mm256_loadu_ps(lanes.as_ptr()) })
 }
 
 /// # Safety

@@ -1,22 +1,26 @@
-//! AVX-512 with VNNI: 32 outputs are two registers, six tokens keep 12 integer and 12 f32 sums.
+//! AVX-512 with VNNI: 32 outputs are two registers, six tokens keep 12 integer sums of a block
+//! and 12 f32 totals.
 //!
 //! Per four elements of the sum's axis: two loads of weights, six broadcasts of activations,
-//! twelve `vpdpbusd`. Per block of 32: twelve conversions and twelve scaled additions, about a
-//! fifth of the work; blocks of 64 would halve that and coarsen the quantization.
+//! twelve `vpdpbusd`. Per block of 32: twelve conversions, multiplications of scales, and additions
+//! of a scaled product and of an offset, about a quarter of the work; blocks of 64 would halve that
+//! and coarsen the quantization.
 
+use std::arch::asm;
 use std::arch::x86_64::*;
 
-use super::{Micro, RowPlace, by_tokens};
-use crate::layout::{BLOCK, COLUMNS, PANEL_QUANTS, Precision};
-use crate::quant::{MAGNITUDE, factors};
+use super::{Micro, by_tokens};
+use crate::layout::{BLOCK, COLUMNS, PANEL_OFFSETS, PANEL_SCALES, Precision};
+use crate::quant::{BIAS, INFINITE, MAGNITUDE, Padding, affine, bias_offset, factors, padded};
 use crate::softmax;
 
 /// The AVX-512 kernels; to be handed out only where [`detected`].
 pub(super) static TABLE: Micro = Micro {
     int8: by_tokens!(int8),
     f32: by_tokens!(f32),
-    quantize_row,
-    quantize_columns,
+    quantize_activations,
+    quantize_weight_row,
+    quantize_weight_columns,
     log_sum_exp,
     scaled_exp,
 };
@@ -24,8 +28,8 @@ pub(super) static TABLE: Micro = Micro {
 /// Floats in a register.
 const LANES: usize = 16;
 
-/// Two registers of sums for each of `N` tokens.
-type Sums<const N: usize> = [[__m512; 2]; N];
+/// Two registers of totals for each of `N` tokens.
+type Totals<const N: usize> = [[__m512; 2]; N];
 
 /// Whether this CPU has the features of this file.
 pub(super) fn detected() -> bool {
@@ -47,16 +51,26 @@ unsafe fn int8<const N: usize>(
     columns: usize,
     accumulate: bool,
 ) {
-    let mut sums: Sums<N> = [[_mm512_setzero_ps(); 2]; N];
+    let mut totals: Totals<N> = [[_mm512_setzero_ps(); 2]; N];
     for block in 0..blocks {
         // SAFETY: the caller vouches for `blocks` blocks of both operands and their alignment.
         unsafe {
             let left = left.add(block * N * Precision::Int8.token_bytes());
             let panel = panel.add(block * Precision::Int8.panel_bytes());
             let scales = left.add(N * BLOCK).cast::<f32>();
-            let corrections = scales.add(N).cast::<i32>();
-            let mut products: [[__m512i; 2]; N] =
-                std::array::from_fn(|t| [_mm512_set1_epi32(*corrections.add(t)); 2]);
+            let sums = scales.add(N);
+            let offsets = panel.add(PANEL_OFFSETS).cast::<f32>();
+            let offsets = [_mm512_load_ps(offsets), _mm512_load_ps(offsets.add(LANES))];
+            for (t, totals) in totals.iter_mut().enumerate() {
+                let sum = _mm512_set1_ps(*sums.add(t));
+                totals[0] = _mm512_fmadd_ps(sum, offsets[0], totals[0]);
+                totals[1] = _mm512_fmadd_ps(sum, offsets[1], totals[1]);
+                // Left to itself the compiler moves these additions to the end of the block, where
+                // registers run out; an empty instruction that takes the totals keeps them here.
+                asm!("# {} {}", inout(zmm_reg) totals[0], inout(zmm_reg) totals[1],
+                    options(nostack, preserves_flags));
+            }
+            let mut products = [[_mm512_setzero_si512(); 2]; N];
             for word in 0..BLOCK / 4 {
                 let weights = panel.cast::<__m512i>().add(2 * word);
                 let weights = [_mm512_load_si512(weights), _mm512_load_si512(weights.add(1))];
@@ -66,7 +80,7 @@ unsafe fn int8<const N: usize>(
                     products[1] = _mm512_dpbusd_epi32(products[1], weights[1], quants);
                 }
             }
-            let weight_scales = panel.add(PANEL_QUANTS).cast::<f32>();
+            let weight_scales = panel.add(PANEL_SCALES).cast::<f32>();
             let weight_scales =
                 [_mm512_load_ps(weight_scales), _mm512_load_ps(weight_scales.add(LANES))];
             for t in 0..N {
@@ -74,13 +88,13 @@ unsafe fn int8<const N: usize>(
                 for half in 0..2 {
                     let scale = _mm512_mul_ps(scale, weight_scales[half]);
                     let product = _mm512_cvtepi32_ps(products[t][half]);
-                    sums[t][half] = _mm512_fmadd_ps(product, scale, sums[t][half]);
+                    totals[t][half] = _mm512_fmadd_ps(product, scale, totals[t][half]);
                 }
             }
         }
     }
     // SAFETY: the caller vouches for the rows of `y`.
-    unsafe { store(&sums, y, stride, columns, accumulate) }
+    unsafe { store(&totals, y, stride, columns, accumulate) }
 }
 
 /// # Safety
@@ -95,32 +109,32 @@ unsafe fn f32<const N: usize>(
     columns: usize,
     accumulate: bool,
 ) {
-    let mut sums: Sums<N> = [[_mm512_setzero_ps(); 2]; N];
+    let mut totals: Totals<N> = [[_mm512_setzero_ps(); 2]; N];
     let (left, panel) = (left.cast::<f32>(), panel.cast::<f32>());
     for block in 0..blocks {
         // SAFETY: the caller vouches for `blocks` blocks of both operands and their alignment.
         unsafe {
             let weights = panel.add(block * COLUMNS);
             let weights = [_mm512_load_ps(weights), _mm512_load_ps(weights.add(LANES))];
-            for (t, sums) in sums.iter_mut().enumerate() {
+            for (t, totals) in totals.iter_mut().enumerate() {
                 let token = _mm512_set1_ps(*left.add(block * N + t));
-                sums[0] = _mm512_fmadd_ps(token, weights[0], sums[0]);
-                sums[1] = _mm512_fmadd_ps(token, weights[1], sums[1]);
+                totals[0] = _mm512_fmadd_ps(token, weights[0], totals[0]);
+                totals[1] = _mm512_fmadd_ps(token, weights[1], totals[1]);
             }
         }
     }
     // SAFETY: the caller vouches for the rows of `y`.
-    unsafe { store(&sums, y, stride, columns, accumulate) }
+    unsafe { store(&totals, y, stride, columns, accumulate) }
 }
 
-/// Writes or adds the first `columns` sums of each token.
+/// Writes or adds the first `columns` totals of each token.
 ///
 /// # Safety
 /// Rows of `y`, `stride` floats apart, have room for `columns` floats that nothing else accesses.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 unsafe fn store<const N: usize>(
-    sums: &Sums<N>,
+    totals: &Totals<N>,
     y: *mut f32,
     stride: usize,
     columns: usize,
@@ -128,96 +142,129 @@ unsafe fn store<const N: usize>(
 ) {
     let mask = if columns < COLUMNS { (1u32 << columns) - 1 } else { u32::MAX };
     let masks = [mask as __mmask16, (mask >> LANES) as __mmask16];
-    for (t, sums) in sums.iter().enumerate() {
+    for (t, totals) in totals.iter().enumerate() {
         for half in 0..2 {
             // SAFETY: masked lanes are not accessed, the others lie in row `t` of `y`;
             // `wrapping_add` because the second half of a narrow row may lie outside.
             unsafe {
                 let out = y.add(t * stride).wrapping_add(half * LANES);
-                let mut sum = sums[half];
+                let mut total = totals[half];
                 if accumulate {
-                    sum = _mm512_add_ps(_mm512_maskz_loadu_ps(masks[half], out), sum);
+                    total = _mm512_add_ps(_mm512_maskz_loadu_ps(masks[half], out), total);
                 }
-                _mm512_mask_storeu_ps(out, masks[half], sum);
+                _mm512_mask_storeu_ps(out, masks[half], total);
             }
         }
     }
 }
 
 /// # Safety
-/// See [`super::QuantizeRow`].
+/// See [`super::QuantizeActivations`].
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-unsafe fn quantize_row(x: &[f32], out: *mut u8, place: RowPlace) {
+unsafe fn quantize_activations(x: &[f32], out: *mut u8, n: usize) {
     let (blocks, rest) = x.as_chunks::<BLOCK>();
-    for (index, block) in blocks.iter().enumerate() {
-        // SAFETY: the caller vouches for every block that `place` describes.
-        unsafe { quantize_block(block, out.add(index * place.block_stride), place) };
-    }
-    if !rest.is_empty() {
-        let mut block = [0.0; BLOCK];
-        block[..rest.len()].copy_from_slice(rest);
-        // SAFETY: the caller vouches for the last, partial block too.
-        unsafe { quantize_block(&block, out.add(blocks.len() * place.block_stride), place) };
-    }
-}
-
-/// # Safety
-/// `out` with the strides of `place` has room for one block.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-unsafe fn quantize_block(x: &[f32; BLOCK], out: *mut u8, place: RowPlace) {
-    // SAFETY: both halves lie in `x`; the stores are the caller's.
-    unsafe {
-        let x = [_mm512_loadu_ps(x.as_ptr()), _mm512_loadu_ps(x.as_ptr().add(LANES))];
-        let magnitude = x
-            .map(|x| _mm512_and_si512(_mm512_castps_si512(x), _mm512_set1_epi32(MAGNITUDE as i32)));
-        let amax = _mm512_reduce_max_epu32(_mm512_max_epu32(magnitude[0], magnitude[1]));
-        let (inverse, scale) = factors(amax);
+    for (index, block) in blocks.iter().chain(&padded(rest, Padding::Zero)).enumerate() {
+        let x = registers(block);
+        let (inverse, scale) = factors(_mm512_reduce_max_epu32(amax(x)));
         let quants = x.map(|x| _mm512_cvtps_epi32(_mm512_mul_ps(x, _mm512_set1_ps(inverse))));
-        let flip = _mm_set1_epi8(place.flip.cast_signed());
-        for (half, &quants) in quants.iter().enumerate() {
-            let words = _mm_xor_si128(_mm512_cvtepi32_epi8(quants), flip);
-            let out = out.add(4 * half * place.word_stride);
-            let word = |i: usize| out.add(i * place.word_stride).cast::<i32>();
-            word(0).write(_mm_extract_epi32::<0>(words));
-            word(1).write(_mm_extract_epi32::<1>(words));
-            word(2).write(_mm_extract_epi32::<2>(words));
-            word(3).write(_mm_extract_epi32::<3>(words));
-        }
-        out.add(place.scale).cast::<f32>().write(scale);
-        if let Some(correction) = place.correction {
-            let sum = _mm512_reduce_add_epi32(_mm512_add_epi32(quants[0], quants[1]));
-            out.add(correction).cast::<i32>().write(sum.wrapping_mul(-128));
+        let sum = _mm512_reduce_add_epi32(_mm512_add_epi32(quants[0], quants[1]));
+        // SAFETY: the caller vouches for every block of the group.
+        unsafe {
+            let out = out.add(index * n * Precision::Int8.token_bytes());
+            write_words(quants.map(|quants| _mm512_cvtepi32_epi8(quants)), out, n);
+            out.add(n * BLOCK).cast::<f32>().write(scale);
+            out.add(n * BLOCK + 4 * n).cast::<f32>().write(scale * sum as f32);
         }
     }
 }
 
 /// # Safety
-/// See [`super::QuantizeColumns`].
+/// See [`super::QuantizeWeightRow`].
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-unsafe fn quantize_columns(tile: *const f32, stride: usize, out: *mut u8) {
+unsafe fn quantize_weight_row(x: &[f32], out: *mut u8) {
+    let (blocks, rest) = x.as_chunks::<BLOCK>();
+    for (index, block) in blocks.iter().chain(&padded(rest, Padding::First)).enumerate() {
+        let x = registers(block);
+        let min = _mm512_reduce_min_ps(_mm512_min_ps(x[0], x[1]));
+        let max = _mm512_reduce_max_ps(_mm512_max_ps(x[0], x[1]));
+        let infinite = _mm512_set1_epi32(INFINITE.cast_signed());
+        let infinite = _mm512_cmpge_epu32_mask(amax(x), infinite);
+        let affine = affine(min, max, infinite == 0);
+        let (inverse, offset) = (_mm512_set1_ps(affine.inverse), _mm512_set1_ps(affine.offset));
+        let quants =
+            x.map(|x| _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_sub_ps(x, offset), inverse)));
+        // SAFETY: the caller vouches for every block of the panel.
+        unsafe {
+            let out = out.add(index * Precision::Int8.panel_bytes());
+            write_words(quants.map(|quants| _mm512_cvtusepi32_epi8(quants)), out, COLUMNS);
+            out.add(PANEL_SCALES).cast::<f32>().write(affine.scale);
+            out.add(PANEL_OFFSETS).cast::<f32>().write(affine.offset);
+        }
+    }
+}
+
+/// # Safety
+/// See [`super::QuantizeWeightColumns`].
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+unsafe fn quantize_weight_columns(tile: *const f32, stride: usize, out: *mut u8) {
     for half in 0..2 {
-        // SAFETY: the tile has 32 rows of 32 floats, the block 32 quants and a scale per column.
+        // SAFETY: the tile has 32 rows of 32 floats, the block a word of everything per column.
         unsafe {
             let tile = tile.add(half * LANES);
-            let mut amax = _mm512_setzero_si512();
-            for r in 0..BLOCK {
-                let x = _mm512_castps_si512(_mm512_loadu_ps(tile.add(r * stride)));
-                let magnitude = _mm512_and_si512(x, _mm512_set1_epi32(MAGNITUDE as i32));
-                amax = _mm512_max_epu32(amax, magnitude);
-            }
-            let (inverse, scale) = lane_factors(amax);
-            let scales = out.add(PANEL_QUANTS).cast::<f32>();
-            _mm512_store_ps(scales.add(half * LANES), scale);
+            let amax =
+                amax(std::array::from_fn::<_, BLOCK, _>(|r| _mm512_loadu_ps(tile.add(r * stride))));
+            let [inverse, scale, offset] = lane_factors(amax);
+            _mm512_store_ps(out.add(PANEL_SCALES).cast::<f32>().add(half * LANES), scale);
+            _mm512_store_ps(out.add(PANEL_OFFSETS).cast::<f32>().add(half * LANES), offset);
             for word in 0..BLOCK / 4 {
                 let row = |i: usize| {
                     let x = _mm512_loadu_ps(tile.add((4 * word + i) * stride));
                     _mm512_cvtps_epi32(_mm512_mul_ps(x, inverse))
                 };
                 let words = interleave(row(0), row(1), row(2), row(3));
-                let biased = _mm512_xor_si512(words, _mm512_set1_epi8(0x80u8.cast_signed()));
+                let biased = _mm512_xor_si512(words, _mm512_set1_epi8(BIAS.cast_signed()));
                 _mm512_store_si512(out.cast::<__m512i>().add(2 * word + half), biased);
             }
+        }
+    }
+}
+
+/// A block as two registers.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+fn registers(block: &[f32; BLOCK]) -> [__m512; 2] {
+    // SAFETY: both halves lie in the block.
+    unsafe { [_mm512_loadu_ps(block.as_ptr()), _mm512_loadu_ps(block.as_ptr().add(LANES))] }
+}
+
+/// Bits of the largest magnitude in each lane.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+fn amax<const ROWS: usize>(x: [__m512; ROWS]) -> __m512i {
+    let mask = _mm512_set1_epi32(MAGNITUDE.cast_signed());
+    let mut amax = _mm512_setzero_si512();
+    for x in x {
+        amax = _mm512_max_epu32(amax, _mm512_and_si512(_mm512_castps_si512(x), mask));
+    }
+    amax
+}
+
+/// Writes the eight words of a block, `n` words apart.
+///
+/// # Safety
+/// `out` has room for eight words at that distance.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+unsafe fn write_words(words: [__m128i; 2], out: *mut u8, n: usize) {
+    // SAFETY: every word has room by this function's contract.
+    unsafe {
+        for (half, &words) in words.iter().enumerate() {
+            let out = out.add(16 * half * n);
+            let word = |i: usize| out.add(4 * i * n).cast::<i32>();
+            word(0).write(_mm_extract_epi32::<0>(words));
+            word(1).write(_mm_extract_epi32::<1>(words));
+            word(2).write(_mm_extract_epi32::<2>(words));
+            word(3).write(_mm_extract_epi32::<3>(words));
         }
     }
 }
@@ -233,19 +280,19 @@ fn interleave(a: __m512i, b: __m512i, c: __m512i, d: __m512i) -> __m512i {
     select(0xffff, low, _mm512_slli_epi32::<16>(high))
 }
 
-/// [`factors`] of 16 magnitudes.
+/// [`factors`] of 16 magnitudes, and [`bias_offset`] of the scales.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-fn lane_factors(amax: __m512i) -> (__m512, __m512) {
+fn lane_factors(amax: __m512i) -> [__m512; 3] {
     // SAFETY: a register and an array of its size.
     let lanes: [u32; LANES] = unsafe { std::mem::transmute(amax) };
-    let mut inverse = [0.0; LANES];
-    let mut scale = [0.0; LANES];
+    let mut out = [[0.0; LANES]; 3];
     for i in 0..LANES {
-        (inverse[i], scale[i]) = factors(lanes[i]);
+        (out[0][i], out[1][i]) = factors(lanes[i]);
+        out[2][i] = bias_offset(out[1][i]);
     }
     // SAFETY: arrays of a register's size.
-    unsafe { (_mm512_loadu_ps(inverse.as_ptr()), _mm512_loadu_ps(scale.as_ptr())) }
+    out.map(|lanes| unsafe { _mm512_loadu_ps(lanes.as_ptr()) })
 }
 
 /// # Safety

@@ -14,7 +14,8 @@ mod plain;
 use crate::{GROUP, Level};
 
 /// Product of a group of tokens and a panel over some blocks:
-/// `y[t, c] (+)= Σ_blocks Σ_r left[t, r] panel[r, c]`.
+/// `y[t, c] (+)= Σ_blocks Σ_r left[t, r] panel[r, c]`; in int8 each block adds
+/// `fma(sum, offset, ·)` and then `fma(Σ q u, scale_left · scale_panel, ·)`.
 ///
 /// Arguments: `left` and `panel` at their first block, the number of blocks, `y` at its first
 /// output, the distance between rows of `y` in floats, the number of outputs to store (1 to 32),
@@ -34,34 +35,32 @@ pub(crate) type Product = unsafe fn(
     accumulate: bool,
 );
 
-/// Quantizes `x` in blocks of 32 along the row, the last one padded with zeros.
+/// Quantizes a token's row in blocks of 32 into a group of `n` tokens.
+///
+/// `out` is the token's first word in the group: quants, scale and sum of the next token all lie
+/// one word further on, so the place in the group is only an offset.
 ///
 /// # Safety
-/// `out` with the strides of `place` has room for every block of the row, aligned to 4 bytes, and
-/// nothing else accesses those bytes meanwhile.
-pub(crate) type QuantizeRow = unsafe fn(x: &[f32], out: *mut u8, place: RowPlace);
+/// `out` lies in a group with room for every block of the row, aligned to 4 bytes, and nothing
+/// else accesses the token's bytes meanwhile.
+pub(crate) type QuantizeActivations = unsafe fn(x: &[f32], out: *mut u8, n: usize);
 
-/// Quantizes 32 columns of a tile of 32 rows into one block of a panel.
+/// Quantizes a row of weights in blocks of 32 into a column of a panel.
+///
+/// `out` is the column's first word; its quants, scales and offsets lie one word apart from the
+/// next column's.
+///
+/// # Safety
+/// `out` lies in a panel with room for every block of the row, aligned to 4 bytes, and nothing
+/// else accesses the column's bytes meanwhile.
+pub(crate) type QuantizeWeightRow = unsafe fn(x: &[f32], out: *mut u8);
+
+/// Quantizes 32 columns of a tile of 32 rows of weights into one block of a panel.
 ///
 /// # Safety
 /// `tile` has 32 rows of 32 floats, `stride` floats apart; `out` has room for a block of a panel,
 /// is aligned to 64 bytes, and nothing else accesses it meanwhile.
-pub(crate) type QuantizeColumns = unsafe fn(tile: *const f32, stride: usize, out: *mut u8);
-
-/// Where [`QuantizeRow`] puts its results, all in bytes.
-#[derive(Clone, Copy)]
-pub(crate) struct RowPlace {
-    /// From one block to the next.
-    pub block_stride: usize,
-    /// From one word of four quants to the next.
-    pub word_stride: usize,
-    /// From the first quant of a block to its scale.
-    pub scale: usize,
-    /// From the first quant of a block to its correction, where there is one.
-    pub correction: Option<usize>,
-    /// `0x80` to store unsigned quants with a bias of 128, else 0.
-    pub flip: u8,
-}
+pub(crate) type QuantizeWeightColumns = unsafe fn(tile: *const f32, stride: usize, out: *mut u8);
 
 /// `ln Σ exp(row)` in f32 lanes and an f64 total.
 pub(crate) type LogSumExp = unsafe fn(row: &[f32]) -> f64;
@@ -75,10 +74,12 @@ pub(crate) struct Micro {
     pub int8: [Product; GROUP],
     /// F32 products, by the number of tokens less one.
     pub f32: [Product; GROUP],
-    /// Row-wise int8 quantization: activations, and weights of the forward product.
-    pub quantize_row: QuantizeRow,
-    /// Column-wise int8 quantization: weights of the transposed product.
-    pub quantize_columns: QuantizeColumns,
+    /// Symmetric along rows.
+    pub quantize_activations: QuantizeActivations,
+    /// Affine along rows: weights of the forward product.
+    pub quantize_weight_row: QuantizeWeightRow,
+    /// Symmetric along columns: weights of the transposed product.
+    pub quantize_weight_columns: QuantizeWeightColumns,
     /// See [`LogSumExp`].
     pub log_sum_exp: LogSumExp,
     /// See [`ScaledExp`].

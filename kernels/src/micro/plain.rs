@@ -4,22 +4,23 @@
 //! definition (one rounding, as the vector units do it), at the price of a library call on CPUs
 //! without such an instruction.
 
-use super::{Micro, RowPlace, by_tokens};
-use crate::layout::{BLOCK, COLUMNS, PANEL_QUANTS, Precision};
-use crate::quant::{MAGNITUDE, factors};
+use super::{Micro, by_tokens};
+use crate::layout::{BLOCK, COLUMNS, PANEL_OFFSETS, PANEL_SCALES, Precision};
+use crate::quant::{BIAS, INFINITE, MAGNITUDE, Padding, affine, bias_offset, factors, padded};
 use crate::softmax;
 
 /// The plain kernels.
 pub(super) static TABLE: Micro = Micro {
     int8: by_tokens!(int8),
     f32: by_tokens!(f32),
-    quantize_row,
-    quantize_columns,
+    quantize_activations,
+    quantize_weight_row,
+    quantize_weight_columns,
     log_sum_exp: softmax::log_sum_exp,
     scaled_exp: softmax::scaled_exp,
 };
 
-/// `sum += f32(correction + Σ u8 · i8) · (scale_left · scale_panel)`, block by block.
+/// `y += sum · offset`, then `y += f32(Σ u8 · i8) · (scale_left · scale_panel)`, block by block.
 ///
 /// # Safety
 /// See [`super::Product`].
@@ -32,22 +33,23 @@ unsafe fn int8<const N: usize>(
     columns: usize,
     accumulate: bool,
 ) {
-    let mut sum = [[0.0f32; COLUMNS]; N];
+    let mut totals = [[0.0f32; COLUMNS]; N];
     for block in 0..blocks {
         // SAFETY: the caller vouches for `blocks` blocks of both operands, aligned to 4 bytes.
-        let (quants, scales, corrections, weights, weight_scales) = unsafe {
+        let (quants, scales, sums, weights, weight_scales, offsets) = unsafe {
             let left = left.add(block * N * Precision::Int8.token_bytes());
             let panel = panel.add(block * Precision::Int8.panel_bytes());
             (
                 &*left.cast::<[[[i8; 4]; N]; BLOCK / 4]>(),
                 &*left.add(N * BLOCK).cast::<[f32; N]>(),
-                &*left.add(N * BLOCK + 4 * N).cast::<[i32; N]>(),
+                &*left.add(N * BLOCK + 4 * N).cast::<[f32; N]>(),
                 &*panel.cast::<[[[u8; 4]; COLUMNS]; BLOCK / 4]>(),
-                &*panel.add(PANEL_QUANTS).cast::<[f32; COLUMNS]>(),
+                &*panel.add(PANEL_SCALES).cast::<[f32; COLUMNS]>(),
+                &*panel.add(PANEL_OFFSETS).cast::<[f32; COLUMNS]>(),
             )
         };
         for t in 0..N {
-            let mut products = [corrections[t]; COLUMNS];
+            let mut products = [0i32; COLUMNS];
             for (word, words) in quants.iter().zip(weights) {
                 for (product, w) in products.iter_mut().zip(words) {
                     for i in 0..4 {
@@ -57,12 +59,13 @@ unsafe fn int8<const N: usize>(
             }
             for c in 0..COLUMNS {
                 let scale = scales[t] * weight_scales[c];
-                sum[t][c] = (products[c] as f32).mul_add(scale, sum[t][c]);
+                let total = sums[t].mul_add(offsets[c], totals[t][c]);
+                totals[t][c] = (products[c] as f32).mul_add(scale, total);
             }
         }
     }
     // SAFETY: the caller vouches for the rows of `y`.
-    unsafe { store(&sum, y, stride, columns, accumulate) }
+    unsafe { store(&totals, y, stride, columns, accumulate) }
 }
 
 /// `sum = fma(left, panel, sum)`, in the order of `R`.
@@ -117,46 +120,75 @@ unsafe fn store<const N: usize>(
 }
 
 /// # Safety
-/// See [`super::QuantizeRow`].
-unsafe fn quantize_row(x: &[f32], out: *mut u8, place: RowPlace) {
-    for (index, chunk) in x.chunks(BLOCK).enumerate() {
-        let mut block = [0.0f32; BLOCK];
-        block[..chunk.len()].copy_from_slice(chunk);
-        let (quants, scale) = quantize(&block);
+/// See [`super::QuantizeActivations`].
+unsafe fn quantize_activations(x: &[f32], out: *mut u8, n: usize) {
+    let (blocks, rest) = x.as_chunks::<BLOCK>();
+    for (index, block) in blocks.iter().chain(&padded(rest, Padding::Zero)).enumerate() {
+        let (quants, scale) = symmetric(block);
         let sum: i32 = quants.iter().map(|&q| i32::from(q)).sum();
-        // SAFETY: the caller vouches for every block that `place` describes.
+        // SAFETY: the caller vouches for every block of the group.
         unsafe {
-            let out = out.add(index * place.block_stride);
-            for (i, &q) in quants.iter().enumerate() {
-                *out.add(i / 4 * place.word_stride + i % 4) = q.cast_unsigned() ^ place.flip;
-            }
-            out.add(place.scale).cast::<f32>().write(scale);
-            if let Some(correction) = place.correction {
-                out.add(correction).cast::<i32>().write(-128 * sum);
-            }
+            let out = out.add(index * n * Precision::Int8.token_bytes());
+            write_quants(quants.map(i8::cast_unsigned), out, n);
+            out.add(n * BLOCK).cast::<f32>().write(scale);
+            out.add(n * BLOCK + 4 * n).cast::<f32>().write(scale * sum as f32);
         }
     }
 }
 
 /// # Safety
-/// See [`super::QuantizeColumns`].
-unsafe fn quantize_columns(tile: *const f32, stride: usize, out: *mut u8) {
+/// See [`super::QuantizeWeightRow`].
+unsafe fn quantize_weight_row(x: &[f32], out: *mut u8) {
+    let (blocks, rest) = x.as_chunks::<BLOCK>();
+    for (index, block) in blocks.iter().chain(&padded(rest, Padding::First)).enumerate() {
+        let min = block.iter().fold(f32::INFINITY, |min, &x| min.min(x));
+        let max = block.iter().fold(f32::NEG_INFINITY, |max, &x| max.max(x));
+        let affine = affine(min, max, amax(block) < INFINITE);
+        let quants = block.map(|x| ((x - affine.offset) * affine.inverse).round_ties_even() as u8);
+        // SAFETY: the caller vouches for every block of the panel.
+        unsafe {
+            let out = out.add(index * Precision::Int8.panel_bytes());
+            write_quants(quants, out, COLUMNS);
+            out.add(PANEL_SCALES).cast::<f32>().write(affine.scale);
+            out.add(PANEL_OFFSETS).cast::<f32>().write(affine.offset);
+        }
+    }
+}
+
+/// # Safety
+/// See [`super::QuantizeWeightColumns`].
+unsafe fn quantize_weight_columns(tile: *const f32, stride: usize, out: *mut u8) {
     for c in 0..COLUMNS {
-        // SAFETY: the tile has 32 rows of 32 columns, the block 32 quants and a scale per column.
+        // SAFETY: the tile has 32 rows of 32 columns, the block a word of everything per column.
         unsafe {
             let block = std::array::from_fn(|r| *tile.add(r * stride + c));
-            let (quants, scale) = quantize(&block);
-            for (r, &q) in quants.iter().enumerate() {
-                *out.add((r / 4 * COLUMNS + c) * 4 + r % 4) = q.cast_unsigned() ^ 0x80;
-            }
-            out.add(PANEL_QUANTS).cast::<f32>().add(c).write(scale);
+            let (quants, scale) = symmetric(&block);
+            let out = out.add(4 * c);
+            write_quants(quants.map(|q| q.cast_unsigned() ^ BIAS), out, COLUMNS);
+            out.add(PANEL_SCALES).cast::<f32>().write(scale);
+            out.add(PANEL_OFFSETS).cast::<f32>().write(bias_offset(scale));
         }
     }
 }
 
 /// Quants and scale of one block; see [`crate::quant`].
-fn quantize(block: &[f32; BLOCK]) -> ([i8; BLOCK], f32) {
-    let amax = block.iter().map(|x| x.to_bits() & MAGNITUDE).max().unwrap_or(0);
-    let (inverse, scale) = factors(amax);
+fn symmetric(block: &[f32; BLOCK]) -> ([i8; BLOCK], f32) {
+    let (inverse, scale) = factors(amax(block));
     (block.map(|x| (x * inverse).round_ties_even() as i8), scale)
+}
+
+/// Bits of the largest magnitude.
+fn amax(block: &[f32; BLOCK]) -> u32 {
+    block.iter().map(|x| x.to_bits() & MAGNITUDE).max().unwrap_or(0)
+}
+
+/// Writes a block's words of four quants, `n` words apart.
+///
+/// # Safety
+/// There is room for eight words at that distance.
+unsafe fn write_quants(quants: [u8; BLOCK], out: *mut u8, n: usize) {
+    for (i, q) in quants.into_iter().enumerate() {
+        // SAFETY: word `i / 4` has room by this function's contract.
+        unsafe { *out.add(i / 4 * 4 * n + i % 4) = q }
+    }
 }

@@ -1,0 +1,37 @@
+//! `cutq bench`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::range::count;
+use crate::settings::PrecisionName;
+
+/// What to measure.
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    /// The model, a GGUF file
+    #[arg(value_name = "MODEL.gguf")]
+    pub model: PathBuf,
+    /// Tokens per sequence; half of them are targets
+    #[arg(long, value_name = "N", default_value = "512", value_parser = clap::value_parser!(u32).range(4..))]
+    pub tokens: u32,
+    /// Sequences per step
+    #[arg(long, value_name = "N", default_value = "2", value_parser = count)]
+    pub batch: usize,
+    /// Measurements, of which the median counts; one more goes before to warm up
+    #[arg(long, value_name = "N", default_value = "3", value_parser = count)]
+    pub repetitions: usize,
+    /// Projections to adapt
+    #[arg(long, value_name = "LIST", default_value = "ffn_gate,ffn_up,ffn_down")]
+    pub target_modules: String,
+    /// Threads [default: all cores]
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub threads: Option<usize>,
+    /// Arithmetic of the products with the model's weights
+    #[arg(long, value_enum, default_value = "int8")]
+    pub precision: PrecisionName,
+    /// One JSON object
+    #[arg(long)]
+    pub json: bool,
+}

@@ -1,0 +1,39 @@
+//! Flags about data: its fields, and what happens to doubtful examples.
+
+use clap::Args;
+use cutq::dataset::{Format, OnDuplicate, OnFailedJudge, OnPraise};
+
+use super::range::non_negative;
+
+/// How data is read.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Data")]
+pub struct DataArgs {
+    /// Fields of the data
+    #[arg(long, value_enum, default_value = "auto")]
+    pub format: Format,
+    /// Leave out lines that cannot be read, and list them
+    #[arg(long)]
+    pub skip_bad_lines: bool,
+}
+
+/// What happens to doubtful examples.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Data")]
+pub struct ScreenArgs {
+    /// Examples that occur again
+    #[arg(long, value_enum, default_value = "drop")]
+    pub on_duplicate: OnDuplicate,
+    /// Judgments such as "$ERROR$" that a failed judge call left
+    #[arg(long, value_enum, default_value = "drop")]
+    pub on_failed_judge: OnFailedJudge,
+    /// Judgments that only praise
+    #[arg(long, value_enum, default_value = "positive")]
+    pub on_praise: OnPraise,
+    /// Keep at most this many positives per negative [default: all; preset paper: 0.25]
+    #[arg(long, value_name = "RATIO", value_parser = non_negative)]
+    pub positive_ratio: Option<f64>,
+    /// Hold out this share of the examples, and report their loss before and after
+    #[arg(long, value_name = "SHARE", value_parser = super::range::inner_share)]
+    pub eval_split: Option<f64>,
+}

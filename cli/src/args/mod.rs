@@ -1,0 +1,64 @@
+//! The command line.
+
+mod bench;
+mod data;
+mod engine;
+mod finetune;
+mod generate;
+mod inspect;
+mod objective;
+mod prompt;
+mod range;
+
+pub use bench::BenchArgs;
+pub use data::{DataArgs, ScreenArgs};
+pub use engine::EngineArgs;
+pub use finetune::{FinetuneArgs, LoraArgs};
+pub use generate::GenerateArgs;
+pub use inspect::InspectArgs;
+pub use objective::{ObjectiveArgs, Preset};
+pub use prompt::PromptArgs;
+
+use clap::{Parser, Subcommand};
+
+/// Fine-tunes quantized language models (GGUF) on written judgments
+///
+/// A judgment says in plain words what is wrong with a response. Contrastive Unlikelihood Training
+/// learns from it which tokens of the response are inappropriate and makes only those less likely.
+/// The result is a LoRA adapter that llama.cpp loads beside the unchanged model.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cutq",
+    version,
+    max_term_width = 100,
+    after_help = "Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted (a run can be resumed)."
+)]
+pub struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Train a LoRA adapter on judgments
+    Finetune(Box<FinetuneArgs>),
+    /// Answer a prompt, with or without an adapter
+    Generate(GenerateArgs),
+    /// Show which response tokens a judgment makes inappropriate
+    Inspect(InspectArgs),
+    /// Measure reading and training speed and peak memory
+    Bench(BenchArgs),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+}

@@ -1,0 +1,27 @@
+//! Flags about how an example is put before the model.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use cutq::dataset::OnLong;
+
+use super::range::count;
+use crate::template::TemplateName;
+
+/// Template, tokenizer, length.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Prompt")]
+pub struct PromptArgs {
+    /// `paper`, `chat` (the model's own) or a Jinja file [default: chat if the model has one]
+    #[arg(long, value_name = "paper|chat|FILE")]
+    pub template: Option<TemplateName>,
+    /// A Hugging Face tokenizer.json instead of the model's own tokenizer
+    #[arg(long, value_name = "FILE")]
+    pub tokenizer: Option<PathBuf>,
+    /// Most tokens of a prompt and its response [default: 2048, or what the model holds]
+    #[arg(long, value_name = "TOKENS", value_parser = count)]
+    pub max_length: Option<usize>,
+    /// Examples longer than that
+    #[arg(long, value_enum, default_value = "truncate")]
+    pub on_long: OnLong,
+}

@@ -1,0 +1,98 @@
+//! The run's examples: read, screened, tokenized, split, and reported.
+
+use anyhow::Result;
+use cutq::dataset::{Origin, ScreenReport, Tokenize, TokenizeReport, hold_out, read};
+use cutq_core::group::Group;
+use cutq_core::objective::AnyObjective;
+
+use crate::commands::model::ModelFile;
+use crate::encoder::Encoder;
+use crate::settings::Settings;
+use crate::template::AnyTemplate;
+
+/// What a run trains on and what it is measured on.
+pub struct Examples {
+    /// The objective they were tokenized for.
+    pub objective: AnyObjective,
+    /// Training examples.
+    pub train: Vec<Group>,
+    /// Held-out examples; empty without `--eval-split`.
+    pub held_out: Vec<Group>,
+    /// By a group's index.
+    origins: Vec<Origin>,
+}
+
+impl Examples {
+    /// Reads everything the settings name, and reports counts on stderr unless `quiet`.
+    ///
+    /// # Errors
+    /// Data, template or tokenizer that cannot be used.
+    pub fn read(settings: &Settings, model: &ModelFile, quiet: bool) -> Result<Self> {
+        let objective = settings.objective.build()?;
+        let prompt = &settings.prompt;
+        let (_, template) = AnyTemplate::open(Some(&prompt.template), &model.gguf)?;
+        let tokenizer = prompt.tokenizer.as_ref().map(|file| file.path.as_path());
+        let encoder = Encoder::open(&model.gguf, tokenizer, &template)?;
+
+        let data = &settings.data;
+        let files: Vec<_> = data.files.iter().map(|file| file.path.clone()).collect();
+        let reading = read(&files, data.format, data.skip_bad_lines)?;
+        for bad in &reading.skipped {
+            // A list the user asked for, not a matter of taste like progress.
+            eprintln!("skipped: {bad}");
+        }
+        let (records, screened) = data.screening(settings.recipe.seed).apply(reading.records)?;
+        let tokenize = Tokenize {
+            encode: &encoder,
+            template: &template,
+            objective: &objective,
+            max_length: prompt.max_length,
+            context_length: model.architecture.context_length,
+            on_long: prompt.on_long,
+        };
+        let (groups, tokenized) = tokenize.all(&records)?;
+        if !quiet {
+            eprint!("{}", report(reading.skipped.len(), &screened, &tokenized));
+        }
+        let origins = records.into_iter().map(|record| record.origin).collect();
+        let (train, held_out) = match data.eval_split {
+            None => (groups, Vec::new()),
+            Some(share) => hold_out(groups, share, settings.recipe.seed),
+        };
+        if train.is_empty() {
+            anyhow::bail!(
+                "--eval-split holds out all {} examples, none is left to train on",
+                held_out.len()
+            );
+        }
+        Ok(Self { objective, train, held_out, origins })
+    }
+
+    /// Where the example with this index was read.
+    pub fn origin(&self, index: usize) -> Option<&Origin> {
+        self.origins.get(index)
+    }
+}
+
+/// Counts, each with the flag that changes it.
+fn report(skipped: usize, screened: &ScreenReport, tokenized: &TokenizeReport) -> String {
+    let mut text = format!("data: {} examples read\n", screened.read);
+    let mut line = |count: usize, what: &str| {
+        if count > 0 {
+            text.push_str(&format!("  {count:5} {what}\n"));
+        }
+    };
+    line(skipped, "bad lines skipped (--skip-bad-lines)");
+    line(screened.duplicates, "duplicates (--on-duplicate)");
+    line(screened.failed_judge, "failed judge calls (--on-failed-judge)");
+    line(screened.praise, "judgments that only praise (--on-praise)");
+    line(screened.surplus_positives, "positives above the ratio left out (--positive-ratio)");
+    line(tokenized.truncated, "prompts shortened (--max-length, --on-long)");
+    line(tokenized.dropped, "examples too long left out (--max-length, --on-long)");
+    let (negatives, positives) = (screened.negatives, screened.positives);
+    let (tokens, longest) = (tokenized.response_tokens, tokenized.longest);
+    text.push_str(&format!(
+        "  {negatives:5} negatives and {positives} positives to use: {tokens} response tokens, the longest sequence has {longest}\n"
+    ));
+    text
+}

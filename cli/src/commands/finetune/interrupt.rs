@@ -1,0 +1,34 @@
+//! Ctrl-C: the first one asks, the second one ends.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result};
+
+/// Whether the user, or the system's polite request to end, has asked to stop.
+pub struct Interrupt(Arc<AtomicBool>);
+
+impl Interrupt {
+    /// Starts to listen. Can be done once per process.
+    ///
+    /// # Errors
+    /// If the system refuses the handler.
+    pub fn listen() -> Result<Self> {
+        let asked = Arc::new(AtomicBool::new(false));
+        let handler = asked.clone();
+        ctrlc::set_handler(move || {
+            if handler.swap(true, Ordering::SeqCst) {
+                // Checkpoints are written whole or not at all, so ending here loses steps only.
+                std::process::exit(i32::from(super::INTERRUPTED));
+            }
+            eprintln!("\nfinishing the step and saving; once more to end at once");
+        })
+        .context("cannot listen for Ctrl-C")?;
+        Ok(Self(asked))
+    }
+
+    /// Whether to stop.
+    pub fn is_asked(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}

@@ -1,0 +1,225 @@
+//! From flags to the settings of a run.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use anyhow::{Context, Result, anyhow, bail};
+use cutq_ffi::{Adapter, LoraConfig, Module};
+
+use crate::args::{FinetuneArgs, LoraArgs, Preset};
+use crate::commands::model::{ModelFile, threads};
+use crate::settings::{
+    DataSettings, EngineSettings, InputFile, LoraSettings, PromptSettings, RecipeSettings, Settings,
+};
+use crate::template::{AnyTemplate, TemplateName};
+use crate::usage::UsageError;
+
+const DEFAULT_R: usize = 16;
+const DEFAULT_ALPHA: f64 = 16.0;
+/// Positives per negative in the paper.
+const PAPER_POSITIVE_RATIO: f64 = 0.25;
+
+/// The settings that the flags give, the model they are for and the adapter it starts with.
+///
+/// # Errors
+/// Flags that contradict each other or the files they name; files that cannot be read.
+pub fn settings(args: &FinetuneArgs) -> Result<(Settings, ModelFile, Adapter)> {
+    let objective = args.objective.resolve()?;
+    let modules = target_modules(args.lora.target_modules.as_deref())?;
+    let path = args.model.as_deref().expect("required without --resume");
+    let out = std::path::absolute(args.out.clone().unwrap_or_else(|| default_out(path)))?;
+    refuse_overwriting(args, path, &out)?;
+    let model = ModelFile::open(path)?;
+    let settings = Settings {
+        cutq: env!("CARGO_PKG_VERSION").to_owned(),
+        model: InputFile::head(path)?,
+        out,
+        save_peft: args.save_peft.as_ref().map(std::path::absolute).transpose()?,
+        data: data(args)?,
+        prompt: prompt(args, &model)?,
+        objective,
+        lora: lora(&args.lora, modules.as_deref(), &model)?,
+        recipe: recipe(args),
+        engine: EngineSettings {
+            threads: threads(args.engine.threads),
+            precision: args.engine.precision,
+            micro_batch: args.engine.micro_batch,
+        },
+    };
+    let adapter = first_adapter(&settings, &model)?;
+    Ok((settings, model, adapter))
+}
+
+/// The adapter before the first step.
+///
+/// # Errors
+/// An initial adapter that does not belong to the model.
+pub fn first_adapter(settings: &Settings, model: &ModelFile) -> Result<Adapter> {
+    let config = settings.lora.config()?;
+    match &settings.lora.init_adapter {
+        Some(file) => Ok(Adapter { config, ..model.adapter(&file.path)? }),
+        None => {
+            let seed = settings.recipe.seed;
+            Ok(Adapter::init(&model.gguf, &model.architecture, config, seed))
+        }
+    }
+}
+
+fn target_modules(list: Option<&str>) -> Result<Option<Vec<Module>>, UsageError> {
+    let parsed = list.map(Module::parse_list).transpose();
+    parsed.map_err(|error| UsageError::new(format!("--target-modules: {error}")))
+}
+
+fn data(args: &FinetuneArgs) -> Result<DataSettings> {
+    let paper = args.objective.preset == Some(Preset::Paper);
+    Ok(DataSettings {
+        files: args.data.iter().map(|path| InputFile::whole(path)).collect::<Result<_>>()?,
+        format: args.reading.format,
+        skip_bad_lines: args.reading.skip_bad_lines,
+        on_duplicate: args.screen.on_duplicate,
+        on_failed_judge: args.screen.on_failed_judge,
+        on_praise: args.screen.on_praise,
+        positive_ratio: args.screen.positive_ratio.or(paper.then_some(PAPER_POSITIVE_RATIO)),
+        eval_split: args.screen.eval_split,
+    })
+}
+
+fn prompt(args: &FinetuneArgs, model: &ModelFile) -> Result<PromptSettings> {
+    let (mut template, _) = AnyTemplate::open(args.prompt.template.as_ref(), &model.gguf)?;
+    let mut template_file = None;
+    if let TemplateName::File(path) = &mut template {
+        let file = InputFile::whole(path)?;
+        path.clone_from(&file.path);
+        template_file = Some(file);
+    }
+    let tokenizer = args.prompt.tokenizer.as_deref();
+    Ok(PromptSettings {
+        template,
+        template_file,
+        tokenizer: tokenizer.map(InputFile::whole).transpose()?,
+        max_length: model.max_length(args.prompt.max_length)?,
+        on_long: args.prompt.on_long,
+    })
+}
+
+fn lora(args: &LoraArgs, modules: Option<&[Module]>, model: &ModelFile) -> Result<LoraSettings> {
+    let config = match &args.init_adapter {
+        Some(path) => {
+            let config = model.adapter(path)?.config;
+            agree(args, modules, &config, path)?;
+            config
+        }
+        None => LoraConfig {
+            r: args.r.unwrap_or(DEFAULT_R),
+            lora_alpha: args.lora_alpha.unwrap_or(DEFAULT_ALPHA) as f32,
+            lora_dropout: 0.0,
+            target_modules: modules.unwrap_or(&Module::FFN).to_vec(),
+        },
+    };
+    let init_adapter = args.init_adapter.as_deref();
+    Ok(LoraSettings {
+        r: config.r,
+        lora_alpha: config.lora_alpha,
+        lora_dropout: args.lora_dropout as f32,
+        target_modules: config.target_modules.iter().map(Module::to_string).collect(),
+        init_adapter: init_adapter.map(InputFile::whole).transpose()?,
+    })
+}
+
+/// Flags beside `--init-adapter` may repeat what it is, not change it.
+fn agree(
+    args: &LoraArgs,
+    modules: Option<&[Module]>,
+    config: &LoraConfig,
+    path: &Path,
+) -> Result<(), UsageError> {
+    let path = path.display();
+    let conflict = |flag: &str, asked: String, found: String| {
+        UsageError::new(format!(
+            "--{flag} {asked} contradicts --init-adapter {path}, which has {found}"
+        ))
+    };
+    let names =
+        |modules: &[Module]| modules.iter().map(Module::to_string).collect::<Vec<_>>().join(",");
+    if let Some(r) = args.r.filter(|&r| r != config.r) {
+        return Err(conflict("r", r.to_string(), config.r.to_string()));
+    }
+    if let Some(alpha) = args.lora_alpha.filter(|&alpha| alpha as f32 != config.lora_alpha) {
+        return Err(conflict("lora-alpha", alpha.to_string(), config.lora_alpha.to_string()));
+    }
+    if let Some(asked) = modules.filter(|&modules| modules != config.target_modules) {
+        return Err(conflict("target-modules", names(asked), names(&config.target_modules)));
+    }
+    Ok(())
+}
+
+fn recipe(args: &FinetuneArgs) -> RecipeSettings {
+    let recipe = &args.recipe;
+    RecipeSettings {
+        lr: recipe.lr,
+        schedule: recipe.schedule,
+        warmup_ratio: recipe.warmup_ratio,
+        weight_decay: recipe.weight_decay,
+        epochs: recipe.epochs,
+        max_steps: recipe.max_steps,
+        batch_size: recipe.batch_size,
+        max_grad_norm: recipe.max_grad_norm,
+        optimizer: recipe.optimizer,
+        seed: recipe.seed,
+        save_every: recipe.save_every,
+    }
+}
+
+fn stem(model: &Path) -> String {
+    model.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn default_out(model: &Path) -> PathBuf {
+    format!("{}-cut-lora.gguf", stem(model)).into()
+}
+
+/// `runs/MODEL-TIME` beside the adapter.
+pub fn default_run_dir(settings: &Settings) -> PathBuf {
+    let time = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+    // Colons are not allowed in file names everywhere.
+    let name = format!("{}-{}", stem(&settings.model.path), time.replace(':', ""));
+    let parent = settings.out.parent().unwrap_or(Path::new("."));
+    parent.join("runs").join(name)
+}
+
+/// The adapter must not take the place of what it is made from.
+fn refuse_overwriting(args: &FinetuneArgs, model: &Path, out: &Path) -> Result<(), UsageError> {
+    let inputs = std::iter::once(model)
+        .chain(args.data.iter().map(PathBuf::as_path))
+        .chain(args.lora.init_adapter.as_deref());
+    let same = |input: &Path| {
+        let (input, out) = (fs::canonicalize(input), fs::canonicalize(out));
+        matches!((input, out), (Ok(input), Ok(out)) if input == out)
+    };
+    match inputs.into_iter().find(|input| same(input)) {
+        None => Ok(()),
+        Some(input) => Err(UsageError::new(format!(
+            "--out {} would overwrite an input of the run",
+            input.display()
+        ))),
+    }
+}
+
+/// Finds out before hours of training that the adapter could not be written after them.
+///
+/// # Errors
+/// A folder that cannot be made or written to.
+pub fn check_writable(out: &Path) -> Result<()> {
+    let folder = out.parent().unwrap_or(Path::new("/"));
+    let fault = || format!("cannot write the adapter {}", out.display());
+    if folder.exists() && !folder.is_dir() {
+        return Err(anyhow!("{} is not a folder", folder.display())).with_context(fault);
+    }
+    fs::create_dir_all(folder).with_context(fault)?;
+    tempfile::tempfile_in(folder).with_context(fault)?;
+    if out.is_dir() {
+        bail!("cannot write the adapter {}: it is a folder", out.display());
+    }
+    Ok(())
+}

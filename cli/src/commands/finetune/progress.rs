@@ -1,0 +1,82 @@
+//! How far the run is, on stderr: a bar at a terminal, a line now and then elsewhere.
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use cutq::run::StepLine;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// Without a terminal, one line per so many steps.
+const LINE_EVERY: u64 = 10;
+
+/// Shows the steps of a run.
+pub enum Progress {
+    /// Nothing.
+    Quiet,
+    /// A line of text per ten steps.
+    Lines {
+        /// Steps of the run.
+        total: u64,
+        /// Step time and steps so far in this process, for the time left.
+        seconds: f64,
+        /// See `seconds`.
+        steps: u64,
+    },
+    /// A bar that redraws itself.
+    Bar(ProgressBar),
+}
+
+impl Progress {
+    /// Begins after `done` of `total` steps.
+    pub fn new(quiet: bool, done: u64, total: u64) -> Self {
+        if quiet {
+            return Self::Quiet;
+        }
+        if !std::io::stderr().is_terminal() {
+            return Self::Lines { total, seconds: 0.0, steps: 0 };
+        }
+        let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
+        let style = "{wide_bar} {pos}/{len}  {msg}  {eta} left";
+        bar.set_style(ProgressStyle::with_template(style).expect("the template is a constant"));
+        bar.set_position(done);
+        bar.reset_eta();
+        bar.enable_steady_tick(Duration::from_secs(1));
+        Self::Bar(bar)
+    }
+
+    /// Shows one step.
+    pub fn step(&mut self, line: &StepLine) {
+        match self {
+            Self::Quiet => {}
+            Self::Lines { total, seconds, steps } => {
+                *seconds += line.seconds;
+                *steps += 1;
+                if line.step.is_multiple_of(LINE_EVERY) || line.step == 1 || line.step == *total {
+                    let left = (*total - line.step) as f64 * *seconds / *steps as f64;
+                    let left = Duration::from_secs(left.round() as u64);
+                    let left = humantime::format_duration(left);
+                    eprintln!("step {}/{total}  {}  {left} left", line.step, figures(line));
+                }
+            }
+            Self::Bar(bar) => {
+                bar.set_message(figures(line));
+                bar.set_position(line.step);
+            }
+        }
+    }
+
+    /// Clears the line for what is printed next.
+    pub fn finish(&self) {
+        if let Self::Bar(bar) = self {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn figures(line: &StepLine) -> String {
+    let share = match line.inappropriate_share() {
+        Some(share) => format!("{:.1} %", 100.0 * share),
+        None => "-".to_owned(),
+    };
+    format!("loss {:.4}  U {share}  {:.0} tok/s", line.loss, line.tokens_per_second())
+}

@@ -1,0 +1,233 @@
+//! The steps of a run, with everything that is kept of them.
+
+use std::time::Instant;
+
+use anyhow::{Context, Error, Result};
+use cutq::run::{Checkpoint, EvalLine, Events, Log, RunFolder, State, StepLine, Summary};
+use cutq_core::group::Group;
+use cutq_core::objective::AnyObjective;
+use cutq_core::order::Batches;
+use cutq_core::schedule::LrSchedule;
+use cutq_core::trainer::{StepReport, TrainError, Trainer, TrainerOptions};
+use cutq_ffi::{Engine, EngineError};
+
+use super::examples::Examples;
+use super::interrupt::Interrupt;
+use super::progress::Progress;
+use crate::settings::Settings;
+
+/// How a run ended.
+pub enum Outcome {
+    /// All steps are done.
+    Done(Box<Summary>),
+    /// The user asked to stop; a checkpoint is saved.
+    Interrupted,
+}
+
+/// A run in progress.
+pub struct Training<'a> {
+    settings: &'a Settings,
+    examples: &'a Examples,
+    folder: &'a RunFolder,
+    engine: Engine,
+    trainer: Trainer<AnyObjective>,
+    batches: Batches,
+    total_steps: u64,
+    eval_before: Option<EvalLine>,
+    log: Log,
+    events: Events,
+    progress: Progress,
+    interrupt: Interrupt,
+}
+
+impl<'a> Training<'a> {
+    /// Begins a run, or goes on after a checkpoint.
+    ///
+    /// # Errors
+    /// A run's folder that cannot be written.
+    pub fn new(
+        settings: &'a Settings,
+        examples: &'a Examples,
+        folder: &'a RunFolder,
+        engine: Engine,
+        checkpoint: Option<Checkpoint>,
+        quiet: bool,
+    ) -> Result<Self> {
+        let recipe = &settings.recipe;
+        let batches = Batches::new(examples.train.len(), recipe.batch_size, recipe.seed)
+            .expect("there are examples, and the batch size is at least 1");
+        let total_steps = recipe.total_steps(batches.per_epoch());
+        let (kind, lr) = (recipe.schedule.into(), recipe.lr);
+        let options = TrainerOptions {
+            optimizer: recipe.optimizer(),
+            schedule: LrSchedule::new(kind, lr, recipe.warmup_ratio, total_steps)?,
+            max_grad_norm: recipe.max_grad_norm,
+            micro_batch_tokens: settings.engine.micro_batch,
+            seed: recipe.seed,
+        };
+        let mut trainer = Trainer::new(examples.objective, options);
+        let mut eval_before = None;
+        if let Some(checkpoint) = checkpoint {
+            trainer.resume(checkpoint.state.step, checkpoint.moments);
+            eval_before = checkpoint.state.eval_before;
+        }
+        let done = trainer.step_count();
+        Ok(Self {
+            log: Log::open(&folder.file("log.jsonl"), done)?,
+            events: Events::create(folder.path(), done)?,
+            progress: Progress::new(quiet, done, total_steps),
+            interrupt: Interrupt::listen()?,
+            settings,
+            examples,
+            folder,
+            engine,
+            trainer,
+            batches,
+            total_steps,
+            eval_before,
+        })
+    }
+
+    /// Does the steps that are left, then writes the adapter and the summary.
+    ///
+    /// # Errors
+    /// A step that fails, a file that cannot be written.
+    pub fn run(&mut self) -> Result<Outcome> {
+        if self.trainer.step_count() == 0 {
+            self.eval_before = self.evaluate()?;
+        }
+        while self.trainer.step_count() < self.total_steps {
+            self.step()?;
+            let done = self.trainer.step_count();
+            let interrupted = self.interrupt.is_asked();
+            let due = done.is_multiple_of(self.settings.recipe.save_every as u64);
+            if due || interrupted || done == self.total_steps {
+                self.save_checkpoint()?;
+            }
+            if interrupted && done < self.total_steps {
+                self.progress.finish();
+                return Ok(Outcome::Interrupted);
+            }
+        }
+        self.progress.finish();
+        self.save_adapter()?;
+        let eval_after = self.evaluate()?;
+        let log = Log::read(&self.folder.file("log.jsonl"))?;
+        let out = self.settings.out.display().to_string();
+        let summary = Summary::new(&log, self.eval_before, eval_after, out)
+            .context("the run's log has no steps")?;
+        self.folder.write_json("summary.json", &summary)?;
+        Ok(Outcome::Done(Box::new(summary)))
+    }
+
+    fn step(&mut self) -> Result<()> {
+        let started = Instant::now();
+        let batch = self.batches.batch(self.trainer.step_count());
+        let groups: Vec<&Group> = batch.iter().map(|&i| &self.examples.train[i]).collect();
+        let report = self.trainer.step(&mut self.engine, &groups);
+        let report = report.map_err(|error| located(error, self.examples))?;
+        let line = self.line(&report, started.elapsed().as_secs_f64());
+        self.log.append(&line)?;
+        self.events.append(line.step, &scalars(&line))?;
+        self.progress.step(&line);
+        Ok(())
+    }
+
+    fn line(&self, report: &StepReport, seconds: f64) -> StepLine {
+        let step = report.step + 1;
+        StepLine {
+            step,
+            epoch: step as f64 / self.batches.per_epoch() as f64,
+            loss: report.loss,
+            l1: report.l1,
+            l2: report.l2,
+            judged_nll: report.judged_nll,
+            inappropriate: report.inappropriate,
+            judged_tokens: report.judged_tokens,
+            target_tokens: report.target_tokens,
+            tokens: report.tokens,
+            lr: report.lr,
+            grad_norm: report.grad_norm,
+            seconds,
+        }
+    }
+
+    /// The held-out examples now; none without `--eval-split`.
+    fn evaluate(&mut self) -> Result<Option<EvalLine>> {
+        if self.examples.held_out.is_empty() {
+            return Ok(None);
+        }
+        let groups: Vec<&Group> = self.examples.held_out.iter().collect();
+        let eval = self.trainer.evaluate(&mut self.engine, &groups);
+        let eval = eval.map_err(|error| located(error, self.examples))?;
+        let mut curves = vec![("eval/loss", eval.loss)];
+        curves.extend(eval.judged_nll.map(|nll| ("eval/judged_nll", nll)));
+        self.events.append(self.trainer.step_count(), &curves)?;
+        Ok(Some(EvalLine {
+            examples: eval.examples,
+            loss: eval.loss,
+            judged_nll: eval.judged_nll,
+            inappropriate: eval.inappropriate,
+            judged_tokens: eval.judged_tokens,
+        }))
+    }
+
+    fn save_checkpoint(&self) -> Result<()> {
+        // The log first: a checkpoint without the steps before it could not be resumed.
+        self.log.sync()?;
+        let moments = self.trainer.moments();
+        let state = State {
+            step: self.trainer.step_count(),
+            parameters: moments.iter().map(|moment| moment.name.clone()).collect(),
+            eval_before: self.eval_before,
+        };
+        let adapter = self.engine.adapter();
+        Checkpoint::save(self.folder, &state, moments, |path| Ok(adapter.save_gguf(path)?))?;
+        Ok(())
+    }
+
+    fn save_adapter(&self) -> Result<()> {
+        let adapter = self.engine.adapter();
+        adapter.save_gguf(&self.settings.out).context("cannot save the adapter")?;
+        if let Some(folder) = &self.settings.save_peft {
+            let shape = self.engine.architecture();
+            adapter.save_peft(folder, shape).context("cannot save the adapter for PEFT")?;
+        }
+        Ok(())
+    }
+}
+
+/// The curves of one step.
+fn scalars(line: &StepLine) -> Vec<(&'static str, f64)> {
+    let mut scalars = vec![
+        ("train/loss", line.loss),
+        ("train/l1", line.l1),
+        ("train/l2", line.l2),
+        ("train/lr", line.lr),
+        ("train/grad_norm", line.grad_norm),
+        ("train/tokens_per_second", line.tokens_per_second()),
+    ];
+    let share = line.inappropriate_share();
+    scalars.extend(share.map(|share| ("train/inappropriate_share", share)));
+    scalars.extend(line.judged_nll.map(|nll| ("train/judged_nll", nll)));
+    scalars
+}
+
+/// Adds the file and line of the example that an error names.
+fn located(error: TrainError<EngineError>, examples: &Examples) -> Error {
+    let indices = match &error {
+        TrainError::NonFinite { example, .. } | TrainError::Analysis { example, .. } => {
+            vec![*example]
+        }
+        TrainError::NonFiniteSum { examples, .. } => examples.clone(),
+        _ => Vec::new(),
+    };
+    let places: Vec<_> = indices
+        .into_iter()
+        .filter_map(|index| Some(format!("example {index} is {}", examples.origin(index)?)))
+        .collect();
+    match places.is_empty() {
+        true => error.into(),
+        false => Error::new(error).context(places.join(", ")),
+    }
+}

@@ -1,0 +1,128 @@
+//! `cutq generate`: an answer, before and after.
+
+use std::io::{Read, Write, stdin, stdout};
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use cutq::dataset::Encode;
+use cutq_core::example::{Example, Message};
+use cutq_core::template::Template;
+use cutq_ffi::{Generator, GeneratorOptions, Gguf, Sampling};
+use serde::Serialize;
+
+use super::model::threads;
+use crate::args::GenerateArgs;
+use crate::encoder::Encoder;
+use crate::template::AnyTemplate;
+use crate::usage::UsageError;
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Answers {
+    prompt: String,
+    /// Without the adapter, with `--compare`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    before: Option<String>,
+    response: String,
+}
+
+/// Runs the command.
+pub fn generate(args: &GenerateArgs) -> Result<ExitCode> {
+    let sampling = sampling(args)?;
+    let gguf = Gguf::open(&args.model).context("cannot open the model")?;
+    let (_, template) = AnyTemplate::open(args.template.as_ref(), &gguf)?;
+    let encoder = Encoder::open(&gguf, args.tokenizer.as_deref(), &template)?;
+    let prompt = prompt(args)?;
+    let pieces = template.prompt(&example(args, &prompt), None).context("the template fails")?;
+    let tokens = encoder.prompt(&pieces).context("the tokenizer fails")?;
+
+    let n_ctx = n_ctx(&gguf, tokens.len() + args.n_predict);
+    let answer = |adapter: Option<&Path>, heading: &str| {
+        let options =
+            GeneratorOptions { n_ctx, n_threads: threads(args.threads), exact_attention: false };
+        let generator = Generator::open(&args.model, adapter, options);
+        let generator = generator.context("cannot start llama.cpp")?;
+        answer(args, generator, &tokens, &sampling, heading)
+    };
+    let before = args.compare.then(|| answer(None, "before")).transpose()?;
+    let response = answer(args.adapter.as_deref(), "after")?;
+    if args.json {
+        let answers = Answers { prompt, before, response };
+        println(&serde_json::to_string(&answers)?)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn prompt(args: &GenerateArgs) -> Result<String> {
+    if args.prompt != "-" {
+        return Ok(args.prompt.clone());
+    }
+    let mut text = String::new();
+    stdin().read_to_string(&mut text).context("cannot read the prompt from standard input")?;
+    Ok(text.trim_end().to_owned())
+}
+
+fn example(args: &GenerateArgs, prompt: &str) -> Example {
+    let message =
+        |role: &str, content: &str| Message { role: role.to_owned(), content: content.to_owned() };
+    let system = args.system.as_deref().map(|text| message("system", text));
+    let messages = system.into_iter().chain([message("user", prompt)]).collect();
+    Example::from_messages(messages, "", None)
+}
+
+/// How to sample; flags that change nothing are refused.
+fn sampling(args: &GenerateArgs) -> Result<Sampling, UsageError> {
+    let given = [
+        (args.top_p.is_some(), "--top-p"),
+        (args.top_k.is_some(), "--top-k"),
+        (args.seed.is_some(), "--seed"),
+    ];
+    match given.into_iter().find(|(is_given, _)| *is_given && args.temperature == 0.0) {
+        Some((_, flag)) => Err(UsageError::new(format!(
+            "{flag} has no meaning with --temperature 0, which always takes the likeliest token"
+        ))),
+        None => Ok(Sampling {
+            n_predict: args.n_predict,
+            temperature: args.temperature as f32,
+            top_p: args.top_p.unwrap_or(1.0) as f32,
+            top_k: args.top_k.unwrap_or(0),
+            seed: args.seed.unwrap_or(42),
+        }),
+    }
+}
+
+/// Room for `wanted` tokens, but no more than the model was trained for.
+fn n_ctx(gguf: &Gguf, wanted: usize) -> usize {
+    let architecture = gguf.str("general.architecture").unwrap_or_default();
+    let trained = gguf.int(&format!("{architecture}.context_length"));
+    trained.and_then(|n| usize::try_from(n).ok()).map_or(wanted, |n| n.min(wanted))
+}
+
+/// One answer, printed as it comes unless it goes into JSON.
+fn answer(
+    args: &GenerateArgs,
+    mut generator: Generator,
+    tokens: &[u32],
+    sampling: &Sampling,
+    heading: &str,
+) -> Result<String> {
+    if args.compare && !args.json {
+        println(&format!("--- {heading}"))?;
+    }
+    let mut written = Ok(());
+    let response = generator.generate(tokens, sampling, &mut |piece: &str| {
+        if !args.json && written.is_ok() {
+            written = stdout().write_all(piece.as_bytes()).and_then(|()| stdout().flush());
+        }
+    })?;
+    written.context("cannot write to standard output")?;
+    if !args.json {
+        println("")?;
+    }
+    Ok(response)
+}
+
+fn println(text: &str) -> Result<()> {
+    writeln!(stdout(), "{text}").context("cannot write to standard output")
+}

@@ -1,0 +1,104 @@
+//! `cutq inspect`: which tokens of a response a judgment makes inappropriate.
+
+mod line;
+mod view;
+
+use std::io::{IsTerminal, Write, stdout};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use cutq::dataset::{Record, Tokenize, read};
+use cutq_core::group::Group;
+use cutq_core::model::Mode;
+use cutq_core::objective::Objective;
+use cutq_core::trainer;
+
+use self::line::InspectLine;
+use self::view::View;
+use super::model::{ModelFile, threads};
+use crate::args::InspectArgs;
+use crate::encoder::Encoder;
+use crate::template::AnyTemplate;
+
+/// Runs the command.
+pub fn inspect(args: &InspectArgs) -> Result<ExitCode> {
+    let objective = args.objective.resolve()?.build()?;
+    let model = ModelFile::open(&args.model)?;
+    let max_length = model.max_length(args.prompt.max_length)?;
+    let (_, template) = AnyTemplate::open(args.prompt.template.as_ref(), &model.gguf)?;
+    let encoder = Encoder::open(&model.gguf, args.prompt.tokenizer.as_deref(), &template)?;
+    let adapter = match &args.adapter {
+        Some(path) => model.adapter(path)?,
+        None => model.no_adapter(),
+    };
+    let reading = read(&args.data, args.reading.format, args.reading.skip_bad_lines)?;
+    for bad in &reading.skipped {
+        eprintln!("skipped: {bad}");
+    }
+    let tokenize = Tokenize {
+        encode: &encoder,
+        template: &template,
+        objective: &objective,
+        max_length,
+        context_length: model.architecture.context_length,
+        on_long: args.prompt.on_long,
+    };
+    let (groups, _) = tokenize.all(&reading.records)?;
+
+    let engine_args = &args.engine;
+    let mut engine = model.engine(adapter, threads(engine_args.threads), engine_args.precision)?;
+    let mut show = Show::new(args, &reading.records);
+    for batch in batches(&groups, &objective, engine_args.micro_batch) {
+        let readings = trainer::read(&objective, &mut engine, &batch, Mode::Eval)?;
+        for (group, reading) in batch.into_iter().zip(readings) {
+            show.example(InspectLine::new(group, reading, &encoder))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs of examples that share a forward pass of at most `max_tokens`.
+fn batches<'a>(
+    groups: &'a [Group],
+    objective: &impl Objective,
+    max_tokens: usize,
+) -> Vec<Vec<&'a Group>> {
+    let mut batches: Vec<Vec<&Group>> = Vec::new();
+    let mut tokens = 0;
+    for group in groups {
+        let more = group.n_tokens(objective.contexts(group.is_judged()));
+        match batches.last_mut().filter(|_| tokens + more <= max_tokens) {
+            Some(batch) => batch.push(group),
+            None => {
+                tokens = 0;
+                batches.push(vec![group]);
+            }
+        }
+        tokens += more;
+    }
+    batches
+}
+
+/// Where and how examples are shown.
+struct Show<'a> {
+    json: bool,
+    view: View,
+    records: &'a [Record],
+}
+
+impl<'a> Show<'a> {
+    fn new(args: &InspectArgs, records: &'a [Record]) -> Self {
+        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let view = View { color: stdout().is_terminal() && !no_color, probs: args.probs };
+        Self { json: args.json, view, records }
+    }
+
+    fn example(&mut self, line: InspectLine) -> Result<()> {
+        let mut text = match self.json {
+            true => serde_json::to_string(&line)?,
+            false => self.view.example(&line, &self.records[line.index]),
+        };
+        text.push('\n');
+        stdout().write_all(text.as_bytes()).context("cannot write to standard output")
+    }
+}

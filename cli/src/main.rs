@@ -1,0 +1,40 @@
+//! `cutq`: fine-tunes quantized language models (GGUF) on written judgments.
+//!
+//! | folder      | what it does                                                     |
+//! |-------------|------------------------------------------------------------------|
+//! | `args`      | the command line                                                 |
+//! | `commands`  | one module per command                                           |
+//! | `settings`  | what decides a run, in the form that is saved                    |
+//! | `template`, `encoder` | how text becomes tokens                                |
+//! | `failure`, `usage`    | what goes to stderr when a command fails               |
+//!
+//! Reading data and keeping a run's folder are in the library beside this program.
+#![forbid(unsafe_code)]
+
+mod args;
+mod commands;
+mod encoder;
+mod failure;
+mod settings;
+mod template;
+mod usage;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches};
+
+use args::{Args, Command};
+
+fn main() -> ExitCode {
+    let matches = Args::command().get_matches();
+    let args = Args::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let done = match &args.command {
+        Command::Finetune(args) => {
+            args.refuse_beside_resume(&matches).and_then(|()| commands::finetune(args))
+        }
+        Command::Generate(args) => commands::generate(args),
+        Command::Inspect(args) => commands::inspect(args),
+        Command::Bench(args) => commands::bench(args),
+    };
+    done.unwrap_or_else(|error| failure::report(&error))
+}

@@ -1,0 +1,159 @@
+//! Making, finding and locking a run's folder.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::file::{FileError, replace_bytes};
+
+/// Why a run's folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FolderError {
+    /// It cannot be made.
+    #[error("cannot make the run folder {}", path.display())]
+    Create {
+        /// The folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// There is a run in it.
+    #[error("{path} holds a run already\nhint: go on with it by `cutq finetune --resume {path}`, or name another --run-dir", path = path.display())]
+    Occupied {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// There is no run in it.
+    #[error("{} is not the folder of a run: it has no config.json", path.display())]
+    NotARun {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Another process trains in it.
+    #[error("another process is training in {}", path.display())]
+    Locked {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A file in it cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A file in it is not what this version writes.
+    #[error("{} does not have the fields this version of cutq writes", path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What differs.
+        source: serde_json::Error,
+    },
+    /// A file in it cannot be written.
+    #[error(transparent)]
+    Write(#[from] FileError),
+}
+
+/// The folder of a run, locked against a second writer as long as this value lives.
+#[derive(Debug)]
+pub struct RunFolder {
+    path: PathBuf,
+    _lock: File,
+}
+
+const CONFIG: &str = "config.json";
+
+impl RunFolder {
+    /// Makes the folder of a new run and writes its settings.
+    ///
+    /// # Errors
+    /// A folder that cannot be made or holds a run.
+    pub fn create(path: &Path, config: &impl Serialize) -> Result<Self, FolderError> {
+        fs::create_dir_all(path)
+            .map_err(|source| FolderError::Create { path: path.to_owned(), source })?;
+        // The lock comes first, so that of two processes at most one finds no settings.
+        let folder = Self::lock(path)?;
+        if path.join(CONFIG).exists() {
+            return Err(FolderError::Occupied { path: path.to_owned() });
+        }
+        folder.write_json(CONFIG, config)?;
+        Ok(folder)
+    }
+
+    /// Opens the folder of a run that was begun, with its settings.
+    ///
+    /// # Errors
+    /// A folder without a run, in use, or with settings that this version does not write.
+    pub fn open<C: DeserializeOwned>(path: &Path) -> Result<(Self, C), FolderError> {
+        if !path.join(CONFIG).exists() {
+            return Err(FolderError::NotARun { path: path.to_owned() });
+        }
+        let folder = Self::lock(path)?;
+        let config = read_json(&path.join(CONFIG))?;
+        Ok((folder, config))
+    }
+
+    fn lock(path: &Path) -> Result<Self, FolderError> {
+        let name = path.join("lock");
+        let fault = |source| FileError { path: name.clone(), source };
+        let mut options = OpenOptions::new();
+        let lock = options.create(true).truncate(false).write(true).open(&name).map_err(fault)?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(FolderError::Locked { path: path.to_owned() }),
+            Err(TryLockError::Error(source)) => Err(fault(source).into()),
+        }
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The file `name` in the folder.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Writes `value` as the JSON file `name`.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn write_json(&self, name: &str, value: &impl Serialize) -> Result<(), FileError> {
+        let mut text = serde_json::to_vec_pretty(value).expect("settings have string keys");
+        text.push(b'\n');
+        replace_bytes(&self.file(name), &text)
+    }
+}
+
+/// Reads a JSON file that this program wrote.
+pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, FolderError> {
+    let text =
+        fs::read(path).map_err(|source| FolderError::Read { path: path.to_owned(), source })?;
+    serde_json::from_slice(&text)
+        .map_err(|source| FolderError::Content { path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_made_once_and_trained_by_one() {
+        let parent = tempfile::tempdir().expect("a folder");
+        let path = parent.path().join("runs/one");
+        assert!(matches!(RunFolder::open::<u32>(&path), Err(FolderError::NotARun { .. })));
+        let first = RunFolder::create(&path, &7_u32).expect("a new run");
+        assert!(matches!(RunFolder::open::<u32>(&path), Err(FolderError::Locked { .. })));
+        drop(first);
+        assert!(matches!(RunFolder::create(&path, &8_u32), Err(FolderError::Occupied { .. })));
+        let (_again, config) = RunFolder::open::<u32>(&path).expect("free");
+        assert_eq!(config, 7);
+    }
+}

@@ -1,0 +1,97 @@
+//! The template that puts an example before the model, chosen at run time.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use anyhow::{Context, Result, bail};
+use cutq_core::example::Example;
+use cutq_core::template::{PaperTemplate, Piece, Template};
+use cutq_ffi::{ChatTemplate, Gguf};
+use serde::{Deserialize, Serialize};
+
+/// Which template.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TemplateName {
+    /// The paper's.
+    Paper,
+    /// The one in the model's file.
+    Chat,
+    /// A Jinja file.
+    File(PathBuf),
+}
+
+impl FromStr for TemplateName {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(match text {
+            "paper" => Self::Paper,
+            "chat" => Self::Chat,
+            file => Self::File(file.into()),
+        })
+    }
+}
+
+impl fmt::Display for TemplateName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Paper => f.write_str("paper"),
+            Self::Chat => f.write_str("chat"),
+            Self::File(path) => path.display().fmt(f),
+        }
+    }
+}
+
+/// A template that is ready to render.
+pub enum AnyTemplate {
+    /// The paper's.
+    Paper(PaperTemplate),
+    /// A chat template in Jinja.
+    Chat(Box<ChatTemplate>),
+}
+
+impl AnyTemplate {
+    /// The template asked for, or else the model's own if it has one, or else the paper's.
+    pub fn open(name: Option<&TemplateName>, gguf: &Gguf) -> Result<(TemplateName, Self)> {
+        let own = || ChatTemplate::from_gguf(gguf).transpose();
+        let model = gguf.path().display();
+        let unusable = || format!("the chat template of {model} cannot be used");
+        Ok(match name {
+            None => match own().with_context(unusable)? {
+                Some(template) => (TemplateName::Chat, Self::Chat(Box::new(template))),
+                None => (TemplateName::Paper, Self::Paper(PaperTemplate)),
+            },
+            Some(TemplateName::Paper) => (TemplateName::Paper, Self::Paper(PaperTemplate)),
+            Some(TemplateName::Chat) => match own().with_context(unusable)? {
+                Some(template) => (TemplateName::Chat, Self::Chat(Box::new(template))),
+                None => bail!("{model} has no chat template\nhint: --template paper"),
+            },
+            Some(TemplateName::File(path)) => {
+                let template = ChatTemplate::from_file(path, gguf)
+                    .with_context(|| format!("the template {} cannot be used", path.display()))?;
+                (TemplateName::File(path.clone()), Self::Chat(Box::new(template)))
+            }
+        })
+    }
+
+    /// Whether a response ends as a turn of a chat does, rather than with the end of the text.
+    pub fn is_chat(&self) -> bool {
+        matches!(self, Self::Chat(_))
+    }
+}
+
+impl Template for AnyTemplate {
+    type Error = <ChatTemplate as Template>::Error;
+
+    fn prompt(&self, example: &Example, judgment: Option<&str>) -> Result<Vec<Piece>, Self::Error> {
+        match self {
+            Self::Paper(template) => {
+                Ok(template.prompt(example, judgment).unwrap_or_else(|never| match never {}))
+            }
+            Self::Chat(template) => template.prompt(example, judgment),
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! The real binary, as a person runs it, on SmolLM2-135M.
+//!
+//! These tests stand beside the binary's package, since only there cargo builds it for them.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod bad_input;
+mod bench;
+mod finetune;
+mod generate;
+mod help;
+mod inspect;
+mod place;
+mod resume;
