@@ -61,7 +61,9 @@ pub enum AdapterError {
     #[error(transparent)]
     Gguf(#[from] GgufError),
     /// The file is a GGUF, but not a LoRA adapter.
-    #[error("{path}: not a LoRA adapter (general.type is {found:?}, adapter.type must be \"lora\")")]
+    #[error(
+        "{path}: not a LoRA adapter (general.type is {found:?}, adapter.type must be \"lora\")"
+    )]
     NotAnAdapter {
         /// The file.
         path: PathBuf,

@@ -255,7 +255,12 @@ impl Architecture {
         self.refuse_unknown(gguf, &known)
     }
 
-    fn check_tensor(&self, gguf: &Gguf, name: &str, shape: &[usize]) -> Result<(), ArchitectureError> {
+    fn check_tensor(
+        &self,
+        gguf: &Gguf,
+        name: &str,
+        shape: &[usize],
+    ) -> Result<(), ArchitectureError> {
         let ne = gguf.tensor(name)?.ne;
         let expected: [usize; 4] = std::array::from_fn(|d| shape.get(d).copied().unwrap_or(1));
         if ne == expected {

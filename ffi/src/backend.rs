@@ -13,7 +13,9 @@ pub enum BackendError {
     #[error("the CPU backend cannot be started: {0}")]
     Start(String),
     /// Memory ran out.
-    #[error("out of memory: {bytes} bytes could not be allocated (hint: lower --micro-batch or --max-length)")]
+    #[error(
+        "out of memory: {bytes} bytes could not be allocated (hint: lower --micro-batch or --max-length)"
+    )]
     OutOfMemory {
         /// Bytes asked for.
         bytes: usize,

@@ -130,8 +130,7 @@ fn context(n_tensors: usize) -> NonNull<sys::ggml_context> {
 
 fn new_f32(ctx: NonNull<sys::ggml_context>, n0: usize, n1: usize) -> NonNull<sys::ggml_tensor> {
     // SAFETY: the context is alive.
-    let raw = unsafe {
-        sys::ggml_new_tensor_2d(ctx.as_ptr(), sys::GGML_TYPE_F32, n0 as i64, n1 as i64)
-    };
+    let raw =
+        unsafe { sys::ggml_new_tensor_2d(ctx.as_ptr(), sys::GGML_TYPE_F32, n0 as i64, n1 as i64) };
     NonNull::new(raw).expect("the context was sized for the tensor")
 }

@@ -76,7 +76,8 @@ impl ChatTemplate {
         let mut environment = Environment::new();
         environment.set_trim_blocks(true);
         environment.set_lstrip_blocks(true);
-        environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        environment
+            .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         environment.add_function("raise_exception", |message: String| {
             Err::<String, _>(Error::new(ErrorKind::InvalidOperation, message))
         });
@@ -99,11 +100,13 @@ impl ChatTemplate {
         Ok(template.undeclared_variables(false).contains("judgment"))
     }
 
-    fn render(&self, messages: &[Message], judgment: Option<&str>) -> Result<String, TemplateError> {
-        let messages: Vec<_> = messages
-            .iter()
-            .map(|m| context! { role => m.role, content => m.content })
-            .collect();
+    fn render(
+        &self,
+        messages: &[Message],
+        judgment: Option<&str>,
+    ) -> Result<String, TemplateError> {
+        let messages: Vec<_> =
+            messages.iter().map(|m| context! { role => m.role, content => m.content }).collect();
         let base = context! {
             messages,
             add_generation_prompt => true,

@@ -59,7 +59,9 @@ pub enum EngineError {
     #[error(transparent)]
     Simd(#[from] SimdError),
     /// A token id that the model does not have.
-    #[error("token {token} is outside the model's vocabulary of {n_vocab} (hint: the tokenizer belongs to another model)")]
+    #[error(
+        "token {token} is outside the model's vocabulary of {n_vocab} (hint: the tokenizer belongs to another model)"
+    )]
     Token {
         /// The id.
         token: u32,
@@ -75,7 +77,9 @@ pub enum EngineError {
         context_length: usize,
     },
     /// A sequence without a prompt or without a response.
-    #[error("a sequence with {prompt} prompt and {response} response tokens: both must be positive")]
+    #[error(
+        "a sequence with {prompt} prompt and {response} response tokens: both must be positive"
+    )]
     Empty {
         /// Tokens of the prompt.
         prompt: usize,
@@ -320,11 +324,7 @@ impl Model for Engine {
     type Float = f32;
     type Error = EngineError;
 
-    fn forward(
-        &mut self,
-        sequences: &[Sequence<'_>],
-        mode: Mode,
-    ) -> Result<Vec<f64>, EngineError> {
+    fn forward(&mut self, sequences: &[Sequence<'_>], mode: Mode) -> Result<Vec<f64>, EngineError> {
         self.pending = None;
         self.check(sequences)?;
         let seed = match mode {

@@ -94,7 +94,8 @@ impl Generator {
         // SAFETY: model, context and path are alive; one adapter, one scale.
         unsafe {
             let adapter = sys::llama_adapter_lora_init(self.model.as_ptr(), c_path.as_ptr());
-            let mut adapter = NonNull::new(adapter).ok_or_else(|| fail(sys::last_error()))?.as_ptr();
+            let mut adapter =
+                NonNull::new(adapter).ok_or_else(|| fail(sys::last_error()))?.as_ptr();
             let mut scale = 1.0;
             let context = self.context.0.as_ptr();
             match sys::llama_set_adapters_lora(context, &raw mut adapter, 1, &raw mut scale) {
@@ -204,7 +205,10 @@ impl Sampler {
             if sampling.temperature > 0.0 {
                 let top_k = i32::try_from(sampling.top_k).unwrap_or(0);
                 sys::llama_sampler_chain_add(chain, sys::llama_sampler_init_top_k(top_k));
-                sys::llama_sampler_chain_add(chain, sys::llama_sampler_init_top_p(sampling.top_p, 1));
+                sys::llama_sampler_chain_add(
+                    chain,
+                    sys::llama_sampler_init_top_p(sampling.top_p, 1),
+                );
                 let temperature = sys::llama_sampler_init_temp(sampling.temperature);
                 sys::llama_sampler_chain_add(chain, temperature);
                 sys::llama_sampler_chain_add(chain, sys::llama_sampler_init_dist(sampling.seed));

@@ -200,10 +200,9 @@ impl Gguf {
     /// # Errors
     /// If there is none of that name.
     pub fn tensor(&self, name: &str) -> Result<&TensorInfo, GgufError> {
-        self.tensors.get(name).ok_or_else(|| GgufError::NoTensor {
-            path: self.path.clone(),
-            tensor: name.to_owned(),
-        })
+        self.tensors
+            .get(name)
+            .ok_or_else(|| GgufError::NoTensor { path: self.path.clone(), tensor: name.to_owned() })
     }
 
     /// The bytes of a tensor, in the map.

@@ -288,7 +288,21 @@ impl Graph {
         // SAFETY: one position per token, frequency factors for every pair; the last four numbers
         // and the context length belong to YaRN, which a zero mix factor switches off.
         self.node(unsafe {
-            op(self.ctx(), x.as_ptr(), positions, factors, n_rot as i32, mode, 0, base, scale, 0.0, 1.0, 32.0, 1.0)
+            op(
+                self.ctx(),
+                x.as_ptr(),
+                positions,
+                factors,
+                n_rot as i32,
+                mode,
+                0,
+                base,
+                scale,
+                0.0,
+                1.0,
+                32.0,
+                1.0,
+            )
         })
     }
 

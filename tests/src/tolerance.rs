@@ -44,3 +44,7 @@ pub const INT8_ADAMW: f64 = 0.05;
 /// Mean |Δ log-probability| between cutq in f32 and llama.cpp, nats: llama.cpp rounds activations
 /// to int8 and its K and V cache to f16.
 pub const LLAMA_CPP_LOG_PROB: f64 = 0.05;
+
+/// The same, as a multiple of the difference that llama.cpp's rounding makes without any adapter:
+/// what the adapter itself may add to it.
+pub const LLAMA_CPP_FLOOR: f64 = 1.25;

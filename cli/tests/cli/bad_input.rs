@@ -156,15 +156,14 @@ fn an_adapter_for_another_model_is_refused() {
     foreign_adapter(&place.path("other.gguf"));
     let message = fail(&mut place.finetune("--data data.jsonl --init-adapter other.gguf"), 1);
     assert!(message.contains("other.gguf") && message.contains("another model"), "{message}");
-    let mut inspect = place.cutq(["inspect"]);
-    inspect.arg(model()).args(["--data", "data.jsonl", "--adapter", "other.gguf"]);
-    assert!(fail(&mut inspect, 1).contains("another model"));
-    let mut generate = place.cutq(["generate"]);
-    generate.arg(model()).args(["-p", "Hi", "--adapter", "other.gguf"]);
-    assert!(fail(&mut generate, 1).contains("other.gguf"));
-    let mut no_adapter = place.finetune("--data data.jsonl --init-adapter");
-    no_adapter.arg(model());
-    let message = fail(&mut no_adapter, 1);
+    let adapter = ["--adapter", "other.gguf"];
+    let mut inspect = place.with_model("inspect", &["--data", "data.jsonl"]);
+    assert!(fail(inspect.args(adapter), 1).contains("another model"));
+    let mut generate = place.with_model("generate", &["-p", "Hi"]);
+    assert!(fail(generate.args(adapter), 1).contains("other.gguf"));
+    let model = model();
+    let flags = ["--data", "data.jsonl", "--init-adapter", model.to_str().unwrap()];
+    let message = fail(&mut place.with_model("finetune", &flags), 1);
     assert!(message.contains("not a LoRA adapter"), "{message}");
 }
 
@@ -202,18 +201,15 @@ fn wrong_usage_has_status_2() {
         let message = fail(&mut place.finetune(flags), 2);
         assert!(message.contains(expected), "{flags}: {message} lacks {expected}");
     }
-    let mut both = place.cutq(["inspect"]);
-    both.arg(model()).args(["--data", "data.jsonl", "--json", "--probs"]);
-    fail(&mut both, 2);
-    let mut bench = place.cutq(["bench"]);
-    bench.arg(model()).args(["--tokens", "99999"]);
-    assert!(fail(&mut bench, 2).contains("holds 8192"));
-    let mut greedy = place.cutq(["generate"]);
-    greedy.arg(model()).args(["-p", "Hi", "--top-k", "5"]);
-    assert!(fail(&mut greedy, 2).contains("--top-k has no meaning"));
-    let mut compare = place.cutq(["generate"]);
-    compare.arg(model()).args(["-p", "Hi", "--compare"]);
-    assert!(fail(&mut compare, 2).contains("--adapter"));
+    for (command, flags, expected) in [
+        ("inspect", &["--data", "data.jsonl", "--json", "--probs"][..], "--probs"),
+        ("bench", &["--tokens", "99999"], "holds 8192"),
+        ("generate", &["-p", "Hi", "--top-k", "5"], "--top-k has no meaning"),
+        ("generate", &["-p", "Hi", "--compare"], "--adapter"),
+    ] {
+        let message = fail(&mut place.with_model(command, flags), 2);
+        assert!(message.contains(expected), "{command} {flags:?}: {message} lacks {expected}");
+    }
 }
 
 #[test]

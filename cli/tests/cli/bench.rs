@@ -1,13 +1,12 @@
 //! `cutq bench`.
 
-use crate::place::{Place, model, succeed};
+use crate::place::{Place, succeed};
 
 #[test]
 fn bench_prints_figures_that_hang_together() {
     let place = Place::new();
-    let mut command = place.cutq(["bench"]);
-    command.arg(model()).args(["--tokens", "64", "--batch", "1", "--repetitions", "1", "--json"]);
-    let output = succeed(&mut command);
+    let flags = ["--tokens", "64", "--batch", "1", "--repetitions", "1", "--json"];
+    let output = succeed(&mut place.with_model("bench", &flags));
     let figures: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let number = |key: &str| figures[key].as_f64().unwrap();
     assert!(number("training_tokens_per_second") > 1.0);

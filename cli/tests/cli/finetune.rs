@@ -1,6 +1,6 @@
 //! `cutq finetune` from data to adapter.
 
-use crate::place::{Place, fail, model, succeed, tensors};
+use crate::place::{Place, fail, succeed, tensors};
 
 const CHEAP: &str = "--data data.jsonl --out a.gguf --run-dir run --batch-size 2 --r 4";
 
@@ -106,10 +106,9 @@ fn norm(values: &[Vec<f64>]) -> f64 {
 
 /// Mean over examples of the loss that `cutq inspect` prints.
 fn loss(place: &Place, adapter: &str, objective: &str) -> f64 {
-    let mut command = place.cutq(["inspect"]);
-    command.arg(model()).args(["--data", "data.jsonl", "--json", "--precision", "f32"]);
-    command.args(["--adapter", adapter, "--objective", objective]);
-    let output = succeed(&mut command);
+    let flags = ["--data", "data.jsonl", "--json", "--precision", "f32"];
+    let mut command = place.with_model("inspect", &flags);
+    let output = succeed(command.args(["--adapter", adapter, "--objective", objective]));
     let text = String::from_utf8(output.stdout).unwrap();
     let losses: Vec<f64> = text
         .lines()

@@ -2,15 +2,15 @@
 
 use serde_json::Value;
 
-use crate::place::{Place, model, succeed};
+use crate::place::{Place, succeed};
 
 #[test]
 fn an_answer_goes_to_stdout_and_repeats() {
     let place = Place::new();
     let answer = |flags: &[&str]| {
-        let mut command = place.cutq(["generate"]);
-        command.arg(model()).args(["-p", "Name the capital of France.", "-n", "12"]).args(flags);
-        String::from_utf8(succeed(&mut command).stdout).unwrap()
+        let question = ["-p", "Name the capital of France.", "-n", "12"];
+        let mut command = place.with_model("generate", &question);
+        String::from_utf8(succeed(command.args(flags)).stdout).unwrap()
     };
     let text = answer(&[]);
     assert!(text.contains("Paris"), "{text}");
@@ -30,8 +30,8 @@ fn compare_answers_twice_and_the_adapter_matters() {
     place.write("data.jsonl", line);
     let flags = "--data data.jsonl --out a.gguf --run-dir run --max-steps 8 --lr 2e-3 --quiet";
     succeed(&mut place.finetune(flags));
-    let mut command = place.cutq(["generate"]);
-    command.arg(model()).args(["-p", "-", "-n", "8", "--adapter", "a.gguf", "--compare"]);
+    let flags = ["-p", "-", "-n", "8", "--adapter", "a.gguf", "--compare"];
+    let mut command = place.with_model("generate", &flags);
     let output = succeed(command.write_stdin("Say a word.\n"));
     let text = String::from_utf8(output.stdout).unwrap();
     let (before, after) = text.split_once("--- after").unwrap();

@@ -2,12 +2,11 @@
 
 use serde_json::Value;
 
-use crate::place::{Place, model, succeed};
+use crate::place::{Place, succeed};
 
 fn inspect(place: &Place, flags: &[&str]) -> String {
-    let mut command = place.cutq(["inspect"]);
-    command.arg(model()).args(["--data", "data.jsonl"]).args(flags);
-    String::from_utf8(succeed(&mut command).stdout).unwrap()
+    let mut command = place.with_model("inspect", &["--data", "data.jsonl"]);
+    String::from_utf8(succeed(command.args(flags)).stdout).unwrap()
 }
 
 fn json(place: &Place, flags: &[&str]) -> Vec<Value> {

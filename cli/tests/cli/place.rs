@@ -79,10 +79,19 @@ impl Place {
         command
     }
 
-    /// `cutq finetune MODEL`, cheap settings, and then `flags`.
+    /// `cutq finetune MODEL` and `flags`.
     pub fn finetune(&self, flags: &str) -> Command {
-        let mut command = self.cutq(["finetune"]);
-        command.arg(model()).args(flags.split_whitespace());
+        self.with_model("finetune", &flags.split_whitespace().collect::<Vec<_>>())
+    }
+
+    /// `cutq COMMAND MODEL` and `flags`, on one thread unless they say otherwise: tests run side by
+    /// side, and engines that share cores wait for each other's threads.
+    pub fn with_model(&self, command: &str, flags: &[&str]) -> Command {
+        let mut command = self.cutq([command]);
+        command.arg(model()).args(flags);
+        if !flags.contains(&"--threads") && !flags.contains(&"--resume") {
+            command.args(["--threads", "1"]);
+        }
         command
     }
 }

@@ -10,19 +10,20 @@ use crate::place::{Place, fail, model, succeed};
 const RUN: &str = "--data data.jsonl --batch-size 2 --r 4 --max-steps 5 --save-every 1 --quiet";
 
 /// The adapter of the run that nobody ends.
-fn uninterrupted(place: &Place) -> Vec<u8> {
-    succeed(&mut place.finetune(&format!("{RUN} --out whole.gguf --run-dir whole")));
+fn uninterrupted(place: &Place, threads: u32) -> Vec<u8> {
+    let flags = format!("{RUN} --out whole.gguf --run-dir whole --threads {threads}");
+    succeed(&mut place.finetune(&flags));
     place.read("whole.gguf")
 }
 
 /// The run `cut` in the background.
-fn start(place: &Place) -> Child {
+fn start(place: &Place, threads: u32) -> Child {
     Command::new(env!("CARGO_BIN_EXE_cutq"))
         .current_dir(place.path(""))
         .arg("finetune")
         .arg(model())
         .args(RUN.split_whitespace())
-        .args(["--out", "cut.gguf", "--run-dir", "cut"])
+        .args(["--out", "cut.gguf", "--run-dir", "cut", "--threads", &threads.to_string()])
         .stderr(Stdio::piped())
         .spawn()
         .unwrap()
@@ -53,8 +54,9 @@ fn resume_and_compare(place: &Place, whole: &[u8]) {
 #[test]
 fn a_killed_run_goes_on() {
     let place = Place::with_data();
-    let whole = uninterrupted(&place);
-    let mut child = start(&place);
+    // Two threads share sums in an order that must not depend on which is faster.
+    let whole = uninterrupted(&place, 2);
+    let mut child = start(&place, 2);
     wait_for_steps(&place, 2);
     child.kill().unwrap();
     child.wait().unwrap();
@@ -68,8 +70,8 @@ fn a_killed_run_goes_on() {
 #[test]
 fn ctrl_c_saves_and_says_how_to_go_on() {
     let place = Place::with_data();
-    let whole = uninterrupted(&place);
-    let child = start(&place);
+    let whole = uninterrupted(&place, 1);
+    let child = start(&place, 1);
     wait_for_steps(&place, 1);
     let id = child.id().to_string();
     assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
@@ -86,8 +88,8 @@ fn ctrl_c_saves_and_says_how_to_go_on() {
 #[test]
 fn a_full_disk_keeps_the_previous_checkpoint() {
     let place = Place::with_data();
-    let whole = uninterrupted(&place);
-    let mut child = start(&place);
+    let whole = uninterrupted(&place, 1);
+    let mut child = start(&place, 1);
     wait_for_steps(&place, 2);
     child.kill().unwrap();
     child.wait().unwrap();
@@ -107,7 +109,7 @@ fn a_full_disk_keeps_the_previous_checkpoint() {
 #[test]
 fn changed_inputs_and_running_runs_are_refused() {
     let place = Place::with_data();
-    let mut child = start(&place);
+    let mut child = start(&place, 1);
     wait_for_steps(&place, 1);
     let message = fail(&mut place.cutq(["finetune", "--resume", "cut"]), 1);
     assert!(message.contains("another process"), "{message}");

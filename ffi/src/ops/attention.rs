@@ -104,8 +104,7 @@ impl CustomOp for Forward {
         // SAFETY: sources and destination have the shapes that `Attention::check` found and the
         // sizes that the node was made with; each thread passes its own number.
         SCRATCH.with_borrow_mut(|scratch| unsafe {
-            let input =
-                AttentionInput { q: source(dst, 0), k: source(dst, 1), v: source(dst, 2) };
+            let input = AttentionInput { q: source(dst, 0), k: source(dst, 1), v: source(dst, 2) };
             let out = dst.data.cast::<f32>();
             let output = AttentionOutput { out, lse: out.add(self.0.n_out()) };
             kernels.attention(*shape, segments, input, output, share, scratch);
@@ -123,8 +122,7 @@ impl CustomOp for Backward {
         let share = Share { thread, n_threads };
         // SAFETY: as for `Forward`; the fourth source is its result, the fifth its gradient.
         SCRATCH.with_borrow_mut(|scratch| unsafe {
-            let input =
-                AttentionInput { q: source(dst, 0), k: source(dst, 1), v: source(dst, 2) };
+            let input = AttentionInput { q: source(dst, 0), k: source(dst, 1), v: source(dst, 2) };
             let out = source(dst, 3);
             let saved = AttentionSaved { out, lse: out.add(n_out), dout: source(dst, 4) };
             let dq = dst.data.cast::<f32>();

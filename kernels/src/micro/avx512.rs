@@ -6,7 +6,6 @@
 //! of a scaled product and of an offset, about a quarter of the work; blocks of 64 would halve that
 //! and coarsen the quantization.
 
-use std::arch::asm;
 use std::arch::x86_64::*;
 
 use super::{Micro, by_tokens};
@@ -65,10 +64,6 @@ unsafe fn int8<const N: usize>(
                 let sum = _mm512_set1_ps(*sums.add(t));
                 totals[0] = _mm512_fmadd_ps(sum, offsets[0], totals[0]);
                 totals[1] = _mm512_fmadd_ps(sum, offsets[1], totals[1]);
-                // Left to itself the compiler moves these additions to the end of the block, where
-                // registers run out; an empty instruction that takes the totals keeps them here.
-                asm!("# {} {}", inout(zmm_reg) totals[0], inout(zmm_reg) totals[1],
-                    options(nostack, preserves_flags));
             }
             let mut products = [[_mm512_setzero_si512(); 2]; N];
             for word in 0..BLOCK / 4 {
