@@ -16,7 +16,7 @@ setup:
 	@scripts/setup.sh
 
 demo: setup
-	@$(env) cargo build --release --locked -p cutq
+	@$(env) cargo build --release --locked --workspace
 	@$(env) python3 scripts/models.py smol >/dev/null
 	@scripts/demo.sh
 

@@ -2,7 +2,7 @@
 
 use std::ffi::c_void;
 use std::ptr::NonNull;
-use std::sync::Arc;
+use std::rc::Rc;
 
 use crate::backend::{Backend, BackendError};
 use crate::gguf::{Gguf, TensorInfo};
@@ -12,7 +12,7 @@ use crate::sys;
 #[derive(Debug)]
 pub(crate) struct Tensor {
     raw: NonNull<sys::ggml_tensor>,
-    _memory: Arc<Memory>,
+    _memory: Rc<Memory>,
 }
 
 /// A ggml context with its backend buffer, freed with the last tensor in it.
@@ -93,7 +93,7 @@ pub(crate) fn allocate(
         let bytes = shapes.iter().map(|[a, b]| a * b * 4).sum();
         return Err(BackendError::OutOfMemory { bytes });
     }
-    let memory = Arc::new(Memory { ctx, buffer, _map: None });
+    let memory = Rc::new(Memory { ctx, buffer, _map: None });
     Ok(raw.into_iter().map(|raw| Tensor { raw, _memory: memory.clone() }).collect())
 }
 
@@ -111,7 +111,7 @@ pub(crate) fn map(gguf: &Gguf, info: &TensorInfo) -> Tensor {
         let buffer = sys::ggml_backend_cpu_buffer_from_ptr(start, len);
         (*raw.as_ptr()).data = data;
         (*raw.as_ptr()).buffer = buffer;
-        let memory = Arc::new(Memory { ctx, buffer, _map: Some(gguf.clone()) });
+        let memory = Rc::new(Memory { ctx, buffer, _map: Some(gguf.clone()) });
         Tensor { raw, _memory: memory }
     }
 }

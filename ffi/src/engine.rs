@@ -115,6 +115,14 @@ struct TrainedPair {
     name_b: String,
 }
 
+/// What one micro-batch adds to a pair's gradients.
+struct PairGradient {
+    /// Index of the pair.
+    pair: usize,
+    da: Vec<f32>,
+    db: Vec<f32>,
+}
+
 struct Pending {
     batch: Batch,
     /// The residual stream before each block, and after the last.
@@ -229,7 +237,7 @@ impl Engine {
         layer: usize,
         pending: &Pending,
         d_stream: &Tensor,
-    ) -> Result<Vec<(usize, [Vec<f32>; 2])>, BackendError> {
+    ) -> Result<Vec<PairGradient>, BackendError> {
         let graph = Graph::new(BLOCK_CAPACITY);
         let mut tape = Tape::new(&graph);
         let block = self.block(&graph, &mut tape, layer, &pending.batch, Some(pending.seed));
@@ -247,8 +255,11 @@ impl Engine {
             graph.store(of(x), d_stream);
         }
         self.backend.run(&graph)?;
-        let pairs = self.pairs_of(layer).map(|(i, _)| i);
-        Ok(pairs.zip(of_pairs.into_iter().map(|nodes| nodes.map(buffer::read))).collect())
+        let read = |((pair, _), nodes): ((usize, _), [Node<'_>; 2])| {
+            let [da, db] = nodes.map(buffer::read);
+            PairGradient { pair, da, db }
+        };
+        Ok(self.pairs_of(layer).zip(of_pairs).map(read).collect())
     }
 
     fn pairs_of(&self, layer: usize) -> impl Iterator<Item = (usize, &LoraPair)> {
@@ -359,9 +370,10 @@ impl Model for Engine {
         head.backward(&pending.targets, dlog_probs, &d_stream)?;
         let lowest = self.adapter.pairs.iter().map(|pair| pair.layer).min().unwrap_or(n_layer);
         for layer in (lowest..n_layer).rev() {
-            for (pair, [da, db]) in self.run_block_backward(layer, &pending, &d_stream)? {
-                add(&mut self.trained[pair].da, &da);
-                add(&mut self.trained[pair].db, &db);
+            for gradient in self.run_block_backward(layer, &pending, &d_stream)? {
+                let trained = &mut self.trained[gradient.pair];
+                add(&mut trained.da, &gradient.da);
+                add(&mut trained.db, &gradient.db);
             }
         }
         Ok(())

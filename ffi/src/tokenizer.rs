@@ -101,13 +101,6 @@ impl Tokenizer {
         unsafe { sys::llama_vocab_eos(self.model.vocab()) as u32 }
     }
 
-    /// The token that ends a chat turn; the end-of-sequence token where there is no other.
-    pub fn end_of_turn(&self) -> u32 {
-        // SAFETY: the vocabulary is alive; −1 stands for none.
-        let token = unsafe { sys::llama_vocab_eot(self.model.vocab()) };
-        u32::try_from(token).unwrap_or_else(|_| self.eos())
-    }
-
     /// The beginning-of-sequence token, if prompts start with one.
     pub fn bos(&self) -> Option<u32> {
         // SAFETY: the vocabulary is alive; −1 stands for none.

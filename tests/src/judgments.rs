@@ -1,12 +1,9 @@
-//! The bundled judgments, `demo/judgments.jsonl`, tokenized for a model.
+//! The bundled judgments, `demo/judgments.jsonl`.
 
 use std::path::Path;
 
-use cutq_core::context::Prompts;
 use cutq_core::example::Example;
 use cutq_core::group::Group;
-use cutq_core::objective::Contexts;
-use cutq_core::template::Template;
 use cutq_ffi::Tokenizer;
 use serde::Deserialize;
 
@@ -39,26 +36,10 @@ pub fn read() -> Vec<Judgment> {
 }
 
 impl Judgment {
-    /// Prompts and response as token ids, the end-of-turn token last.
-    pub fn tokenize<T: Template>(&self, index: usize, template: &T, tokenizer: &Tokenizer) -> Group
-    where
-        T::Error: std::fmt::Debug,
-    {
+    /// The example, without the marks.
+    pub fn example(&self) -> Example {
         let judgment = self.judgment.as_deref();
-        let example =
-            Example::from_instruction(&self.instruction, &self.input, &self.output, judgment);
-        let prompts = Prompts::new(&example, template, Contexts::BOTH).expect("it renders");
-        let encode = |pieces: &Vec<_>| tokenizer.encode_prompt(pieces).expect("it tokenizes");
-        let mut response = tokenizer.encode_response(&example.response).expect("it tokenizes");
-        response.push(tokenizer.end_of_turn());
-        Group {
-            index,
-            prompt: encode(&prompts.plain),
-            judged_prompt: prompts.judged.as_ref().map(encode),
-            contrast_prompt: None,
-            response,
-            ends_with_eos: true,
-        }
+        Example::from_instruction(&self.instruction, &self.input, &self.output, judgment)
     }
 
     /// For each token of the response but the last: whether it overlaps a planted error.

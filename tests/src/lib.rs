@@ -2,6 +2,7 @@
 
 pub mod data;
 pub mod golden;
+pub mod group;
 pub mod judgments;
 pub mod model;
 pub mod tiny;

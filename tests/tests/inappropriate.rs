@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use cutq_core::group::Group;
 use cutq_core::model::Mode;
 use cutq_core::objective::Cut;
-use cutq_core::template::PaperTemplate;
 use cutq_core::trainer::read as read_groups;
 use cutq_ffi::{Adapter, Architecture, Engine, EngineOptions, Gguf, LoraConfig, Tokenizer};
+use cutq_tests::group::tokenize;
 use cutq_tests::judgments::{self, Judgment};
 use cutq_tests::model::TestModel;
 
@@ -56,7 +56,7 @@ fn u_finds_planted_errors() {
     let mut all = Counts::default();
     let judged: Vec<&Judgment> = judgments.iter().filter(|j| j.judgment.is_some()).collect();
     for judged in judged.chunks(8) {
-        let tokenize = |(i, j): (usize, &&Judgment)| j.tokenize(i, &PaperTemplate, &tokenizer);
+        let tokenize = |(i, j): (usize, &&Judgment)| tokenize(&tokenizer, i, &j.example());
         let groups: Vec<Group> = judged.iter().enumerate().map(tokenize).collect();
         let batch: Vec<&Group> = groups.iter().collect();
         let readings = read_groups(&Cut::paper(), &mut engine, &batch, Mode::Eval);

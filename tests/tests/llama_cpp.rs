@@ -7,12 +7,12 @@ use cutq_core::model::{Mode, Model, Sequence};
 use cutq_core::objective::Cut;
 use cutq_core::optimizer::Optimizer;
 use cutq_core::schedule::{LrSchedule, Schedule};
-use cutq_core::template::PaperTemplate;
 use cutq_core::trainer::{Trainer, TrainerOptions};
 use cutq_ffi::{
     Adapter, Architecture, Engine, EngineOptions, Generator, GeneratorOptions, Gguf, LoraConfig,
     Module, Precision, Tokenizer,
 };
+use cutq_tests::group::tokenize;
 use cutq_tests::judgments::{self, Judgment};
 use cutq_tests::model::TestModel;
 use cutq_tests::tolerance;
@@ -64,7 +64,7 @@ fn trained_adapter_agrees(model: TestModel) {
 fn groups(gguf: &Gguf) -> Vec<Group> {
     let tokenizer = Tokenizer::from_gguf(gguf).expect("it has a tokenizer");
     let judgments = judgments::read().into_iter().filter(|j| j.judgment.is_some());
-    let tokenize = |(i, j): (usize, Judgment)| j.tokenize(i, &PaperTemplate, &tokenizer);
+    let tokenize = |(i, j): (usize, Judgment)| tokenize(&tokenizer, i, &j.example());
     judgments.take(8).enumerate().map(tokenize).collect()
 }
 
@@ -102,7 +102,7 @@ fn train(gguf: &Gguf, adapter: Adapter, groups: &[Group]) -> Adapter {
     let mut engine = Engine::open(gguf, adapter, options).expect("the model is supported");
     let options = TrainerOptions {
         optimizer: Optimizer::default(),
-        schedule: LrSchedule::new(Schedule::Constant, 4e-4, 0.0, 10).expect("valid"),
+        schedule: LrSchedule::new(Schedule::Constant, 2e-4, 0.0, 10).expect("valid"),
         max_grad_norm: 1.0,
         micro_batch_tokens: 2048,
         seed: 1,

@@ -3,19 +3,18 @@
 use std::sync::MutexGuard;
 
 use cutq_core::analysis::{ExampleLoss, LogProbs};
-use cutq_core::context::Prompts;
 use cutq_core::example::Example;
 use cutq_core::group::Group;
 use cutq_core::model::{Mode, Model};
-use cutq_core::objective::{Contexts, Cut};
+use cutq_core::objective::Cut;
 use cutq_core::optimizer::{AdamW, Optimizer};
 use cutq_core::schedule::{LrSchedule, Schedule};
-use cutq_core::template::PaperTemplate;
 use cutq_core::trainer::{Trainer, TrainerOptions, read};
 use cutq_ffi::{
     Adapter, Architecture, Engine, EngineOptions, Gguf, LoraConfig, Module, Precision, Tokenizer,
 };
 use cutq_tests::golden::{Golden, lora_tensor};
+use cutq_tests::group::tokenize;
 use cutq_tests::model::TestModel;
 use cutq_tests::tolerance;
 
@@ -87,7 +86,12 @@ impl Parity {
         let gguf = Gguf::open(&model.path()).expect("the model opens");
         let tokenizer = Tokenizer::from_gguf(&gguf).expect("it has a tokenizer");
         let groups = golden.examples.iter().enumerate();
-        let groups = groups.map(|(i, example)| tokenize(&tokenizer, i, example)).collect();
+        let groups = groups.map(|(i, e)| {
+            let judgment = e.judgment.as_deref();
+            let example = Example::from_instruction(&e.instruction, &e.input, &e.output, judgment);
+            tokenize(&tokenizer, i, &example)
+        });
+        let groups = groups.collect();
         let adapter = golden_adapter(&golden, &gguf);
         let options = EngineOptions { precision, ..EngineOptions::default() };
         let engine = Engine::open(&gguf, adapter, options).expect("the model is supported");
@@ -210,24 +214,6 @@ impl Parity {
             println!("{}: step {step} loss {:.5}, PyTorch {expected:.5}", self.name, report.loss);
             assert!(difference <= tolerance, "step {step}: {difference:.2e}");
         }
-    }
-}
-
-fn tokenize(tokenizer: &Tokenizer, index: usize, golden: &cutq_tests::golden::Example) -> Group {
-    let judgment = golden.judgment.as_deref();
-    let example =
-        Example::from_instruction(&golden.instruction, &golden.input, &golden.output, judgment);
-    let prompts = Prompts::new(&example, &PaperTemplate, Contexts::BOTH).expect("infallible");
-    let encode = |pieces: &Vec<_>| tokenizer.encode_prompt(pieces).expect("text is tokenized");
-    let mut response = tokenizer.encode_response(&example.response).expect("text is tokenized");
-    response.push(tokenizer.eos());
-    Group {
-        index,
-        prompt: encode(&prompts.plain),
-        judged_prompt: prompts.judged.as_ref().map(encode),
-        contrast_prompt: None,
-        response,
-        ends_with_eos: true,
     }
 }
 

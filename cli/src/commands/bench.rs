@@ -33,8 +33,8 @@ struct Figures {
     threads: usize,
     precision: PrecisionName,
     target_modules: Vec<String>,
-    reading_tokens_per_second: f64,
-    training_tokens_per_second: f64,
+    read_tok_per_s: f64,
+    train_tok_per_s: f64,
     loss_first: f64,
     loss_last: f64,
     /// Memory mapped files included; none where the system does not tell.
@@ -96,8 +96,8 @@ fn measure(args: &BenchArgs, model: &ModelFile, modules: Vec<Module>) -> Result<
         threads,
         precision: args.precision,
         target_modules: modules.iter().map(Module::to_string).collect(),
-        reading_tokens_per_second: per_step / reading,
-        training_tokens_per_second: per_step / training,
+        read_tok_per_s: per_step / reading,
+        train_tok_per_s: per_step / training,
         loss_first,
         loss_last,
         peak_rss_bytes: memory("VmHWM:"),
@@ -166,8 +166,8 @@ fn print_table(figures: &Figures) {
         Some(bytes) => format!("{:.0} MiB", bytes as f64 / f64::from(1 << 20)),
         None => "unknown".to_owned(),
     };
-    println!("reading    {:8.1} tok/s", figures.reading_tokens_per_second);
-    println!("training   {:8.1} tok/s", figures.training_tokens_per_second);
+    println!("reading    {:8.1} tok/s", figures.read_tok_per_s);
+    println!("training   {:8.1} tok/s", figures.train_tok_per_s);
     println!("peak memory     {} (the model's file included)", mib(figures.peak_rss_bytes));
     println!("own memory      {}", mib(figures.anonymous_bytes));
     println!("loss       {:.4} → {:.4}", figures.loss_first, figures.loss_last);
