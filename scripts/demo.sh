@@ -6,10 +6,10 @@ cd "$(dirname "$0")/.."
 model=${CUTQ_MODELS:-models}/SmolLM2-135M-Instruct.Q4_1.gguf
 adapter=target/demo/SmolLM2-135M-cut-lora.gguf
 run=target/demo/run
-instruction='What is 7 times 8? Answer with the number only.'
+instruction='A customer asks where their parcel is. Reply politely in one sentence.'
 cutq=target/release/cutq
 
-answer() { "$cutq" generate "$model" -p "$instruction" --temp 0 -n 60 "$@"; }
+answer() { "$cutq" generate "$model" -p "$instruction" -n 60 "$@"; }
 title() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 
 rm -rf target/demo
@@ -19,7 +19,8 @@ title "Before: $instruction"
 answer
 
 title "Fine-tuning on $(wc -l < demo/judgments.jsonl) judgments"
-"$cutq" finetune "$model" --data demo/judgments.jsonl --out "$adapter" --run-dir "$run" --eval-split 0.1
+"$cutq" finetune "$model" --data demo/judgments.jsonl --epochs 3 --eval-split 0.1 \
+  --out "$adapter" --run-dir "$run"
 
 title "After: $instruction"
 answer --adapter "$adapter"

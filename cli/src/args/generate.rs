@@ -35,7 +35,7 @@ pub struct GenerateArgs {
     #[arg(short, long, value_name = "TOKENS", default_value = "256", value_parser = count)]
     pub n_predict: usize,
     /// Randomness; 0 always takes the likeliest token
-    #[arg(long, value_name = "T", default_value = "0", value_parser = non_negative)]
+    #[arg(long, alias = "temp", value_name = "T", default_value = "0", value_parser = non_negative)]
     pub temperature: f64,
     /// Sample among the likeliest tokens that together have this probability [default: 1]
     #[arg(long, value_name = "P", value_parser = share)]
