@@ -26,7 +26,7 @@ test: setup
 	$(env) cargo clippy --release --locked --workspace --all-targets -- -D warnings
 	@if cargo deny --version >/dev/null 2>&1; then cargo deny --locked check; \
 	else echo 'cargo-deny is not installed: deny.toml was not checked'; fi
-	$(env) cargo test --release --locked --workspace
+	$(env) cargo test --release --locked --workspace --no-fail-fast
 
 # Tests on the large model carry #[ignore = "..."], so that `make test` lists them as ignored.
 test-models: test

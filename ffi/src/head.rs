@@ -14,7 +14,7 @@ use crate::tape::{Tape, Var};
 use crate::weights::Weights;
 
 /// Bytes of logits that are held at a time.
-const LOGITS_BYTES: usize = 64 << 20;
+const LOGITS_BYTES: usize = 128 << 20;
 
 /// The head of a model, over the residual stream of a pack.
 pub(crate) struct Head<'a> {
