@@ -35,8 +35,13 @@ pub const F32_ADAMW: f64 = 1e-2;
 /// Mean |Δ log-probability| at int8, nats: what llama.cpp's own int8 activations cost.
 pub const INT8_LOG_PROB: f64 = 0.06;
 
-/// Cosine of a LoRA tensor's gradient at int8 with PyTorch's in f32.
+/// Cosine of the gradient of a LoRA tensor of the feed-forward network (the default modules) at int8
+/// with PyTorch's in f32.
 pub const INT8_COSINE: f64 = 0.99;
+
+/// The same for the projections of attention: their gradients pass through the softmax, whose scores
+/// magnify rounding, and are up to ten times smaller than those of the feed-forward network.
+pub const INT8_ATTENTION_COSINE: f64 = 0.97;
 
 /// Batch loss in each of ten AdamW steps at int8 against PyTorch in f32, relative.
 pub const INT8_ADAMW: f64 = 0.05;

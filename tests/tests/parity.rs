@@ -73,8 +73,10 @@ struct Distance {
     log_prob_mean: f64,
     /// Largest relative difference of an example's loss.
     loss: f64,
-    /// Smallest cosine of a tensor's gradient, and which.
-    cosine: (f64, String),
+    /// Smallest cosine of a gradient, and whose, among the tensors of the feed-forward network.
+    ffn: (f64, String),
+    /// The same among those of attention.
+    attention: (f64, String),
     /// Largest relative difference of a gradient's norm, over every tensor.
     norm: f64,
 }
@@ -104,7 +106,8 @@ impl Parity {
         let distance = self.distance(Weights::Own);
         assert!(distance.log_prob_max <= tolerance::F32_LOG_PROB, "{}", distance.log_prob_max);
         assert!(distance.loss <= tolerance::F32_LOSS, "{}", distance.loss);
-        assert!(distance.cosine.0 >= tolerance::F32_COSINE, "{:?}", distance.cosine);
+        assert!(distance.ffn.0 >= tolerance::F32_COSINE, "{:?}", distance.ffn);
+        assert!(distance.attention.0 >= tolerance::F32_COSINE, "{:?}", distance.attention);
         assert!(distance.norm <= tolerance::F32_NORM, "{}", distance.norm);
         self.adamw(tolerance::F32_ADAMW);
     }
@@ -114,7 +117,9 @@ impl Parity {
     fn rounded(mut self) {
         let distance = self.distance(Weights::Golden);
         assert!(distance.log_prob_mean <= tolerance::INT8_LOG_PROB, "{}", distance.log_prob_mean);
-        assert!(distance.cosine.0 >= tolerance::INT8_COSINE, "{:?}", distance.cosine);
+        assert!(distance.ffn.0 >= tolerance::INT8_COSINE, "{:?}", distance.ffn);
+        let attention = distance.attention;
+        assert!(attention.0 >= tolerance::INT8_ATTENTION_COSINE, "{attention:?}");
         self.adamw(tolerance::INT8_ADAMW);
     }
 
@@ -159,20 +164,21 @@ impl Parity {
             }
         }
         self.engine.backward(&weights).expect("the backward pass runs");
-        let (cosine, norm) = self.gradients();
+        let ([ffn, attention], norm) = self.gradients();
         let mean = differences.iter().sum::<f64>() / differences.len() as f64;
         let max = differences.into_iter().fold(0.0, f64::max);
         println!(
             "{}: |Δ log p| max {max:.2e} mean {mean:.2e}, loss {loss:.2e}, \
-             smallest cosine {:.6} ({}), norms {norm:.2e}",
-            self.name, cosine.0, cosine.1
+             smallest cosine {:.6} ({}) and {:.6} ({}), norms {norm:.2e}",
+            self.name, ffn.0, ffn.1, attention.0, attention.1
         );
-        Distance { log_prob_max: max, log_prob_mean: mean, loss, cosine, norm }
+        Distance { log_prob_max: max, log_prob_mean: mean, loss, ffn, attention, norm }
     }
 
-    /// The smallest cosine over the stored tensors, the largest norm difference over all.
-    fn gradients(&mut self) -> ((f64, String), f64) {
-        let mut cosine = (1.0, String::new());
+    /// The smallest cosines over the stored tensors of the feed-forward network and of attention,
+    /// and the largest norm difference over all.
+    fn gradients(&mut self) -> ([(f64, String); 2], f64) {
+        let mut cosines = [(1.0, String::new()), (1.0, String::new())];
         let mut norm_difference: f64 = 0.0;
         let mut compared = 0;
         let golden = &self.golden;
@@ -184,13 +190,14 @@ impl Parity {
                 let own = dot(&gradient.values, &gradient.values).sqrt();
                 let value = dot(parameter.grads, &gradient.values) / (norm * own);
                 compared += 1;
+                let cosine = &mut cosines[usize::from(parameter.name.contains(".attn_"))];
                 if value < cosine.0 || value.is_nan() {
-                    cosine = (value, parameter.name.to_owned());
+                    *cosine = (value, parameter.name.to_owned());
                 }
             }
         });
         assert_eq!(compared, golden.grads.len(), "every stored gradient is compared");
-        (cosine, norm_difference)
+        (cosines, norm_difference)
     }
 
     /// Ten steps of AdamW from the golden adapter give PyTorch's losses.
