@@ -1,5 +1,6 @@
 //! Which instructions the kernels use, decided once at run time.
 
+use crate::generic::{self, Generic};
 use crate::micro::{self, Micro};
 
 /// Environment variable that asks for a level.
@@ -65,6 +66,7 @@ pub enum SimdError {
 pub struct Kernels {
     level: Level,
     pub(crate) micro: &'static Micro,
+    pub(crate) generic: &'static Generic,
 }
 
 impl Kernels {
@@ -81,7 +83,7 @@ impl Kernels {
 
     /// The kernels of `level`, if this CPU has its instructions.
     pub fn with(level: Level) -> Option<Kernels> {
-        Some(Kernels { level, micro: micro::table(level)? })
+        Some(Kernels { level, micro: micro::table(level)?, generic: generic::table(level) })
     }
 
     /// The level in use.

@@ -43,9 +43,15 @@
 
 mod activations;
 mod attention;
+mod dropout;
+mod exp;
+mod gated;
+mod generic;
 pub mod layout;
 mod level;
+mod lora;
 mod micro;
+mod norm;
 mod pack;
 mod product;
 mod quant;
@@ -57,7 +63,10 @@ pub use attention::{
     Attention, AttentionGradient, AttentionInput, AttentionOutput, AttentionSaved, AttentionShape,
     Segment, Share,
 };
+pub use dropout::Dropout;
+pub use gated::Activation;
 pub use layout::{BLOCK, COLUMNS, GROUP, PackedShape, Precision, TILE_COLUMNS, packed_bytes};
 pub use level::{Kernels, Level, SimdError};
+pub use lora::LoraShape;
 pub use product::Output;
 pub use scratch::Scratch;

@@ -299,7 +299,10 @@ fn unpack_tile(
 }
 
 /// Cuts a range into pieces of `len`; the last one may be shorter.
-fn pieces(range: Range<usize>, len: usize) -> impl Iterator<Item = Range<usize>> + Clone {
+pub(crate) fn pieces(
+    range: Range<usize>,
+    len: usize,
+) -> impl Iterator<Item = Range<usize>> + Clone {
     range.clone().step_by(len).map(move |start| start..range.end.min(start + len))
 }
 

@@ -42,6 +42,15 @@ impl Scratch {
         Scratch::default()
     }
 
+    /// Two buffers of so many floats, whatever they hold.
+    pub(crate) fn floats(&mut self, first: usize, second: usize) -> (&mut [f32], &mut [f32]) {
+        if self.tile.len() < first + second {
+            self.tile.resize(first + second, 0.0);
+        }
+        let (first, rest) = self.tile.split_at_mut(first);
+        (first, &mut rest[..second])
+    }
+
     /// A tile of `len` floats, whatever they hold, beside room for `panel_bytes`.
     pub(crate) fn split(&mut self, len: usize, panel_bytes: usize) -> (&mut [f32], *mut u8) {
         if self.tile.len() < len {

@@ -1,9 +1,12 @@
 //! Attention and its gradient, at every level of this CPU, against the definition in f64.
 
+mod support;
+
 use cutq_kernels::{
     Attention, AttentionGradient, AttentionInput, AttentionOutput, AttentionSaved, AttentionShape,
-    Kernels, Level, Scratch, Segment, Share,
+    Kernels, Scratch, Segment, Share,
 };
+use support::levels;
 
 /// Of `out` and `lse`, relative to the largest `|v|` and `1 + |score|`: sums of up to 80 products
 /// in f32 in the score's exponent.
@@ -21,16 +24,6 @@ const LENGTHS: [usize; 27] = [
     1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 33, 63, 64, 65, 66, 67,
     130,
 ];
-
-/// Levels that this CPU has; says so for those that it has not.
-fn levels() -> Vec<Kernels> {
-    for level in Level::ALL {
-        if Kernels::with(level).is_none() {
-            eprintln!("level {level} is missing on this CPU and was not tested");
-        }
-    }
-    Level::ALL.into_iter().filter_map(Kernels::with).collect()
-}
 
 /// Reproducible numbers in -1..1.
 fn numbers(len: usize, seed: u64) -> Vec<f32> {
@@ -266,7 +259,7 @@ fn definition_agrees_with_finite_differences() {
 
 #[test]
 fn shares_and_levels_agree_bit_for_bit() {
-    let plain = Kernels::with(Level::Plain).expect("the plain level always exists");
+    let plain = support::plain();
     for case in cases().chain([Case::new(&[300, 70, 5], (6, 3, 24), None)]) {
         let expected = case.run(plain);
         for kernels in levels() {

@@ -1,6 +1,9 @@
 //! Both products, both precisions, every level of this CPU, over awkward shapes.
 
-use cutq_kernels::{Activations, Kernels, Level, Output, PackedShape, Precision, Scratch};
+mod support;
+
+use cutq_kernels::{Activations, Kernels, Output, PackedShape, Precision, Scratch};
+use support::{levels, numbers};
 
 /// Precisions are tested alike.
 const PRECISIONS: [Precision; 2] = [Precision::Int8, Precision::F32];
@@ -17,29 +20,6 @@ const ORIENTATIONS: [Orientation; 2] = [Forward, Transposed];
 
 /// Lengths around a block, a panel, and the depth of a piece of the sum.
 const LENGTHS: [usize; 10] = [1, 3, 31, 32, 33, 64, 95, 257, 1024, 1100];
-
-/// Levels that this CPU has; says so for those that it has not.
-fn levels() -> Vec<Kernels> {
-    let levels: Vec<_> = Level::ALL.into_iter().filter_map(Kernels::with).collect();
-    for level in Level::ALL {
-        if Kernels::with(level).is_none() {
-            eprintln!("level {level} is missing on this CPU and was not tested");
-        }
-    }
-    levels
-}
-
-/// Reproducible numbers of very different sizes, block by block.
-fn numbers(len: usize, seed: u64) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut next = move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 40) as f32 / (1u64 << 24) as f32 - 0.5
-    };
-    (0..len).map(|i| next() * [1.0, 0.01, 30.0, 1e-5][i / 37 % 4]).collect()
-}
 
 /// A product and what it was made of.
 struct Case {
@@ -197,7 +177,7 @@ const SUM_TOLERANCE: f64 = 2e-6;
 
 #[test]
 fn plain_agrees_with_f64() {
-    let plain = Kernels::with(Level::Plain).expect("the plain level always exists");
+    let plain = support::plain();
     for case in cases() {
         for precision in PRECISIONS {
             for way in ORIENTATIONS {
@@ -220,7 +200,7 @@ fn plain_agrees_with_f64() {
 #[test]
 fn int8_is_within_its_error_bound() {
     // Symmetric operands are off by at most amax / 254 of their block, affine ones by range / 510.
-    let plain = Kernels::with(Level::Plain).expect("the plain level always exists");
+    let plain = support::plain();
     let case = Case::new(9, 64, 40);
     let exact = case.reference(Precision::F32, Forward);
     for way in ORIENTATIONS {

@@ -1,13 +1,12 @@
 //! Log-softmax of a row and its gradient, at every level of this CPU.
 
-use cutq_kernels::{Kernels, Level};
+mod support;
+
+use cutq_kernels::Kernels;
+use support::levels;
 
 /// Documented bound, in nats.
 const TOLERANCE: f64 = 1e-5;
-
-fn levels() -> impl Iterator<Item = Kernels> {
-    Level::ALL.into_iter().filter_map(Kernels::with)
-}
 
 fn reference(row: &[f32]) -> f64 {
     let max = row.iter().fold(f64::NEG_INFINITY, |max, &x| max.max(f64::from(x)));
@@ -65,7 +64,7 @@ fn gradient_agrees_with_f64() {
 
 #[test]
 fn levels_agree_bit_for_bit() {
-    let plain = Kernels::with(Level::Plain).expect("the plain level always exists");
+    let plain = support::plain();
     for kernels in levels() {
         for row in rows() {
             let total = plain.log_sum_exp(&row);

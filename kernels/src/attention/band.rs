@@ -6,7 +6,7 @@ use super::LANES;
 
 /// Row `r` of a tile sees the lanes from `low + r` to before `high + r`.
 #[derive(Clone, Copy)]
-pub(super) struct Band {
+pub(crate) struct Band {
     pub low: isize,
     pub high: isize,
 }
@@ -16,31 +16,31 @@ const FAR: isize = isize::MAX / 4;
 
 impl Band {
     /// The band of a tile whose rows are keys and whose lanes are queries.
-    pub(super) fn of_queries(query: usize, key: usize, window: Option<usize>) -> Band {
+    pub(crate) fn of_queries(query: usize, key: usize, window: Option<usize>) -> Band {
         let low = key as isize - query as isize;
         Band { low, high: low.saturating_add(width(window)) }
     }
 
     /// The band of a tile whose rows are queries and whose lanes are keys.
-    pub(super) fn of_keys(query: usize, key: usize, window: Option<usize>) -> Band {
+    pub(crate) fn of_keys(query: usize, key: usize, window: Option<usize>) -> Band {
         let high = query as isize - key as isize + 1;
         Band { low: high.saturating_sub(width(window)), high }
     }
 
     /// Whether the first `rows` rows see the first `lanes` lanes.
-    pub(super) fn is_full(&self, rows: usize, lanes: usize) -> bool {
+    pub(crate) fn is_full(&self, rows: usize, lanes: usize) -> bool {
         self.low + rows as isize <= 1 && self.high >= lanes as isize
     }
 
     /// The lanes that some of the rows see, in whole vectors, among the first `lanes`.
-    pub(super) fn lanes(&self, rows: Range<usize>, lanes: usize) -> Range<usize> {
+    pub(crate) fn lanes(&self, rows: Range<usize>, lanes: usize) -> Range<usize> {
         let low = clamp(self.low + rows.start as isize, lanes) / LANES * LANES;
         let high = clamp(self.high + rows.end as isize - 1, lanes).next_multiple_of(LANES);
         low..high.min(lanes).max(low)
     }
 
     /// The rows that see some of the lanes, among the first `rows`.
-    pub(super) fn rows(&self, lanes: Range<usize>, rows: usize) -> Range<usize> {
+    pub(crate) fn rows(&self, lanes: Range<usize>, rows: usize) -> Range<usize> {
         let start = clamp(lanes.start as isize - self.high + 1, rows);
         let end = clamp(lanes.end as isize - self.low, rows);
         start..end.max(start)

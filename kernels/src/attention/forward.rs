@@ -1,12 +1,12 @@
 //! The forward pass: one block of queries of one head against all keys that it sees.
 
 use super::band::Band;
-use super::gemm::Gemm;
-use super::micro::{Micro, table};
 use super::softmax::{Row, Running};
 use super::tile::{Buffers, copy_rows, strips, transpose};
-use super::transpose::Matrix;
 use super::{AttentionInput, AttentionOutput, AttentionShape, LANES, Segment, Share, TILE, plan};
+use crate::generic::Gemm;
+use crate::generic::Generic;
+use crate::generic::Matrix;
 use crate::{Kernels, Scratch};
 
 /// Columns of a partly visible tile that are multiplied at a time: two vectors, as fewer sums would
@@ -15,7 +15,7 @@ const STRIP: usize = 32;
 
 /// The tensors of a call and this thread's buffers.
 struct Forward {
-    micro: &'static Micro,
+    generic: &'static Generic,
     shape: AttentionShape,
     input: AttentionInput,
     output: AttentionOutput,
@@ -45,7 +45,7 @@ pub(super) unsafe fn run(
     let row = shape.row();
     let mut buffers = Buffers::new(scratch, 3 * row * TILE + TILE * TILE);
     let forward = Forward {
-        micro: table(kernels.level()),
+        generic: kernels.generic,
         shape,
         input,
         output,
@@ -75,7 +75,7 @@ impl Forward {
         // SAFETY: rows of the segment; the buffers have room for a block.
         unsafe {
             let q = self.input.q.add((segment.start + query) * stride + head * d);
-            transpose(self.micro, q, stride, n, d, self.q);
+            transpose(self.generic, q, stride, n, d, self.q);
             let first = shape.first_tile(query);
             for key in (first..query + n).step_by(TILE) {
                 let rows = (query + n - key).min(TILE);
@@ -84,7 +84,7 @@ impl Forward {
                 let offset = (segment.start + key) * shape.n_head_kv + head / shape.group();
                 self.scores(offset * d, rows, lanes, band);
                 let tile = std::slice::from_raw_parts_mut(self.scores.cast::<Row>(), rows);
-                let grew = (self.micro.forward)(tile, lanes, shape.scale, band, &mut running);
+                let grew = (self.generic.forward)(tile, lanes, shape.scale, band, &mut running);
                 if grew && key > first {
                     self.shrink(&running.factor);
                 }
@@ -104,7 +104,7 @@ impl Forward {
             let lanes = band.map_or(0..lanes, |band| band.lanes(rows.clone(), lanes));
             // SAFETY: the strip lies in the keys and in the tile.
             unsafe {
-                (self.micro.gemm)(&Gemm {
+                (self.generic.gemm)(&Gemm {
                     rows: rows.len(),
                     depth: self.shape.head_dim,
                     columns: lanes.len(),
@@ -139,7 +139,7 @@ impl Forward {
             copy_rows(self.input.v.add(offset), self.shape.n_head_kv * d, rows, d, self.v, row);
             for lanes in strips(lanes, band, STRIP) {
                 let rows = band.map_or(0..rows, |band| band.rows(lanes.clone(), rows));
-                (self.micro.gemm)(&Gemm {
+                (self.generic.gemm)(&Gemm {
                     rows: d,
                     depth: rows.len(),
                     columns: lanes.len(),
@@ -187,7 +187,7 @@ impl Forward {
         unsafe {
             self.shrink(&running.sum.map(|sum| 1.0 / sum));
             let to = Matrix { data: self.output.out.add(at * d), row: heads * d };
-            (self.micro.transpose)(Matrix { data: self.out, row: TILE }, to, (d, n));
+            (self.generic.transpose)(Matrix { data: self.out, row: TILE }, to, (d, n));
         }
     }
 }

@@ -2,32 +2,26 @@
 //!
 //! Scores never leave a tile of [`TILE`] queries and as many keys: the forward pass keeps a
 //! running maximum and sum per query, the backward pass recomputes the probabilities from the
-//! saved log-sum-exp. What is left are small matrix products ([`micro`]).
+//! saved log-sum-exp. What is left are small matrix products (`generic::gemm`).
 //!
 //! The forward pass lays queries along the lanes, the backward pass keys, so that no reduction
 //! runs across lanes: every level gives the same bits (a NaN may differ in its payload).
 
 mod backward;
-mod band;
+pub(crate) mod band;
 mod forward;
-mod gemm;
-mod micro;
 mod plan;
 mod single;
-mod softmax;
+pub(crate) mod softmax;
 mod tile;
-mod transpose;
 
 pub use single::Attention;
 
+use crate::generic::LANES;
 use crate::{Kernels, Scratch};
 
 /// Queries and keys of a tile.
 const TILE: usize = 64;
-
-/// Rows of buffers begin at multiples of so many floats, and products have multiples of so many
-/// columns.
-const LANES: usize = 16;
 
 /// The sizes of an attention layer.
 #[derive(Clone, Copy, Debug, PartialEq)]

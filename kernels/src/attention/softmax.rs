@@ -1,17 +1,15 @@
 //! What happens to a tile of scores between the matrix products, for lanes of an array.
-//!
-//! `exp` is the usual reduction by powers of two with a Taylor polynomial of degree 7 on
-//! `|r| <= ln(2)/2`; what remains is `f32` rounding.
 
 use super::band::Band;
 use super::{LANES, TILE};
+use crate::exp::exp;
 
 /// A row of a tile.
-pub(super) type Row = [f32; TILE];
+pub(crate) type Row = [f32; TILE];
 
 /// What the forward pass remembers of each query in the lanes.
 #[repr(C, align(64))]
-pub(super) struct Running {
+pub(crate) struct Running {
     /// Largest score so far.
     pub max: Row,
     /// `Σ exp(score - max)` so far.
@@ -21,13 +19,13 @@ pub(super) struct Running {
 }
 
 impl Running {
-    pub(super) fn new() -> Running {
+    pub(crate) fn new() -> Running {
         Running { max: [f32::NEG_INFINITY; TILE], sum: [0.0; TILE], factor: [1.0; TILE] }
     }
 }
 
 /// What the backward pass knows of the queries in the rows.
-pub(super) struct Saved {
+pub(crate) struct Saved {
     /// `ln Σ exp(score)`.
     pub lse: Row,
     /// `dout · out`.
@@ -37,7 +35,7 @@ pub(super) struct Saved {
 /// Turns unscaled scores (rows are keys, the first `lanes` lanes queries) into `exp(scale · score - max)` with
 /// the new running maximum, and hidden ones into 0. Returns whether any maximum grew.
 #[inline(always)]
-pub(super) fn forward(
+pub(crate) fn forward(
     tile: &mut [Row],
     lanes: usize,
     scale: f32,
@@ -88,7 +86,7 @@ pub(super) fn forward(
 /// Turns unscaled scores (rows are queries, the first `lanes` lanes keys) into probabilities, and `dout · v` into
 /// the gradient of the unscaled scores; hidden ones into 0.
 #[inline(always)]
-pub(super) fn backward(
+pub(crate) fn backward(
     scores: &mut [Row],
     dp: &mut [Row],
     lanes: usize,
@@ -116,7 +114,7 @@ pub(super) fn backward(
 
 /// `a · b`, in 16 sums whatever the level.
 #[inline(always)]
-pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
+pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     let (a, a_rest) = a.as_chunks::<LANES>();
     let (b, b_rest) = b.as_chunks::<LANES>();
     let mut sums = [0.0f32; LANES];
@@ -142,24 +140,4 @@ fn visible(band: Option<Band>, r: usize, first: usize) -> (i32, i32) {
 #[inline(always)]
 fn read(row: &Row, first: usize) -> [f32; LANES] {
     std::array::from_fn(|i| row[first + i])
-}
-
-/// `exp(x)` for `x` up to 88; zero below -87.
-#[inline(always)]
-fn exp(x: f32) -> f32 {
-    // Adding 1.5 · 2^23 rounds to an integer in the low mantissa bits; 127 more is the exponent's
-    // bias, so that a shift turns them into the bits of 2^n.
-    const ROUND: f32 = 12_582_912.0 + 127.0;
-    // ln 2 in two parts; their sum has twice the precision.
-    const LN_2_HIGH: f32 = 0.693_359_4;
-    const LN_2_LOW: f32 = -2.121_944_4e-4;
-    let biased = x.mul_add(std::f32::consts::LOG2_E, ROUND);
-    let power = f32::from_bits(biased.to_bits() << 23);
-    let n = biased - ROUND;
-    let r = n.mul_add(-LN_2_LOW, n.mul_add(-LN_2_HIGH, x));
-    let mut sum = 1.0f32 / 5040.0;
-    for coefficient in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
-        sum = sum.mul_add(r, coefficient);
-    }
-    if x < -87.0 { 0.0 } else { sum * power }
 }

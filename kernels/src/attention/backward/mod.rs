@@ -5,17 +5,17 @@ mod products;
 use std::ops::Range;
 
 use super::band::Band;
-use super::micro::{Micro, table};
 use super::plan::{self, Part};
 use super::tile::{Buffers, copy_rows, transpose};
 use super::{
     AttentionGradient, AttentionInput, AttentionSaved, AttentionShape, LANES, Segment, Share, TILE,
 };
+use crate::generic::Generic;
 use crate::{Kernels, Scratch};
 
 /// The tensors of a call and this thread's buffers.
 struct Backward {
-    micro: &'static Micro,
+    generic: &'static Generic,
     shape: AttentionShape,
     input: AttentionInput,
     saved: AttentionSaved,
@@ -81,7 +81,7 @@ pub(super) unsafe fn run(
     let mut buffers = Buffers::new(scratch, 8 * block + 2 * TILE * TILE + deltas);
     let mut take = || buffers.take(block);
     let backward = Backward {
-        micro: table(kernels.level()),
+        generic: kernels.generic,
         shape,
         input,
         saved,
@@ -135,7 +135,7 @@ impl Backward {
                 unsafe {
                     let out = std::slice::from_raw_parts(self.saved.out.add(at * d), d);
                     let dout = std::slice::from_raw_parts(self.saved.dout.add(at * d), d);
-                    let delta = (self.micro.dot)(dout, out);
+                    let delta = (self.generic.dot)(dout, out);
                     self.delta.add(g * segment.len + i).write(delta);
                 }
             }
@@ -209,8 +209,8 @@ impl Backward {
         unsafe {
             let (k, v) = (self.input.k.add(at), self.input.v.add(at));
             copy_rows(k, heads * d, n, d, self.keys.k, self.shape.row());
-            transpose(self.micro, k, heads * d, n, d, self.keys.k_transposed);
-            transpose(self.micro, v, heads * d, n, d, self.keys.v_transposed);
+            transpose(self.generic, k, heads * d, n, d, self.keys.k_transposed);
+            transpose(self.generic, v, heads * d, n, d, self.keys.v_transposed);
         }
     }
 }

@@ -2,10 +2,10 @@
 
 use super::{Backward, Tile};
 use crate::attention::band::Band;
-use crate::attention::gemm::Gemm;
 use crate::attention::softmax::{Row, Saved};
 use crate::attention::tile::{copy_rows, strips};
 use crate::attention::{LANES, TILE};
+use crate::generic::Gemm;
 
 /// Rows of a partly visible tile that are multiplied at a time.
 const STRIP: usize = 16;
@@ -50,7 +50,7 @@ impl Backward {
             self.visible_rows(Gemm { a, b, c, ..product }, band);
             let scores = std::slice::from_raw_parts_mut(self.scores.cast::<Row>(), n);
             let dscores = std::slice::from_raw_parts_mut(self.dscores.cast::<Row>(), n);
-            (self.micro.backward)(scores, dscores, lanes, self.shape.scale, band, &saved);
+            (self.generic.backward)(scores, dscores, lanes, self.shape.scale, band, &saved);
         }
     }
 
@@ -63,7 +63,7 @@ impl Backward {
             let lanes = band.map_or(0..product.columns, |b| b.lanes(rows.clone(), product.columns));
             // SAFETY: a part of the product.
             unsafe {
-                (self.micro.gemm)(&Gemm {
+                (self.generic.gemm)(&Gemm {
                     rows: rows.len(),
                     columns: lanes.len(),
                     a: product.a.add(rows.start * product.a_row),
@@ -91,7 +91,7 @@ impl Backward {
             ] {
                 // SAFETY: the strip lies in the tile and in the buffers.
                 unsafe {
-                    (self.micro.gemm)(&Gemm {
+                    (self.generic.gemm)(&Gemm {
                         rows: lanes.len(),
                         depth: rows.len(),
                         columns: row,
@@ -121,7 +121,7 @@ impl Backward {
             let lanes = band.map_or(0..n_keys, |band| band.lanes(rows.clone(), n_keys));
             // SAFETY: the strip lies in the tile and in the buffers.
             unsafe {
-                (self.micro.gemm)(&Gemm {
+                (self.generic.gemm)(&Gemm {
                     rows: rows.len(),
                     depth: lanes.len(),
                     columns: row,

@@ -1,6 +1,6 @@
 //! The matrix product of a tile, written once for any vector.
 
-use super::LANES;
+use super::{LANES, Vector};
 
 /// Depth after which the sums move to memory, so that the rows of `b` used until then stay in a
 /// first-level cache.
@@ -8,7 +8,7 @@ const DEPTH: usize = 128;
 
 /// `C[r, c] (+)= Σ_k A[r, k] B[k, c]`.
 #[derive(Clone, Copy)]
-pub(super) struct Gemm {
+pub(crate) struct Gemm {
     pub rows: usize,
     pub depth: usize,
     /// A multiple of 16.
@@ -27,36 +27,6 @@ pub(super) struct Gemm {
     pub add: bool,
 }
 
-/// Floats side by side in a register.
-pub(super) trait Vector: Copy {
-    /// A divisor of 16.
-    const LANES: usize;
-
-    /// All lanes the same.
-    ///
-    /// # Safety
-    /// The CPU has the vector's instructions.
-    unsafe fn splat(x: f32) -> Self;
-
-    /// # Safety
-    /// The CPU has the vector's instructions; all lanes are readable.
-    unsafe fn load(from: *const f32) -> Self;
-
-    /// # Safety
-    /// The CPU has the vector's instructions; all lanes are writable and not shared.
-    unsafe fn store(self, to: *mut f32);
-
-    /// `self · b + c`, rounded once.
-    ///
-    /// # Safety
-    /// The CPU has the vector's instructions.
-    unsafe fn mul_add(self, b: Self, c: Self) -> Self;
-
-    /// # Safety
-    /// The CPU has the vector's instructions.
-    unsafe fn add(self, other: Self) -> Self;
-}
-
 /// Runs a product in register blocks of `R` rows and `P` vectors, to be inlined into a function per
 /// level. Each sum of at most [`DEPTH`] products goes in order from zero and is added to `C` last.
 ///
@@ -64,7 +34,7 @@ pub(super) trait Vector: Copy {
 /// The operands are readable, `C` writable, nothing else accesses `C`, and the CPU has the
 /// instructions of `V`.
 #[inline(always)]
-pub(super) unsafe fn gemm<V: Vector, const R: usize, const P: usize>(gemm: &Gemm) {
+pub(crate) unsafe fn gemm<V: Vector, const R: usize, const P: usize>(gemm: &Gemm) {
     assert!(gemm.columns.is_multiple_of(LANES), "{} columns", gemm.columns);
     let mut piece = *gemm;
     let mut depth = 0;

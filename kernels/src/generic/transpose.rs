@@ -5,7 +5,7 @@ const BLOCK: usize = 8;
 
 /// A matrix and the floats between its rows.
 #[derive(Clone, Copy)]
-pub(super) struct Matrix {
+pub(crate) struct Matrix {
     pub data: *mut f32,
     pub row: usize,
 }
@@ -26,7 +26,7 @@ impl Matrix {
 /// `from` is readable with `rows` rows and `columns` columns, `to` writable with as many columns
 /// and rows, and nothing else accesses `to`. `block` works under the same conditions.
 #[inline(always)]
-pub(super) unsafe fn transpose(
+pub(crate) unsafe fn transpose(
     from: Matrix,
     to: Matrix,
     (rows, columns): (usize, usize),
@@ -53,7 +53,7 @@ pub(super) unsafe fn transpose(
 /// # Safety
 /// As for [`transpose`].
 #[inline(always)]
-pub(super) unsafe fn plain(from: Matrix, to: Matrix) {
+pub(crate) unsafe fn plain(from: Matrix, to: Matrix) {
     // SAFETY: the caller vouches for the block.
     unsafe { elements(from, to, BLOCK, BLOCK) }
 }
@@ -77,7 +77,7 @@ unsafe fn elements(from: Matrix, to: Matrix, rows: usize, columns: usize) {
 #[cfg(target_arch = "x86_64")]
 #[inline]
 #[target_feature(enable = "avx2")]
-pub(super) unsafe fn avx2(from: Matrix, to: Matrix) {
+pub(crate) unsafe fn avx2(from: Matrix, to: Matrix) {
     use std::arch::x86_64::*;
     for half in [0, 4] {
         // SAFETY: four columns of eight rows, and four whole rows of the result.

@@ -1,0 +1,224 @@
+//! Loops written once, for any vector or for lanes of an array, and compiled once per level.
+//!
+//! They give the same bits at every level: each sum has one order, and where a multiply-add is
+//! fused it is fused everywhere.
+
+mod gemm;
+mod transpose;
+mod vector;
+
+pub(crate) use gemm::Gemm;
+pub(crate) use transpose::Matrix;
+pub(crate) use vector::Vector;
+
+use crate::Level;
+use crate::attention::band::Band;
+use crate::attention::softmax::{Row, Running, Saved};
+use crate::dropout::Dropout;
+use crate::gated::Activation;
+
+/// Rows of buffers begin at multiples of so many floats, and products have multiples of so many
+/// columns.
+pub(crate) const LANES: usize = 16;
+
+/// See [`gemm::gemm`].
+type Product = unsafe fn(&Gemm);
+
+/// See [`crate::attention::softmax::forward`].
+type Forward = unsafe fn(
+    tile: &mut [Row],
+    lanes: usize,
+    scale: f32,
+    band: Option<Band>,
+    running: &mut Running,
+) -> bool;
+
+/// See [`crate::attention::softmax::backward`].
+type Backward = unsafe fn(
+    scores: &mut [Row],
+    dp: &mut [Row],
+    lanes: usize,
+    scale: f32,
+    band: Option<Band>,
+    saved: &Saved,
+);
+
+/// See [`crate::attention::softmax::dot`].
+type Dot = unsafe fn(a: &[f32], b: &[f32]) -> f32;
+
+/// See [`transpose::transpose`].
+type Transpose = unsafe fn(from: Matrix, to: Matrix, size: (usize, usize));
+
+/// See [`crate::norm::forward`].
+type Norm = unsafe fn(x: &[f32], weight: &[f32], eps: f32, y: &mut [f32]);
+
+/// See [`crate::norm::backward`].
+type NormBackward = unsafe fn(x: &[f32], weight: &[f32], eps: f32, dy: &[f32], dx: &mut [f32]);
+
+/// See [`crate::gated::forward`].
+type Gated = unsafe fn(activation: Activation, gate: &[f32], up: &[f32], y: &mut [f32]);
+
+/// See [`crate::gated::backward`].
+type GatedBackward =
+    unsafe fn(activation: Activation, input: [&[f32]; 2], dy: &[f32], gradient: [&mut [f32]; 2]);
+
+/// See [`crate::dropout::multiply`].
+type Dropped = unsafe fn(dropout: &Dropout, first: usize, x: &mut [f32]);
+
+/// The inner loops of one level. Calling any of them demands the level's CPU features.
+pub(crate) struct Generic {
+    pub gemm: Product,
+    pub forward: Forward,
+    pub backward: Backward,
+    pub dot: Dot,
+    pub transpose: Transpose,
+    pub norm: Norm,
+    pub norm_backward: NormBackward,
+    pub gated: Gated,
+    pub gated_backward: GatedBackward,
+    pub dropout: Dropped,
+}
+
+/// The functions of `level`, to be called only where a [`crate::Kernels`] of that level exists.
+pub(crate) fn table(level: Level) -> &'static Generic {
+    match level {
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => &avx512::TABLE,
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 | Level::AvxVnni => &avx2::TABLE,
+        _ => &plain::TABLE,
+    }
+}
+
+/// A module with the table of a level: its vector, rows and vectors of a register block, features.
+macro_rules! level {
+    ($name:ident, $vector:ty, $rows:literal, $vectors:literal, $block:ident $(, #[$feature:meta])?) => {
+        mod $name {
+            use super::*;
+            use super::{gemm, transpose};
+            use crate::attention::softmax;
+            use crate::{dropout, gated, norm};
+
+            pub(super) static TABLE: Generic = Generic {
+                gemm,
+                forward,
+                backward,
+                dot,
+                transpose,
+                norm,
+                norm_backward,
+                gated,
+                gated_backward,
+                dropout,
+            };
+
+            /// # Safety
+            /// See [`gemm::gemm`].
+            $(#[$feature])?
+            unsafe fn gemm(gemm: &Gemm) {
+                // SAFETY: the caller vouches for the operands, the table for the features.
+                unsafe { gemm::gemm::<$vector, $rows, $vectors>(gemm) }
+            }
+
+            /// # Safety
+            /// The CPU has the level's features.
+            $(#[$feature])?
+            unsafe fn forward(
+                tile: &mut [Row],
+                lanes: usize,
+                scale: f32,
+                band: Option<Band>,
+                running: &mut Running,
+            ) -> bool {
+                match band {
+                    None => softmax::forward(tile, lanes, scale, None, running),
+                    Some(_) => softmax::forward(tile, lanes, scale, band, running),
+                }
+            }
+
+            /// # Safety
+            /// The CPU has the level's features.
+            $(#[$feature])?
+            unsafe fn backward(
+                scores: &mut [Row],
+                dp: &mut [Row],
+                lanes: usize,
+                scale: f32,
+                band: Option<Band>,
+                saved: &Saved,
+            ) {
+                match band {
+                    None => softmax::backward(scores, dp, lanes, scale, None, saved),
+                    Some(_) => softmax::backward(scores, dp, lanes, scale, band, saved),
+                }
+            }
+
+            /// # Safety
+            /// The CPU has the level's features.
+            $(#[$feature])?
+            unsafe fn dot(a: &[f32], b: &[f32]) -> f32 {
+                softmax::dot(a, b)
+            }
+
+            /// # Safety
+            /// See [`transpose::transpose`].
+            $(#[$feature])?
+            unsafe fn transpose(from: Matrix, to: Matrix, size: (usize, usize)) {
+                // SAFETY: the caller vouches for the operands, the table for the features.
+                unsafe { transpose::transpose(from, to, size, transpose::$block) }
+            }
+
+            /// # Safety
+            /// The CPU has the level's features.
+            $(#[$feature])?
+            unsafe fn norm(x: &[f32], weight: &[f32], eps: f32, y: &mut [f32]) {
+                norm::forward(x, weight, eps, y);
+            }
+
+            /// # Safety
+            /// The CPU has the level's features.
+            $(#[$feature])?
+            unsafe fn norm_backward(
+                x: &[f32],
+                weight: &[f32],
+                eps: f32,
+                dy: &[f32],
+                dx: &mut [f32],
+            ) {
+                norm::backward(x, weight, eps, dy, dx);
+            }
+
+            /// # Safety
+            /// The CPU has the level's features.
+            $(#[$feature])?
+            unsafe fn gated(activation: Activation, gate: &[f32], up: &[f32], y: &mut [f32]) {
+                gated::forward(activation, gate, up, y);
+            }
+
+            /// # Safety
+            /// The CPU has the level's features.
+            $(#[$feature])?
+            unsafe fn gated_backward(
+                activation: Activation,
+                input: [&[f32]; 2],
+                dy: &[f32],
+                gradient: [&mut [f32]; 2],
+            ) {
+                gated::backward(activation, input, dy, gradient);
+            }
+
+            /// # Safety
+            /// The CPU has the level's features.
+            $(#[$feature])?
+            unsafe fn dropout(dropout: &Dropout, first: usize, x: &mut [f32]) {
+                dropout::multiply(dropout, first, x);
+            }
+        }
+    };
+}
+
+level!(plain, [f32; 16], 1, 1, plain);
+#[cfg(target_arch = "x86_64")]
+level!(avx2, std::arch::x86_64::__m256, 6, 2, avx2, #[target_feature(enable = "avx2,fma")]);
+#[cfg(target_arch = "x86_64")]
+level!(avx512, std::arch::x86_64::__m512, 6, 4, avx2, #[target_feature(enable = "avx512f,avx512bw,avx512vl")]);
