@@ -1,5 +1,7 @@
 //! What differs between model families, as data: one executor serves them all.
 
+use cutq_kernels::Activation;
+
 use crate::gguf::{Gguf, GgufError, Value};
 use crate::module::Module;
 
@@ -37,15 +39,6 @@ pub enum Family {
     Qwen2,
     /// Gemma 3: norms around every part, norms on Q and K, GELU, sliding windows.
     Gemma3,
-}
-
-/// The gate's nonlinearity.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Activation {
-    /// `x · sigmoid(x)`.
-    Silu,
-    /// The tanh approximation of `x · Φ(x)`.
-    Gelu,
 }
 
 /// How rotary embeddings pair up the dimensions of a head.

@@ -56,8 +56,7 @@ impl<'g> Block<'g> {
         let normed = self.norm(tape, x, &self.layer.ffn_norm);
         let gate = self.project(tape, normed, Module::FfnGate);
         let up = self.project(tape, normed, Module::FfnUp);
-        let gate = tape.activation(gate, self.architecture.activation);
-        let inner = tape.mul(gate, up);
+        let inner = tape.gated(self.architecture.activation, gate, up);
         self.project(tape, inner, Module::FfnDown)
     }
 

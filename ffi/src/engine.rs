@@ -8,7 +8,7 @@
 use std::num::NonZeroUsize;
 
 use cutq_core::model::{Mode, Model, Parameter, Sequence};
-use cutq_kernels::{AttentionShape, Kernels, Precision, SimdError};
+use cutq_kernels::{AttentionShape, Dropout, Kernels, Precision, SimdError};
 
 use crate::adapter::{Adapter, LoraPair};
 use crate::architecture::{Architecture, ArchitectureError};
@@ -16,7 +16,6 @@ use crate::backend::{Backend, BackendError};
 use crate::batch::Batch;
 use crate::block::Block;
 use crate::buffer::{self, Tensor};
-use crate::dropout;
 use crate::frozen::Products;
 use crate::gguf::Gguf;
 use crate::graph::{Graph, Node, Rotation};
@@ -222,7 +221,7 @@ impl Engine {
         seed: Option<u64>,
     ) -> Result<(), BackendError> {
         let graph = Graph::new(BLOCK_CAPACITY);
-        let mut tape = Tape::new(&graph);
+        let mut tape = Tape::new(&graph, self.kernels);
         let block = self.block(&graph, &mut tape, layer, batch, seed);
         let x = tape.constant(graph.leaf(stream[0]));
         let y = block.forward(&mut tape, x);
@@ -239,7 +238,7 @@ impl Engine {
         d_stream: &Tensor,
     ) -> Result<Vec<PairGradient>, BackendError> {
         let graph = Graph::new(BLOCK_CAPACITY);
-        let mut tape = Tape::new(&graph);
+        let mut tape = Tape::new(&graph, self.kernels);
         let block = self.block(&graph, &mut tape, layer, &pending.batch, Some(pending.seed));
         let below = self.adapter.pairs.iter().any(|pair| pair.layer < layer);
         let x = graph.leaf(&pending.stream[layer]);
@@ -281,10 +280,7 @@ impl Engine {
                 a: tape.parameter(graph.leaf(&trained.a)),
                 b: tape.parameter(graph.leaf(&trained.b)),
                 scaling: self.adapter.scaling(),
-                dropout: self.dropout(seed, i).map(|(seed, p)| {
-                    let mask = dropout::mask(seed, pair.n_in * n_tokens, p);
-                    graph.input([pair.n_in, n_tokens], mask)
-                }),
+                dropout: self.dropout(seed, i),
             };
             (pair.module, lora)
         });
@@ -312,10 +308,11 @@ impl Engine {
         }
     }
 
-    /// The seed and the probability of a pair's dropout in this step, if there is any.
-    fn dropout(&self, step_seed: Option<u64>, pair: usize) -> Option<(u64, f32)> {
+    /// A pair's dropout in this step, if there is any.
+    fn dropout(&self, step_seed: Option<u64>, pair: usize) -> Option<Dropout> {
         let p = self.adapter.config.lora_dropout;
-        step_seed.filter(|_| p > 0.0).map(|step_seed| (dropout::seed(step_seed, pair), p))
+        let step_seed = step_seed.filter(|_| p > 0.0)?;
+        Some(Dropout::new(dropout_seed(step_seed, pair), p))
     }
 
     fn head<'a>(&'a self, batch: &'a Batch, stream: &'a Tensor) -> Head<'a> {
@@ -396,6 +393,14 @@ impl Model for Engine {
             pair.db.fill(0.0);
         }
     }
+}
+
+/// A seed for one tensor of one step.
+fn dropout_seed(step_seed: u64, index: usize) -> u64 {
+    let mut x = step_seed ^ (index as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
 }
 
 fn add(sum: &mut [f32], values: &[f32]) {

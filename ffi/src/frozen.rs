@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::rc::Rc;
 
-use cutq_kernels::{COLUMNS, Kernels, Output, PackedShape, Precision, Scratch};
+use cutq_kernels::{COLUMNS, Kernels, LoraShape, Output, PackedShape, Precision, Scratch};
 
 use crate::buffer::Tensor;
 use crate::graph::{CustomOp, Graph, Node};
@@ -39,6 +39,14 @@ pub(crate) struct Frozen<'g> {
     products: Rc<Products<'g>>,
 }
 
+/// What an adapter adds to a product: `wide`, A or B, times `narrow`, `dlow` or `low`.
+#[derive(Clone, Copy)]
+pub(crate) struct Addend<'g> {
+    pub narrow: Node<'g>,
+    pub wide: Node<'g>,
+    pub shape: LoraShape,
+}
+
 impl<'g> Products<'g> {
     pub fn new(graph: &'g Graph, kernels: Kernels, precision: Precision) -> Rc<Self> {
         Rc::new(Self { graph, kernels, precision, packed: RefCell::default() })
@@ -62,17 +70,28 @@ impl<'g> Frozen<'g> {
         Self { weight, products: products.clone() }
     }
 
-    /// `y[m, t] = Σ_k W[k, m] x[k, t]`.
-    pub fn product(&self, g: &'g Graph, x: Node<'g>) -> Node<'g> {
-        self.node(g, x, Orientation::Forward)
+    /// `y[m, t] = Σ_k W[k, m] x[k, t]`, plus `B · low`.
+    pub fn product(&self, g: &'g Graph, x: Node<'g>, lora: Option<Addend<'g>>) -> Node<'g> {
+        self.node(g, x, lora, Orientation::Forward)
     }
 
-    /// `dx[k, t] = Σ_m W[k, m] dy[m, t]`.
-    pub fn product_transposed(&self, g: &'g Graph, dy: Node<'g>) -> Node<'g> {
-        self.node(g, dy, Orientation::Transposed)
+    /// `dx[k, t] = Σ_m W[k, m] dy[m, t]`, plus `Aᵀ · dlow` where the input was not dropped.
+    pub fn product_transposed(
+        &self,
+        g: &'g Graph,
+        dy: Node<'g>,
+        lora: Option<Addend<'g>>,
+    ) -> Node<'g> {
+        self.node(g, dy, lora, Orientation::Transposed)
     }
 
-    fn node(&self, g: &'g Graph, input: Node<'g>, orientation: Orientation) -> Node<'g> {
+    fn node(
+        &self,
+        g: &'g Graph,
+        input: Node<'g>,
+        lora: Option<Addend<'g>>,
+        orientation: Orientation,
+    ) -> Node<'g> {
         let data = self.weight.data;
         let (n_input, n_output) = match orientation {
             Orientation::Forward => (data.n_in, data.n_out),
@@ -81,14 +100,20 @@ impl<'g> Frozen<'g> {
         let ne = input.ne();
         assert!(ne[0] == n_input && ne[2] == 1 && ne[3] == 1, "{ne:?} for {data:?}");
         let (packed, shape) = self.products.pack(input);
-        let op = Product { kernels: self.products.kernels, shape, weight: data, orientation };
-        let sources = [packed, g.leaf(&self.weight.tensor)];
+        let mut sources = vec![packed, g.leaf(&self.weight.tensor)];
+        if let Some(Addend { narrow, wide, shape: lora }) = lora {
+            assert_eq!([lora.n_tokens, lora.n_in, lora.n_out], [ne[1], data.n_in, data.n_out]);
+            assert!(narrow.ne() == [lora.row(), ne[1], 1, 1] && narrow.is_contiguous());
+            sources.extend([narrow, wide]);
+        }
+        let lora = lora.map(|lora| lora.shape);
+        let op = Product { kernels: self.products.kernels, shape, weight: data, orientation, lora };
         g.custom(sys::GGML_TYPE_F32, [n_output, ne[1]], &sources, op)
     }
 }
 
 /// The share of `0..n` that thread `thread` takes, in multiples of `unit`.
-fn share(n: usize, unit: usize, thread: usize, n_threads: usize) -> Range<usize> {
+pub(crate) fn share(n: usize, unit: usize, thread: usize, n_threads: usize) -> Range<usize> {
     let units = n.div_ceil(unit);
     let bound = |i: usize| (units * i / n_threads * unit).min(n);
     bound(thread)..bound(thread + 1)
@@ -123,28 +148,41 @@ struct Product {
     shape: PackedShape,
     weight: Quantized,
     orientation: Orientation,
+    lora: Option<LoraShape>,
 }
 
 impl CustomOp for Product {
     unsafe fn run(&self, dst: &sys::ggml_tensor, thread: usize, n_threads: usize) {
         let (kernels, shape, weight) = (&self.kernels, self.shape, self.weight);
-        // SAFETY: the first source is the `Pack` node.
-        let packed = unsafe { (*dst.src[0]).data.cast_const().cast::<u8>() };
-        let out = Output { data: dst.data.cast(), stride: dst.ne[0] as usize, accumulate: false };
-        SCRATCH.with_borrow_mut(|scratch| match self.orientation {
-            Orientation::Forward => {
-                let rows = share(weight.n_out, COLUMNS, thread, n_threads);
-                let unpack = |row: usize, out: &mut [f32]| weight.unpack(row, 0, out);
-                // SAFETY: the source was packed by a `Pack` node of the same shape; `dst` is a
-                // contiguous matrix of `n_out` columns, of which every thread writes its own.
-                unsafe { kernels.product(shape, packed, &unpack, rows, out, scratch) }
-            }
-            Orientation::Transposed => {
-                let unit = COLUMNS.max(weight.block());
-                let columns = share(weight.n_in, unit, thread, n_threads);
-                let unpack = |row: usize, k: usize, out: &mut [f32]| weight.unpack(row, k, out);
-                // SAFETY: as above, with `n_in` columns.
-                unsafe { kernels.product_transposed(shape, packed, &unpack, columns, out, scratch) }
+        let source = |i: usize| {
+            // SAFETY: the node has two sources, and two more with an adapter.
+            unsafe { (*dst.src[i]).data.cast_const().cast::<f32>() }
+        };
+        let (packed, y) = (source(0).cast(), dst.data.cast());
+        let out = Output { data: y, stride: dst.ne[0] as usize, accumulate: false };
+        // SAFETY: the first source was packed by a `Pack` node of the same shape; `dst` is a
+        // contiguous matrix of as many columns as `W` has rows, or columns if transposed, of which
+        // every thread writes its own; the adapter's matrices have the shapes that `node` checked.
+        SCRATCH.with_borrow_mut(|scratch| unsafe {
+            match self.orientation {
+                Orientation::Forward => {
+                    let rows = share(weight.n_out, COLUMNS, thread, n_threads);
+                    let unpack = |row: usize, out: &mut [f32]| weight.unpack(row, 0, out);
+                    kernels.product(shape, packed, &unpack, rows.clone(), out, scratch);
+                    if let Some(lora) = &self.lora {
+                        kernels.lora_add(lora, source(2), source(3), rows, y, scratch);
+                    }
+                }
+                Orientation::Transposed => {
+                    let unit = COLUMNS.max(weight.block());
+                    let columns = share(weight.n_in, unit, thread, n_threads);
+                    let unpack = |row: usize, k: usize, out: &mut [f32]| weight.unpack(row, k, out);
+                    let range = columns.clone();
+                    kernels.product_transposed(shape, packed, &unpack, range, out, scratch);
+                    if let Some(lora) = &self.lora {
+                        kernels.lora_add_dx(lora, source(2), source(3), columns, y, scratch);
+                    }
+                }
             }
         });
     }

@@ -7,6 +7,7 @@
 use std::any::Any;
 use std::cell::RefCell;
 use std::marker::PhantomData;
+use std::ops::Range;
 use std::ptr::NonNull;
 
 use crate::architecture::{Rope, RopeMode};
@@ -35,11 +36,6 @@ impl Node<'_> {
         self.tensor().ne.map(|n| n as usize)
     }
 
-    /// Strides in bytes.
-    fn nb(self) -> [usize; 4] {
-        self.tensor().nb
-    }
-
     fn tensor(&self) -> &sys::ggml_tensor {
         // SAFETY: a node lives no longer than its graph, whose context owns the tensor.
         unsafe { self.raw.as_ref() }
@@ -63,6 +59,34 @@ pub(crate) trait CustomOp: 'static {
     /// `dst` and its sources are the tensors that the node was built with, allocated and, for the
     /// sources, computed; other threads run the other shares at the same time.
     unsafe fn run(&self, dst: &sys::ggml_tensor, thread: usize, n_threads: usize);
+}
+
+/// Floats `range` of a tensor.
+///
+/// # Safety
+/// `tensor` is allocated, F32, without gaps and has these elements; nothing writes to them while
+/// the slice is in use.
+pub(crate) unsafe fn floats<'a>(tensor: *const sys::ggml_tensor, range: Range<usize>) -> &'a [f32] {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let data = (*tensor).data.cast_const().cast::<f32>();
+        std::slice::from_raw_parts(data.add(range.start), range.len())
+    }
+}
+
+/// [`floats`] to write to.
+///
+/// # Safety
+/// As for [`floats`], and nothing else accesses them.
+pub(crate) unsafe fn floats_mut<'a>(
+    tensor: *const sys::ggml_tensor,
+    range: Range<usize>,
+) -> &'a mut [f32] {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let data = (*tensor).data.cast::<f32>();
+        std::slice::from_raw_parts_mut(data.add(range.start), range.len())
+    }
 }
 
 impl Graph {
@@ -138,91 +162,10 @@ impl Graph {
 
     /// `a + b`; `b` is repeated to the shape of `a`.
     pub fn add<'g>(&'g self, a: Node<'g>, b: Node<'g>) -> Node<'g> {
-        self.broadcast(sys::ggml_add, a, b)
-    }
-
-    /// `a − b`; `b` is repeated to the shape of `a`.
-    pub fn sub<'g>(&'g self, a: Node<'g>, b: Node<'g>) -> Node<'g> {
-        self.broadcast(sys::ggml_sub, a, b)
-    }
-
-    /// `a · b`; `b` is repeated to the shape of `a`.
-    pub fn mul<'g>(&'g self, a: Node<'g>, b: Node<'g>) -> Node<'g> {
-        self.broadcast(sys::ggml_mul, a, b)
-    }
-
-    /// `a / b`; `b` is repeated to the shape of `a`.
-    pub fn div<'g>(&'g self, a: Node<'g>, b: Node<'g>) -> Node<'g> {
-        self.broadcast(sys::ggml_div, a, b)
-    }
-
-    fn broadcast<'g>(&'g self, op: BinaryOp, a: Node<'g>, b: Node<'g>) -> Node<'g> {
         let (to, from) = (a.ne(), b.ne());
         assert!((0..4).all(|d| to[d] % from[d] == 0), "{from:?} does not repeat to {to:?}");
         // SAFETY: the shapes agree.
-        self.node(unsafe { op(self.ctx(), a.as_ptr(), b.as_ptr()) })
-    }
-
-    /// `a · scale + bias`.
-    pub fn affine<'g>(&'g self, a: Node<'g>, scale: f32, bias: f32) -> Node<'g> {
-        assert!(a.is_contiguous());
-        // SAFETY: `a` is contiguous.
-        self.node(unsafe { sys::ggml_scale_bias(self.ctx(), a.as_ptr(), scale, bias) })
-    }
-
-    /// `a²`.
-    pub fn sqr<'g>(&'g self, a: Node<'g>) -> Node<'g> {
-        self.unary(sys::ggml_sqr, a)
-    }
-
-    /// `√a`.
-    pub fn sqrt<'g>(&'g self, a: Node<'g>) -> Node<'g> {
-        self.unary(sys::ggml_sqrt, a)
-    }
-
-    /// `tanh a`.
-    pub fn tanh<'g>(&'g self, a: Node<'g>) -> Node<'g> {
-        self.unary(sys::ggml_tanh, a)
-    }
-
-    /// `a · sigmoid(a)`.
-    pub fn silu<'g>(&'g self, a: Node<'g>) -> Node<'g> {
-        self.unary(sys::ggml_silu, a)
-    }
-
-    /// Sums along the fastest dimension, which becomes 1.
-    pub fn sum_rows<'g>(&'g self, a: Node<'g>) -> Node<'g> {
-        self.unary(sys::ggml_sum_rows, a)
-    }
-
-    fn unary<'g>(&'g self, op: UnaryOp, a: Node<'g>) -> Node<'g> {
-        assert!(a.is_contiguous());
-        // SAFETY: `a` is contiguous.
-        self.node(unsafe { op(self.ctx(), a.as_ptr()) })
-    }
-
-    /// The gradient of [`Graph::silu`]: `dy · silu'(x)`.
-    pub fn silu_back<'g>(&'g self, dy: Node<'g>, x: Node<'g>) -> Node<'g> {
-        assert!(dy.ne() == x.ne() && dy.is_contiguous() && x.is_contiguous());
-        // SAFETY: the shapes agree and neither has gaps.
-        self.node(unsafe { sys::ggml_silu_back(self.ctx(), dy.as_ptr(), x.as_ptr()) })
-    }
-
-    /// `out[m, t] = Σ_k a[k, m] · b[k, t]`, batched; `a` is repeated along the batch dimensions.
-    pub fn mul_mat<'g>(&'g self, a: Node<'g>, b: Node<'g>) -> Node<'g> {
-        let (p, q) = (a.ne(), b.ne());
-        assert!(p[0] == q[0] && q[2] % p[2] == 0 && q[3] % p[3] == 0, "{p:?} · {q:?}");
-        assert!(a.nb()[0] <= a.nb()[1], "a transposed left operand must be copied first");
-        // SAFETY: the shapes agree and the left operand is not transposed.
-        self.node(unsafe { sys::ggml_mul_mat(self.ctx(), a.as_ptr(), b.as_ptr()) })
-    }
-
-    /// The transpose of the two fastest dimensions, copied.
-    pub fn transpose<'g>(&'g self, a: Node<'g>) -> Node<'g> {
-        // SAFETY: a transposed view of any tensor is allowed.
-        let view = unsafe { sys::ggml_transpose(self.ctx(), a.as_ptr()) };
-        // SAFETY: a copy of any layout is allowed.
-        self.node(unsafe { sys::ggml_cont(self.ctx(), view) })
+        self.node(unsafe { sys::ggml_add(self.ctx(), a.as_ptr(), b.as_ptr()) })
     }
 
     /// The same elements in another shape.
@@ -261,12 +204,6 @@ impl Graph {
             let copy = sys::ggml_cpy(self.ctx(), a.as_ptr(), to.as_ptr());
             sys::ggml_build_forward_expand(self.as_ptr(), copy);
         }
-    }
-
-    /// `x / √(mean(x²) + eps)` along the fastest dimension.
-    pub fn rms_norm<'g>(&'g self, x: Node<'g>, eps: f32) -> Node<'g> {
-        // SAFETY: defined for every shape.
-        self.node(unsafe { sys::ggml_rms_norm(self.ctx(), x.as_ptr(), eps) })
     }
 
     /// Rotates the heads of `x`, of shape (head_dim, heads, tokens), to their positions, or back.
@@ -367,13 +304,6 @@ impl Element for i32 {
     const TYPE: sys::ggml_type = sys::GGML_TYPE_I32;
 }
 
-type UnaryOp =
-    unsafe extern "C" fn(*mut sys::ggml_context, *mut sys::ggml_tensor) -> *mut sys::ggml_tensor;
-type BinaryOp = unsafe extern "C" fn(
-    *mut sys::ggml_context,
-    *mut sys::ggml_tensor,
-    *mut sys::ggml_tensor,
-) -> *mut sys::ggml_tensor;
 type CustomFn = unsafe extern "C" fn(*mut sys::ggml_tensor, i32, i32, *mut std::ffi::c_void);
 
 /// Rotary embedding of one layer for the tokens of a batch.

@@ -48,7 +48,7 @@ impl Head<'_> {
         let mut all = Vec::with_capacity(self.batch.targets.len());
         for targets in self.batch.targets.chunks(self.chunk()) {
             let graph = Graph::new(32);
-            let mut tape = Tape::new(&graph);
+            let mut tape = Tape::new(&graph, self.kernels);
             let (_, logits) = self.logits(&graph, &mut tape, targets);
             let labels = targets.iter().map(|t| t.1).collect();
             let op = LogProbs { kernels: self.kernels, labels };
@@ -79,7 +79,7 @@ impl Head<'_> {
         let found = found.chunks(chunk).zip(dlog_probs.chunks(chunk));
         for (targets, (found, weights)) in self.batch.targets.chunks(chunk).zip(found) {
             let graph = Graph::new(64);
-            let mut tape = Tape::new(&graph);
+            let mut tape = Tape::new(&graph, self.kernels);
             let (rows, logits) = self.logits(&graph, &mut tape, targets);
             let labels = targets.iter().zip(found).zip(weights);
             // d log p / d logits = onehot − softmax: the kernel's sign is the opposite.
@@ -111,7 +111,7 @@ impl Head<'_> {
         let norm: Node<'g> = graph.leaf(&self.weights.output_norm);
         let normed = tape.rms_norm(rows, norm, self.rms_eps);
         let products: Rc<Products<'g>> = Products::new(graph, self.kernels, self.precision);
-        let logits = tape.frozen(normed, &Frozen::new(&self.weights.head, &products));
+        let logits = tape.linear(normed, &Frozen::new(&self.weights.head, &products), None);
         (rows, logits)
     }
 }

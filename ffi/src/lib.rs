@@ -24,12 +24,13 @@
 //! - **One graph per block.** The forward pass keeps each block's input, nothing else; the backward
 //!   pass computes a block again before its gradient. Memory does not depend on depth but for one
 //!   checkpoint per block.
-//! - **Gradients are composed of portable operations.** ggml's own automatic differentiation uses
-//!   `OUT_PROD`, `RMS_NORM_BACK` and others that only its CPU backend has, and its `OUT_PROD`
-//!   dequantizes every weight row once per token.
-//! - **Two things are specific to the CPU**: products with frozen weights and attention, which are
-//!   kernels of ours. Measured on 2 × 512 tokens of SmolLM2, attention composed of ggml's operations
-//!   took most of a step.
+//! - **Every operation brings its own gradient.** ggml's automatic differentiation uses `OUT_PROD`,
+//!   `RMS_NORM_BACK` and others that only its CPU backend has, and its `OUT_PROD` dequantizes every
+//!   weight row once per token.
+//! - **On the CPU the arithmetic is ours**; ggml allocates, schedules, rotates and adds. Composed of
+//!   ggml's operations, attention took most of a step, and what surrounds the products another
+//!   half: on 2 × 512 tokens of SmolLM2, 2 threads, the kernels for attention brought 210 to 460
+//!   training tokens per second, those for the norms, the activation and LoRA 480 to 890.
 //! - **No padding.** Sequences share one row of tokens with restarting positions, and attention
 //!   runs within each.
 //! - **The head never sees the prompt.** Logits exist only where a response token is predicted, for
@@ -48,7 +49,6 @@ mod batch;
 mod block;
 mod buffer;
 mod chat_template;
-mod dropout;
 mod engine;
 mod frozen;
 mod generator;
@@ -67,10 +67,10 @@ mod vocabulary;
 mod weights;
 
 pub use adapter::{Adapter, AdapterError, LoraConfig, LoraPair};
-pub use architecture::{Activation, Architecture, ArchitectureError, Family, Rope, RopeMode};
+pub use architecture::{Architecture, ArchitectureError, Family, Rope, RopeMode};
 pub use backend::BackendError;
 pub use chat_template::{ChatTemplate, TemplateError};
-pub use cutq_kernels::{Precision, SimdError};
+pub use cutq_kernels::{Activation, Precision, SimdError};
 pub use engine::{Engine, EngineError, EngineOptions};
 pub use generator::{Generator, GeneratorOptions, Sampling};
 pub use gguf::{Gguf, GgufError, TensorInfo, Value};

@@ -1,8 +1,8 @@
 //! The operations of a transformer block, each with its gradient.
 
-mod activation;
 mod attention;
 mod elementwise;
+mod gated;
 mod linear;
 mod norm;
 mod rotary;

@@ -4,9 +4,8 @@
 //! its forward nodes and records how to add its gradient's nodes. [`Tape::backward`] then walks
 //! the record from the end. Only nodes that lead to a requested gradient are ever computed: ggml
 //! runs what an output depends on, nothing else.
-//!
-//! The gradients are composed of operations that every ggml backend has. ggml's own automatic
-//! differentiation uses some that only its CPU backend implements.
+
+use cutq_kernels::Kernels;
 
 use crate::graph::{Graph, Node};
 
@@ -30,6 +29,7 @@ struct Entry<'g> {
 /// The record of a forward pass.
 pub(crate) struct Tape<'g> {
     pub graph: &'g Graph,
+    pub kernels: Kernels,
     entries: Vec<Entry<'g>>,
     /// For each variable: whether a gradient is wanted for it or for something it depends on.
     needs: Vec<bool>,
@@ -46,8 +46,8 @@ impl<'g> Gradients<'g> {
 }
 
 impl<'g> Tape<'g> {
-    pub fn new(graph: &'g Graph) -> Self {
-        Self { graph, entries: Vec::new(), needs: Vec::new() }
+    pub fn new(graph: &'g Graph, kernels: Kernels) -> Self {
+        Self { graph, kernels, entries: Vec::new(), needs: Vec::new() }
     }
 
     /// A value whose gradient is wanted.

@@ -2,7 +2,6 @@
 
 mod support;
 
-use cutq_kernels::Kernels;
 use support::levels;
 
 /// Documented bound, in nats.

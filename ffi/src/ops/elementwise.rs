@@ -16,14 +16,6 @@ impl<'g> Tape<'g> {
         self.record(y, &[a], |dy| vec![dy])
     }
 
-    /// `a · b`, of equal shape.
-    pub fn mul(&mut self, a: Var<'g>, b: Var<'g>) -> Var<'g> {
-        assert_eq!(a.node.ne(), b.node.ne());
-        let g = self.graph;
-        let y = g.mul(a.node, b.node);
-        self.record(y, &[a, b], move |dy| vec![g.mul(dy, b.node), g.mul(dy, a.node)])
-    }
-
     /// `a` in another shape.
     pub fn reshape(&mut self, a: Var<'g>, ne: [usize; 3]) -> Var<'g> {
         let g = self.graph;

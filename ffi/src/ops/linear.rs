@@ -1,7 +1,10 @@
 //! A frozen projection with its LoRA adapter.
 
-use crate::frozen::Frozen;
-use crate::graph::Node;
+use cutq_kernels::{Dropout, Kernels, LoraShape};
+
+use crate::frozen::{Addend, Frozen, SCRATCH, share};
+use crate::graph::{CustomOp, Node};
+use crate::sys;
 use crate::tape::{Tape, Var};
 
 /// The trainable pair beside a frozen weight.
@@ -13,52 +16,85 @@ pub(crate) struct Lora<'g> {
     pub b: Var<'g>,
     /// `lora_alpha / r`.
     pub scaling: f32,
-    /// What the adapter's input is multiplied with: 0 or 1/(1 − p) for each element.
-    pub dropout: Option<Node<'g>>,
+    /// What is dropped of the adapter's input.
+    pub dropout: Option<Dropout>,
 }
 
 impl<'g> Tape<'g> {
-    /// `y = W x`, with W frozen: `dx = Wᵀ dy`.
-    pub fn frozen(&mut self, x: Var<'g>, weight: &Frozen<'g>) -> Var<'g> {
-        let (g, weight) = (self.graph, weight.clone());
-        let y = weight.product(g, x.node);
-        self.record(y, &[x], move |dy| vec![weight.product_transposed(g, dy)])
-    }
-
-    /// `y = W x + scaling · B A dropout(x)`.
+    /// `y = W x + scaling · B A dropout(x)`; W is frozen, so its gradient is `dx = Wᵀ dy + …`.
     ///
-    /// `dB = scaling · dy (A x)ᵀ`, `d(Ax) = scaling · Bᵀ dy`, `dA = d(Ax) xᵀ`, `dx = Wᵀ dy + Aᵀ d(Ax)`.
+    /// [`LoraShape`]'s functions state the adapter's products and gradients.
     pub fn linear(&mut self, x: Var<'g>, weight: &Frozen<'g>, lora: Option<Lora<'g>>) -> Var<'g> {
-        let y = self.frozen(x, weight);
-        let Some(lora) = lora else { return y };
-        let g = self.graph;
-        let input = match lora.dropout {
-            Some(mask) => {
-                let dropped = g.mul(x.node, mask);
-                self.record(dropped, &[x], move |dy| vec![g.mul(dy, mask)])
-            }
-            None => x,
+        let (g, weight) = (self.graph, weight.clone());
+        let Some(lora) = lora else {
+            let y = weight.product(g, x.node, None);
+            return self.record(y, &[x], move |dy| vec![weight.product_transposed(g, dy, None)]);
         };
-        let low = self.matrix_product(lora.a, input);
-        let low = self.scale(low, lora.scaling);
-        let delta = self.matrix_product(lora.b, low);
-        self.add(y, delta)
-    }
-
-    /// `y = M x` for a trainable M of shape ne = (in, out): `dM = dy xᵀ`, `dx = Mᵀ dy`.
-    fn matrix_product(&mut self, m: Var<'g>, x: Var<'g>) -> Var<'g> {
-        let g = self.graph;
-        let y = g.mul_mat(m.node, x.node);
-        self.record(y, &[m, x], move |dy| {
-            let dm = g.mul_mat(g.transpose(x.node), g.transpose(dy));
-            vec![dm, g.mul_mat(g.transpose(m.node), dy)]
+        let (kernels, shape) = (self.kernels, lora.shape(x.node));
+        let LoraShape { n_tokens, n_in, n_out, r, .. } = shape;
+        let (a, b) = (lora.a.node, lora.b.node);
+        let narrow = [shape.row(), n_tokens];
+        let node = move |ne, sources: [Node<'g>; 2], product| {
+            g.custom(sys::GGML_TYPE_F32, ne, &sources, LowRank { kernels, shape, product })
+        };
+        let low = node(narrow, [x.node, a], Product::Low);
+        let y = weight.product(g, x.node, Some(Addend { narrow: low, wide: b, shape }));
+        self.record(y, &[x, lora.a, lora.b], move |dy| {
+            assert!(dy.is_contiguous() && dy.ne() == [n_out, n_tokens, 1, 1]);
+            let dlow = node(narrow, [dy, b], Product::DLow);
+            let da = node([n_in, r], [dlow, x.node], Product::DA);
+            let db = node([r, n_out], [dy, low], Product::DB);
+            let addend = Addend { narrow: dlow, wide: a, shape };
+            vec![weight.product_transposed(g, dy, Some(addend)), da, db]
         })
     }
+}
 
-    /// `y = factor · x`.
-    fn scale(&mut self, x: Var<'g>, factor: f32) -> Var<'g> {
-        let g = self.graph;
-        let y = g.affine(x.node, factor, 0.0);
-        self.record(y, &[x], move |dy| vec![g.affine(dy, factor, 0.0)])
+impl Lora<'_> {
+    /// The kernels trust their pointers, so the shapes are checked once, here.
+    fn shape(&self, x: Node<'_>) -> LoraShape {
+        let ([n_in, r, ..], [_, n_out, ..]) = (self.a.node.ne(), self.b.node.ne());
+        let n_tokens = x.ne()[1];
+        assert_eq!(self.b.node.ne(), [r, n_out, 1, 1]);
+        assert!(x.is_contiguous() && x.ne() == [n_in, n_tokens, 1, 1], "{:?} for A", x.ne());
+        LoraShape { n_tokens, n_in, n_out, r, scaling: self.scaling, dropout: self.dropout }
+    }
+}
+
+/// One of the adapter's products that are nodes of their own.
+#[derive(Clone, Copy)]
+enum Product {
+    Low,
+    DLow,
+    DA,
+    DB,
+}
+
+struct LowRank {
+    kernels: Kernels,
+    shape: LoraShape,
+    product: Product,
+}
+
+impl CustomOp for LowRank {
+    unsafe fn run(&self, dst: &sys::ggml_tensor, thread: usize, n_threads: usize) {
+        let Self { kernels, shape, product } = self;
+        let share = |n, unit| share(n, unit, thread, n_threads);
+        let out = dst.data.cast::<f32>();
+        // SAFETY: sources and destination have the shapes that `Lora::shape` found, in the order
+        // in which the product takes them; threads take different parts of `dst`.
+        SCRATCH.with_borrow_mut(|scratch| unsafe {
+            let [p, q] = [0, 1].map(|i| (*dst.src[i]).data.cast_const().cast::<f32>());
+            match product {
+                Product::Low => {
+                    kernels.lora_low(shape, p, q, share(shape.n_tokens, 1), out, scratch);
+                }
+                Product::DLow => {
+                    kernels.lora_dlow(shape, p, q, share(shape.n_tokens, 1), out, scratch);
+                }
+                Product::DA => kernels.lora_da(shape, p, q, share(shape.n_in, 16), out, scratch),
+                Product::DB => kernels.lora_db(shape, p, q, share(shape.n_out, 16), out, scratch),
+            }
+        });
     }
 }

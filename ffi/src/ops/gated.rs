@@ -1,0 +1,66 @@
+//! The gated activation of the feed-forward network.
+
+use cutq_kernels::{Activation, Kernels};
+
+use crate::frozen::share;
+use crate::graph::{CustomOp, floats, floats_mut};
+use crate::sys;
+use crate::tape::{Tape, Var};
+
+impl<'g> Tape<'g> {
+    /// `activation(gate) · up`; see [`Kernels::gated_backward`] for the gradients.
+    pub fn gated(&mut self, activation: Activation, gate: Var<'g>, up: Var<'g>) -> Var<'g> {
+        let (g, op) = (self.graph, Gated { kernels: self.kernels, activation });
+        let [n, n_tokens, ..] = gate.node.ne();
+        let (sources, ne) = ([gate.node, up.node], [n, n_tokens, 1]);
+        for node in sources {
+            assert!(node.is_contiguous() && node.ne() == [n, n_tokens, 1, 1]);
+        }
+        let y = g.custom(sys::GGML_TYPE_F32, [n, n_tokens], &sources, Forward(op));
+        self.record(y, &[gate, up], move |dy| {
+            assert!(dy.is_contiguous() && dy.ne() == [n, n_tokens, 1, 1]);
+            let sources = [sources[0], sources[1], dy];
+            let both = g.custom(sys::GGML_TYPE_F32, [n, 2 * n_tokens], &sources, Backward(op));
+            vec![g.part(both, 0, ne), g.part(both, n * n_tokens, ne)]
+        })
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Gated {
+    kernels: Kernels,
+    activation: Activation,
+}
+
+struct Forward(Gated);
+
+/// `dgate` and, behind it, `dup`.
+struct Backward(Gated);
+
+impl CustomOp for Forward {
+    unsafe fn run(&self, dst: &sys::ggml_tensor, thread: usize, n_threads: usize) {
+        let Gated { kernels, activation } = self.0;
+        let range = share((dst.ne[0] * dst.ne[1]) as usize, 16, thread, n_threads);
+        // SAFETY: both sources are as large as `dst`; threads take different elements.
+        unsafe {
+            let [gate, up] = [0, 1].map(|i| floats(dst.src[i], range.clone()));
+            kernels.gated(activation, gate, up, floats_mut(dst, range));
+        }
+    }
+}
+
+impl CustomOp for Backward {
+    unsafe fn run(&self, dst: &sys::ggml_tensor, thread: usize, n_threads: usize) {
+        let Gated { kernels, activation } = self.0;
+        let n = (dst.ne[0] * dst.ne[1] / 2) as usize;
+        let range = share(n, 16, thread, n_threads);
+        // SAFETY: the sources are half as large as `dst`; threads take different elements of both
+        // halves.
+        unsafe {
+            let [gate, up, dy] = [0, 1, 2].map(|i| floats(dst.src[i], range.clone()));
+            let dgate = floats_mut(dst, range.clone());
+            let dup = floats_mut(dst, range.start + n..range.end + n);
+            kernels.gated_backward(activation, [gate, up], dy, [dgate, dup]);
+        }
+    }
+}
