@@ -9,6 +9,7 @@ use cutq_kernels::{COLUMNS, Kernels, LoraShape, Output, PackedShape, Precision, 
 
 use crate::buffer::Tensor;
 use crate::graph::{CustomOp, Graph, Node};
+use crate::pieces::Pieces;
 use crate::quantized::Quantized;
 use crate::sys;
 
@@ -107,7 +108,8 @@ impl<'g> Frozen<'g> {
             sources.extend([narrow, wide]);
         }
         let lora = lora.map(|lora| lora.shape);
-        let op = Product { kernels: self.products.kernels, shape, weight: data, orientation, lora };
+        let (kernels, pieces) = (self.products.kernels, Pieces::default());
+        let op = Product { kernels, shape, weight: data, orientation, lora, pieces };
         g.custom(sys::GGML_TYPE_F32, [n_output, ne[1]], &sources, op)
     }
 }
@@ -149,10 +151,11 @@ struct Product {
     weight: Quantized,
     orientation: Orientation,
     lora: Option<LoraShape>,
+    pieces: Pieces,
 }
 
 impl CustomOp for Product {
-    unsafe fn run(&self, dst: &sys::ggml_tensor, thread: usize, n_threads: usize) {
+    unsafe fn run(&self, dst: &sys::ggml_tensor, _thread: usize, n_threads: usize) {
         let (kernels, shape, weight) = (&self.kernels, self.shape, self.weight);
         let source = |i: usize| {
             // SAFETY: the node has two sources, and two more with an adapter.
@@ -161,26 +164,28 @@ impl CustomOp for Product {
         let (packed, y) = (source(0).cast(), dst.data.cast());
         let out = Output { data: y, stride: dst.ne[0] as usize, accumulate: false };
         // SAFETY: the first source was packed by a `Pack` node of the same shape; `dst` is a
-        // contiguous matrix of as many columns as `W` has rows, or columns if transposed, of which
-        // every thread writes its own; the adapter's matrices have the shapes that `node` checked.
+        // contiguous matrix of as many columns as `W` has rows, or columns if transposed, whose
+        // pieces go to one thread each; the adapter's matrices have the shapes that `node` checked.
         SCRATCH.with_borrow_mut(|scratch| unsafe {
             match self.orientation {
                 Orientation::Forward => {
-                    let rows = share(weight.n_out, COLUMNS, thread, n_threads);
                     let unpack = |row: usize, out: &mut [f32]| weight.unpack(row, 0, out);
-                    kernels.product(shape, packed, &unpack, rows.clone(), out, scratch);
-                    if let Some(lora) = &self.lora {
-                        kernels.lora_add(lora, source(2), source(3), rows, y, scratch);
+                    while let Some(rows) = self.pieces.take(weight.n_out, COLUMNS, n_threads) {
+                        kernels.product(shape, packed, &unpack, rows.clone(), out, scratch);
+                        if let Some(lora) = &self.lora {
+                            kernels.lora_add(lora, source(2), source(3), rows, y, scratch);
+                        }
                     }
                 }
                 Orientation::Transposed => {
                     let unit = COLUMNS.max(weight.block());
-                    let columns = share(weight.n_in, unit, thread, n_threads);
                     let unpack = |row: usize, k: usize, out: &mut [f32]| weight.unpack(row, k, out);
-                    let range = columns.clone();
-                    kernels.product_transposed(shape, packed, &unpack, range, out, scratch);
-                    if let Some(lora) = &self.lora {
-                        kernels.lora_add_dx(lora, source(2), source(3), columns, y, scratch);
+                    while let Some(columns) = self.pieces.take(weight.n_in, unit, n_threads) {
+                        let range = columns.clone();
+                        kernels.product_transposed(shape, packed, &unpack, range, out, scratch);
+                        if let Some(lora) = &self.lora {
+                            kernels.lora_add_dx(lora, source(2), source(3), columns, y, scratch);
+                        }
                     }
                 }
             }

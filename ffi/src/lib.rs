@@ -13,7 +13,7 @@
 //! | `adapter`, `gguf_writer`, `peft` | the LoRA matrices, and the files that llama.cpp and PEFT load |
 //! | `backend`, `buffer`, `graph` | ggml: where graphs run, tensors that outlive them, nodes with checked shapes |
 //! | `tape`, `ops` | reverse-mode differentiation: each operation of a block with its gradient |
-//! | `frozen`, `ops::attention` | ggml custom operations around `cutq_kernels` |
+//! | `frozen`, `pieces`, `ops` | ggml custom operations around `cutq_kernels` |
 //! | `block`, `head`, `batch` | one transformer block; logits at target positions, a few rows at a time; the pack of sequences |
 //! | `engine` | the executor: block after block forward, and backward from checkpoints |
 //! | `tokenizer`, `chat_template`, `generator`, `vocabulary` | text in and out, by llama.cpp and `minijinja` |
@@ -59,6 +59,7 @@ mod head;
 mod module;
 mod ops;
 mod peft;
+mod pieces;
 mod quantized;
 mod sys;
 mod tape;
