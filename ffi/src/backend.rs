@@ -2,6 +2,7 @@
 
 use std::ptr::NonNull;
 
+use crate::buffer::Buffer;
 use crate::graph::Graph;
 use crate::sys;
 
@@ -61,12 +62,38 @@ impl Backend {
         self.raw.as_ptr()
     }
 
+    /// Memory for tensors that outlive a graph.
+    pub fn allocate(&self, bytes: usize) -> Result<Buffer, BackendError> {
+        // SAFETY: the backend is alive.
+        let raw = unsafe { sys::ggml_backend_alloc_buffer(self.as_ptr(), bytes.max(1)) };
+        NonNull::new(raw).map(Buffer).ok_or(BackendError::OutOfMemory { bytes })
+    }
+
+    /// Bytes that [`Backend::run`] allocates for the graph's intermediate tensors.
+    pub fn graph_bytes(&self, graph: &Graph) -> usize {
+        let mut bytes = 0;
+        // SAFETY: the graph is alive; an allocator of its own plans it, without memory. Null
+        // pointers put every node into the only buffer, whose size is written to `bytes`.
+        unsafe {
+            let kind = sys::ggml_backend_get_default_buffer_type(self.as_ptr());
+            let (allocator, null) = (sys::ggml_gallocr_new(kind), std::ptr::null());
+            sys::ggml_gallocr_reserve_n_size(allocator, graph.as_ptr(), null, null, &raw mut bytes);
+            sys::ggml_gallocr_free(allocator);
+        }
+        bytes
+    }
+
     /// Allocates the graph's tensors, writes its inputs and runs it; the memory is reused by the
     /// next graph, so results must be read before.
     pub fn run(&self, graph: &Graph) -> Result<(), BackendError> {
         // SAFETY: the graph is alive, and so is everything its nodes refer to.
         unsafe {
-            if !sys::ggml_gallocr_alloc_graph(self.allocator.as_ptr(), graph.as_ptr()) {
+            // Reserving plans this graph anew; without it the plan of an earlier one is taken if its
+            // sizes fit, even where tensors live longer in this one.
+            let (allocator, raw) = (self.allocator.as_ptr(), graph.as_ptr());
+            if !sys::ggml_gallocr_reserve(allocator, raw)
+                || !sys::ggml_gallocr_alloc_graph(allocator, raw)
+            {
                 let bytes = sys::ggml_gallocr_get_buffer_size(self.allocator.as_ptr(), 0);
                 return Err(BackendError::OutOfMemory { bytes });
             }

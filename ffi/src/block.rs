@@ -64,7 +64,9 @@ impl<'g> Block<'g> {
         let projection = self.layer.projection(module);
         let weight = Frozen::new(&projection.weight, &self.products);
         let lora = self.loras.iter().find(|(m, _)| *m == module).map(|(_, lora)| *lora);
-        let y = tape.linear(x, &weight, lora);
+        // Where nothing but a sum follows the last product, no gradient depends on its value.
+        let needed = module != Module::FfnDown || self.layer.gemma.is_some();
+        let y = tape.linear(x, &weight, lora, needed);
         match &projection.bias {
             Some(bias) => {
                 let bias = tape.graph.leaf(bias);

@@ -15,22 +15,82 @@ pub(crate) struct Tensor {
     _memory: Rc<Memory>,
 }
 
-/// A ggml context with its backend buffer, freed with the last tensor in it.
+/// A ggml context and the memory of its tensors, freed with the last of them.
 #[derive(Debug)]
 struct Memory {
     ctx: NonNull<sys::ggml_context>,
-    buffer: *mut sys::ggml_backend_buffer,
+    _buffer: Rc<Buffer>,
     /// Keeps the map alive that the buffer points into.
     _map: Option<Gguf>,
 }
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        // SAFETY: both came from ggml, belong to this value alone and are freed once.
-        unsafe {
-            sys::ggml_backend_buffer_free(self.buffer);
-            sys::ggml_free(self.ctx.as_ptr());
+        // SAFETY: the context belongs to this value alone and is freed once.
+        unsafe { sys::ggml_free(self.ctx.as_ptr()) }
+    }
+}
+
+/// Memory of a backend.
+#[derive(Debug)]
+pub(crate) struct Buffer(pub NonNull<sys::ggml_backend_buffer>);
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        // SAFETY: the buffer belongs to this value alone and is freed once.
+        unsafe { sys::ggml_backend_buffer_free(self.0.as_ptr()) }
+    }
+}
+
+/// Where tensors of an [`Arena`] begin: at multiples of so many bytes.
+const ALIGNMENT: usize = 64;
+
+/// Memory that pass after pass uses again, as large as the largest of them needs: what the system
+/// hands out fresh costs a page fault every 4 KiB.
+#[derive(Debug, Default)]
+pub(crate) struct Arena {
+    buffer: Option<Rc<Buffer>>,
+    bytes: usize,
+}
+
+impl Arena {
+    /// Bytes that tensors of these shapes take.
+    pub fn size(shapes: &[[usize; 2]]) -> usize {
+        shapes.iter().map(|[n0, n1]| (n0 * n1 * 4).next_multiple_of(ALIGNMENT)).sum()
+    }
+
+    /// F32 tensors of the given shapes, whatever they hold. Those handed out before must be gone.
+    pub fn tensors(
+        &mut self,
+        backend: &Backend,
+        shapes: &[[usize; 2]],
+    ) -> Result<Vec<Tensor>, BackendError> {
+        let bytes = Self::size(shapes);
+        let busy = self.buffer.as_ref().is_some_and(|buffer| Rc::strong_count(buffer) > 1);
+        assert!(!busy, "tensors of the pass before are still in use");
+        if bytes > self.bytes {
+            self.buffer = None;
+            self.bytes = 0;
         }
+        let buffer = match &self.buffer {
+            Some(buffer) => buffer.clone(),
+            None => self.buffer.insert(Rc::new(backend.allocate(bytes)?)).clone(),
+        };
+        self.bytes = self.bytes.max(bytes);
+        let ctx = context(shapes.len());
+        let raw: Vec<_> = shapes.iter().map(|&[n0, n1]| new_f32(ctx, n0, n1)).collect();
+        let mut offset = 0;
+        for (&raw, &shape) in raw.iter().zip(shapes) {
+            // SAFETY: the buffer holds all tensors one behind the other, as summed up above.
+            unsafe {
+                let base = sys::ggml_backend_buffer_get_base(buffer.0.as_ptr()).cast::<u8>();
+                let at = base.add(offset).cast::<c_void>();
+                sys::ggml_backend_tensor_alloc(buffer.0.as_ptr(), raw.as_ptr(), at);
+            }
+            offset += Self::size(&[shape]);
+        }
+        let memory = Rc::new(Memory { ctx, _buffer: buffer, _map: None });
+        Ok(raw.into_iter().map(|raw| Tensor { raw, _memory: memory.clone() }).collect())
     }
 }
 
@@ -44,9 +104,14 @@ impl Tensor {
         unsafe { self.raw.as_ref() }
     }
 
+    /// Sizes, fastest dimension first.
+    pub fn ne(&self) -> [usize; 4] {
+        self.header().ne.map(|n| n as usize)
+    }
+
     /// Number of elements.
     pub fn len(&self) -> usize {
-        self.header().ne.iter().product::<i64>() as usize
+        self.ne().iter().product()
     }
 
     /// Writes `data` from element `start` on.
@@ -78,25 +143,6 @@ pub(crate) fn read(node: crate::graph::Node<'_>) -> Vec<f32> {
     out
 }
 
-/// Allocates F32 tensors of the given sizes (fastest dimension first) on the backend.
-pub(crate) fn allocate(
-    backend: &Backend,
-    shapes: &[[usize; 2]],
-) -> Result<Vec<Tensor>, BackendError> {
-    let ctx = context(shapes.len());
-    let raw: Vec<_> = shapes.iter().map(|&[n0, n1]| new_f32(ctx, n0, n1)).collect();
-    // SAFETY: the context holds the tensors above, none of them allocated yet.
-    let buffer = unsafe { sys::ggml_backend_alloc_ctx_tensors(ctx.as_ptr(), backend.as_ptr()) };
-    if buffer.is_null() {
-        // SAFETY: nothing else refers to the context.
-        unsafe { sys::ggml_free(ctx.as_ptr()) };
-        let bytes = shapes.iter().map(|[a, b]| a * b * 4).sum();
-        return Err(BackendError::OutOfMemory { bytes });
-    }
-    let memory = Rc::new(Memory { ctx, buffer, _map: None });
-    Ok(raw.into_iter().map(|raw| Tensor { raw, _memory: memory.clone() }).collect())
-}
-
 /// The tensor `info` of `gguf`, pointing into the map: nothing is copied.
 pub(crate) fn map(gguf: &Gguf, info: &TensorInfo) -> Tensor {
     let ctx = context(1);
@@ -108,10 +154,12 @@ pub(crate) fn map(gguf: &Gguf, info: &TensorInfo) -> Tensor {
     unsafe {
         let raw = sys::ggml_new_tensor(ctx.as_ptr(), info.ggml_type, 4, ne.as_ptr());
         let raw = NonNull::new(raw).expect("the context was sized for the tensor");
-        let buffer = sys::ggml_backend_cpu_buffer_from_ptr(start, len);
+        let buffer = NonNull::new(sys::ggml_backend_cpu_buffer_from_ptr(start, len))
+            .expect("memory for a buffer's header");
         (*raw.as_ptr()).data = data;
-        (*raw.as_ptr()).buffer = buffer;
-        let memory = Rc::new(Memory { ctx, buffer, _map: Some(gguf.clone()) });
+        (*raw.as_ptr()).buffer = buffer.as_ptr();
+        let buffer = Rc::new(Buffer(buffer));
+        let memory = Rc::new(Memory { ctx, _buffer: buffer, _map: Some(gguf.clone()) });
         Tensor { raw, _memory: memory }
     }
 }

@@ -15,14 +15,14 @@ use crate::architecture::{Architecture, ArchitectureError};
 use crate::backend::{Backend, BackendError};
 use crate::batch::Batch;
 use crate::block::Block;
-use crate::buffer::{self, Tensor};
+use crate::buffer::{self, Arena, Tensor};
 use crate::frozen::Products;
 use crate::gguf::Gguf;
 use crate::graph::{Graph, Node, Rotation};
 use crate::head::{Head, TargetLogProb};
 use crate::module::Module;
 use crate::ops::{Attention, Lora};
-use crate::tape::{Tape, Var};
+use crate::tape::{Kept, Tape, Var};
 use crate::weights::Weights;
 
 /// More than the tensors of one block's forward and backward pass.
@@ -35,12 +35,15 @@ pub struct EngineOptions {
     pub n_threads: usize,
     /// Arithmetic of the products with frozen weights.
     pub precision: Precision,
+    /// Blocks, counted from the last, whose products the forward pass keeps; the backward pass
+    /// computes those of the others again. Changes speed and memory, no result.
+    pub kept_layers: usize,
 }
 
 impl Default for EngineOptions {
     fn default() -> Self {
         let n_threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        Self { n_threads, precision: Precision::Int8 }
+        Self { n_threads, precision: Precision::Int8, kept_layers: 0 }
     }
 }
 
@@ -95,6 +98,8 @@ pub struct Engine {
     backend: Backend,
     kernels: Kernels,
     precision: Precision,
+    kept_layers: usize,
+    arena: Arena,
     gguf: Gguf,
     architecture: Architecture,
     weights: Weights,
@@ -104,10 +109,8 @@ pub struct Engine {
     pending: Option<Pending>,
 }
 
-/// A pair of the adapter: its copy on the backend and its gradients.
+/// The gradients of a pair of the adapter.
 struct TrainedPair {
-    a: Tensor,
-    b: Tensor,
     da: Vec<f32>,
     db: Vec<f32>,
     name_a: String,
@@ -126,6 +129,10 @@ struct Pending {
     batch: Batch,
     /// The residual stream before each block, and after the last.
     stream: Vec<Tensor>,
+    /// Its gradient.
+    d_stream: Tensor,
+    /// What the last blocks kept.
+    kept: Vec<Vec<Tensor>>,
     targets: Vec<TargetLogProb>,
     seed: u64,
 }
@@ -143,21 +150,19 @@ impl Engine {
         let architecture = Architecture::from_gguf(gguf)?;
         let backend = Backend::cpu(options.n_threads)?;
         let weights = Weights::map(gguf, &architecture)?;
-        let r = adapter.config.r;
-        let trained = adapter.pairs.iter().map(|pair| TrainedPair::new(&backend, pair, r));
-        let mut engine = Self {
-            trained: trained.collect::<Result<_, _>>()?,
+        Ok(Self {
+            trained: adapter.pairs.iter().map(TrainedPair::new).collect(),
             kernels: Kernels::detect()?,
             precision: options.precision,
+            kept_layers: options.kept_layers.min(architecture.n_layer),
+            arena: Arena::default(),
             gguf: gguf.clone(),
             backend,
             architecture,
             weights,
             adapter,
             pending: None,
-        };
-        engine.upload();
-        Ok(engine)
+        })
     }
 
     /// The adapter as it stands.
@@ -173,14 +178,6 @@ impl Engine {
     /// The model's file.
     pub fn gguf(&self) -> &Gguf {
         &self.gguf
-    }
-
-    /// Copies the adapter to the backend.
-    fn upload(&mut self) {
-        for (pair, trained) in self.adapter.pairs.iter().zip(&self.trained) {
-            trained.a.write(0, &pair.a);
-            trained.b.write(0, &pair.b);
-        }
     }
 
     fn check(&self, sequences: &[Sequence<'_>]) -> Result<(), EngineError> {
@@ -219,9 +216,11 @@ impl Engine {
         batch: &Batch,
         stream: [&Tensor; 2],
         seed: Option<u64>,
+        kept: Option<&[Tensor]>,
     ) -> Result<(), BackendError> {
         let graph = Graph::new(BLOCK_CAPACITY);
-        let mut tape = Tape::new(&graph, self.kernels);
+        let kept = kept.map_or(Kept::Nothing, Kept::Into);
+        let mut tape = Tape::new(&graph, self.kernels).with_kept(kept);
         let block = self.block(&graph, &mut tape, layer, batch, seed);
         let x = tape.constant(graph.leaf(stream[0]));
         let y = block.forward(&mut tape, x);
@@ -230,15 +229,17 @@ impl Engine {
     }
 
     /// The gradients of block `layer`'s adapters, by pair; turns the gradient for the block's
-    /// output, in `d_stream`, into the one for its input, if a block below needs it.
+    /// output, in `pending.d_stream`, into the one for its input, if a block below needs it.
     fn run_block_backward(
         &self,
         layer: usize,
         pending: &Pending,
-        d_stream: &Tensor,
     ) -> Result<Vec<PairGradient>, BackendError> {
+        let d_stream = &pending.d_stream;
         let graph = Graph::new(BLOCK_CAPACITY);
-        let mut tape = Tape::new(&graph, self.kernels);
+        let kept = layer.checked_sub(self.architecture.n_layer - pending.kept.len());
+        let kept = kept.map_or(Kept::Nothing, |i| Kept::In(&pending.kept[i]));
+        let mut tape = Tape::new(&graph, self.kernels).with_kept(kept);
         let block = self.block(&graph, &mut tape, layer, &pending.batch, Some(pending.seed));
         let below = self.adapter.pairs.iter().any(|pair| pair.layer < layer);
         let x = graph.leaf(&pending.stream[layer]);
@@ -265,6 +266,58 @@ impl Engine {
         self.adapter.pairs.iter().enumerate().filter(move |(_, pair)| pair.layer == layer)
     }
 
+    /// A forward pass that leaves nothing.
+    fn log_probs(&mut self, batch: &Batch) -> Result<Vec<f64>, EngineError> {
+        let shape = [self.architecture.n_embd, batch.tokens.len()];
+        let stream = self.arena.tensors(&self.backend, &[shape; 2])?;
+        self.embed(&batch.tokens, &stream[0]);
+        let n_layer = self.architecture.n_layer;
+        for layer in 0..n_layer {
+            let ends = [layer, layer + 1].map(|i| &stream[i % 2]);
+            self.run_block(layer, batch, ends, None, None)?;
+        }
+        let targets = self.head(batch, &stream[n_layer % 2]).log_probs()?;
+        Ok(targets.iter().map(|t| t.log_prob).collect())
+    }
+
+    /// A forward pass that leaves what the backward pass needs.
+    fn forward_kept(&mut self, batch: Batch, seed: u64) -> Result<Pending, EngineError> {
+        let n_layer = self.architecture.n_layer;
+        let shapes = self.pass_shapes(&batch);
+        let mut tensors = self.arena.tensors(&self.backend, &shapes.concat())?.into_iter();
+        let mut take = |shapes: &Vec<_>| tensors.by_ref().take(shapes.len()).collect();
+        let mut stream: Vec<Tensor> = take(&shapes[0]);
+        let d_stream = stream.pop().expect("the last of the stream's tensors");
+        let kept: Vec<Vec<Tensor>> = shapes[1..].iter().map(take).collect();
+        self.embed(&batch.tokens, &stream[0]);
+        for layer in 0..n_layer {
+            let ends = [&stream[layer], &stream[layer + 1]];
+            let kept = layer.checked_sub(n_layer - kept.len()).map(|i| kept[i].as_slice());
+            self.run_block(layer, &batch, ends, Some(seed), kept)?;
+        }
+        let targets = self.head(&batch, &stream[n_layer]).log_probs()?;
+        Ok(Pending { batch, stream, d_stream, kept, targets, seed })
+    }
+
+    /// Shapes of what outlives a block in a training pass: the residual stream before each block,
+    /// after the last and its gradient; then, for each kept block, its values.
+    fn pass_shapes(&self, batch: &Batch) -> Vec<Vec<[usize; 2]>> {
+        let n_layer = self.architecture.n_layer;
+        let stream = vec![[self.architecture.n_embd, batch.tokens.len()]; n_layer + 2];
+        let kept = (n_layer - self.kept_layers..n_layer).map(|layer| self.keepable(layer, batch));
+        std::iter::once(stream).chain(kept).collect()
+    }
+
+    /// Shapes of what block `layer` can keep.
+    fn keepable(&self, layer: usize, batch: &Batch) -> Vec<[usize; 2]> {
+        let graph = Graph::new(BLOCK_CAPACITY);
+        let mut tape = Tape::new(&graph, self.kernels);
+        let shape = [self.architecture.n_embd, batch.tokens.len()];
+        let x = tape.constant(graph.placeholder(shape));
+        self.block(&graph, &mut tape, layer, batch, None).forward(&mut tape, x);
+        tape.keepable().to_vec()
+    }
+
     fn block<'g>(
         &'g self,
         graph: &'g Graph,
@@ -275,10 +328,10 @@ impl Engine {
     ) -> Block<'g> {
         let n_tokens = batch.tokens.len();
         let loras = self.pairs_of(layer).map(|(i, pair)| {
-            let trained = &self.trained[i];
+            let r = self.adapter.config.r;
             let lora = Lora {
-                a: tape.parameter(graph.leaf(&trained.a)),
-                b: tape.parameter(graph.leaf(&trained.b)),
+                a: tape.parameter(graph.slice(&pair.a, [pair.n_in, r])),
+                b: tape.parameter(graph.slice(&pair.b, [r, pair.n_out])),
                 scaling: self.adapter.scaling(),
                 dropout: self.dropout(seed, i),
             };
@@ -339,19 +392,15 @@ impl Model for Engine {
             Mode::Train { seed } => Some(seed),
             Mode::Eval => None,
         };
-        let n_layer = self.architecture.n_layer;
         let batch = Batch::new(sequences);
-        let checkpoints = if seed.is_some() { n_layer + 1 } else { 2 };
-        let shapes = vec![[self.architecture.n_embd, batch.tokens.len()]; checkpoints];
-        let stream = buffer::allocate(&self.backend, &shapes)?;
-        self.embed(&batch.tokens, &stream[0]);
-        for layer in 0..n_layer {
-            let ends = [layer, layer + 1].map(|i| &stream[i % checkpoints]);
-            self.run_block(layer, &batch, ends, seed)?;
-        }
-        let targets = self.head(&batch, &stream[n_layer % checkpoints]).log_probs()?;
-        let log_probs = targets.iter().map(|t| t.log_prob).collect();
-        self.pending = seed.map(|seed| Pending { batch, stream, targets, seed });
+        let (log_probs, pending) = match seed {
+            None => (self.log_probs(&batch)?, None),
+            Some(seed) => {
+                let pending = self.forward_kept(batch, seed)?;
+                (pending.targets.iter().map(|t| t.log_prob).collect(), Some(pending))
+            }
+        };
+        self.pending = pending;
         Ok(log_probs)
     }
 
@@ -361,13 +410,11 @@ impl Model for Engine {
             return Err(EngineError::NoForward);
         }
         let n_layer = self.architecture.n_layer;
-        let shape = [self.architecture.n_embd, pending.batch.tokens.len()];
-        let d_stream = buffer::allocate(&self.backend, &[shape])?.remove(0);
         let head = self.head(&pending.batch, &pending.stream[n_layer]);
-        head.backward(&pending.targets, dlog_probs, &d_stream)?;
+        head.backward(&pending.targets, dlog_probs, &pending.d_stream)?;
         let lowest = self.adapter.pairs.iter().map(|pair| pair.layer).min().unwrap_or(n_layer);
         for layer in (lowest..n_layer).rev() {
-            for gradient in self.run_block_backward(layer, &pending, &d_stream)? {
+            for gradient in self.run_block_backward(layer, &pending)? {
                 let trained = &mut self.trained[gradient.pair];
                 add(&mut trained.da, &gradient.da);
                 add(&mut trained.db, &gradient.db);
@@ -384,7 +431,6 @@ impl Model for Engine {
             let (name, grads) = (&trained.name_b, &mut trained.db);
             visit(Parameter { name, values: &mut pair.b, grads, gated: false });
         }
-        self.upload();
     }
 
     fn zero_grads(&mut self) {
@@ -408,17 +454,12 @@ fn add(sum: &mut [f32], values: &[f32]) {
 }
 
 impl TrainedPair {
-    fn new(backend: &Backend, pair: &LoraPair, r: usize) -> Result<Self, BackendError> {
-        let mut tensors = buffer::allocate(backend, &[[pair.n_in, r], [r, pair.n_out]])?;
-        let b = tensors.remove(1);
-        let a = tensors.remove(0);
-        Ok(Self {
-            a,
-            b,
+    fn new(pair: &LoraPair) -> Self {
+        Self {
             da: vec![0.0; pair.a.len()],
             db: vec![0.0; pair.b.len()],
             name_a: pair.name_a(),
             name_b: pair.name_b(),
-        })
+        }
     }
 }

@@ -71,6 +71,11 @@ impl<'g> Frozen<'g> {
         Self { weight, products: products.clone() }
     }
 
+    /// Rows of W: the width of the output.
+    pub fn n_out(&self) -> usize {
+        self.weight.data.n_out
+    }
+
     /// `y[m, t] = Σ_k W[k, m] x[k, t]`, plus `B · low`.
     pub fn product(&self, g: &'g Graph, x: Node<'g>, lora: Option<Addend<'g>>) -> Node<'g> {
         self.node(g, x, lora, Orientation::Forward)

@@ -124,6 +124,26 @@ impl Graph {
         self.node(tensor.as_ptr())
     }
 
+    /// A matrix that lies in the program's own memory; on the CPU nothing is copied.
+    pub fn slice<'g>(&'g self, data: &'g [f32], ne: [usize; 2]) -> Node<'g> {
+        assert_eq!(ne[0] * ne[1], data.len());
+        // SAFETY: the data outlives the graph and no operation writes to a leaf; a tensor that has
+        // memory is left alone by the graph's allocator.
+        unsafe {
+            let [n0, n1] = ne.map(|n| n as i64);
+            let node = self.node(sys::ggml_new_tensor_2d(self.ctx(), sys::GGML_TYPE_F32, n0, n1));
+            (*node.as_ptr()).data = data.as_ptr().cast_mut().cast();
+            node
+        }
+    }
+
+    /// A matrix that is never computed: for graphs that are built to look at their shapes.
+    pub fn placeholder(&self, ne: [usize; 2]) -> Node<'_> {
+        let [n0, n1] = ne.map(|n| n as i64);
+        // SAFETY: the context is alive.
+        self.node(unsafe { sys::ggml_new_tensor_2d(self.ctx(), sys::GGML_TYPE_F32, n0, n1) })
+    }
+
     /// A tensor whose content is `data`, written before the graph runs.
     pub fn input<T: Element>(&self, ne: [usize; 2], data: Vec<T>) -> Node<'_> {
         assert_eq!(ne[0] * ne[1], data.len());
@@ -195,10 +215,24 @@ impl Graph {
         self.node(unsafe { sys::ggml_get_rows(self.ctx(), a.as_ptr(), rows.as_ptr()) })
     }
 
+    /// Lets the graph compute `node`, which must be the result of an operation, straight into `to`,
+    /// a tensor of the same shape outside the graph.
+    pub fn place(&self, node: Node<'_>, to: &crate::buffer::Tensor) {
+        assert!(node.is_contiguous() && node.tensor().data.is_null());
+        assert!(node.ne() == to.ne() && node.tensor().type_ == sys::GGML_TYPE_F32);
+        // SAFETY: `to` is allocated, F32, contiguous and of the same size; a tensor that has memory
+        // is left alone by the graph's allocator.
+        unsafe {
+            let (raw, to) = (node.as_ptr(), to.as_ptr());
+            (*raw).data = (*to).data;
+            (*raw).buffer = (*to).buffer;
+        }
+    }
+
     /// Copies `a` into `to`, an equally large tensor outside the graph, when the graph runs.
     pub fn store<'g>(&'g self, a: Node<'g>, to: &'g crate::buffer::Tensor) {
-        let to = self.leaf(to);
         assert_eq!(a.ne(), to.ne());
+        let to = self.leaf(to);
         // SAFETY: the shapes agree.
         unsafe {
             let copy = sys::ggml_cpy(self.ctx(), a.as_ptr(), to.as_ptr());

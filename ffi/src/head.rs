@@ -111,7 +111,7 @@ impl Head<'_> {
         let norm: Node<'g> = graph.leaf(&self.weights.output_norm);
         let normed = tape.rms_norm(rows, norm, self.rms_eps);
         let products: Rc<Products<'g>> = Products::new(graph, self.kernels, self.precision);
-        let logits = tape.linear(normed, &Frozen::new(&self.weights.head, &products), None);
+        let logits = tape.linear(normed, &Frozen::new(&self.weights.head, &products), None, true);
         (rows, logits)
     }
 }

@@ -7,6 +7,7 @@
 
 use cutq_kernels::Kernels;
 
+use crate::buffer::Tensor;
 use crate::graph::{Graph, Node};
 
 /// A value on the tape.
@@ -26,10 +27,23 @@ struct Entry<'g> {
     backward: Backward<'g>,
 }
 
+/// What becomes of values that are dear to compute and needed again by the backward pass.
+pub(crate) enum Kept<'g> {
+    /// The backward pass computes them again.
+    Nothing,
+    /// They are computed into these tensors, in order.
+    Into(&'g [Tensor]),
+    /// They are in these tensors, in order.
+    In(&'g [Tensor]),
+}
+
 /// The record of a forward pass.
 pub(crate) struct Tape<'g> {
     pub graph: &'g Graph,
     pub kernels: Kernels,
+    kept: Kept<'g>,
+    /// Shapes of the values that can be kept, in order.
+    keepable: Vec<[usize; 2]>,
     entries: Vec<Entry<'g>>,
     /// For each variable: whether a gradient is wanted for it or for something it depends on.
     needs: Vec<bool>,
@@ -47,7 +61,40 @@ impl<'g> Gradients<'g> {
 
 impl<'g> Tape<'g> {
     pub fn new(graph: &'g Graph, kernels: Kernels) -> Self {
-        Self { graph, kernels, entries: Vec::new(), needs: Vec::new() }
+        Self {
+            graph,
+            kernels,
+            kept: Kept::Nothing,
+            keepable: Vec::new(),
+            entries: Vec::new(),
+            needs: Vec::new(),
+        }
+    }
+
+    /// The same, with a place for what is kept.
+    pub fn with_kept(self, kept: Kept<'g>) -> Self {
+        Self { kept, ..self }
+    }
+
+    /// Shapes of all values that passed through [`Tape::keep`], in order.
+    pub fn keepable(&self) -> &[[usize; 2]] {
+        &self.keepable
+    }
+
+    /// The result of an operation that is dear and whose value the backward pass needs: computed
+    /// by `make`, or taken from where an earlier pass kept it.
+    pub fn keep(&mut self, ne: [usize; 2], make: impl FnOnce() -> Node<'g>) -> Node<'g> {
+        let index = self.keepable.len();
+        self.keepable.push(ne);
+        match self.kept {
+            Kept::Nothing => make(),
+            Kept::Into(tensors) => {
+                let node = make();
+                self.graph.place(node, &tensors[index]);
+                node
+            }
+            Kept::In(tensors) => self.graph.leaf(&tensors[index]),
+        }
     }
 
     /// A value whose gradient is wanted.

@@ -48,7 +48,8 @@ impl ModelFile {
         threads: usize,
         precision: PrecisionName,
     ) -> Result<Engine> {
-        let options = EngineOptions { n_threads: threads, precision: precision.into() };
+        let options =
+            EngineOptions { n_threads: threads, precision: precision.into(), kept_layers: 0 };
         Engine::open(&self.gguf, adapter, options).context("cannot start the engine")
     }
 

@@ -33,12 +33,9 @@ impl<'g> Tape<'g> {
         let sources = [q.node, k.node, v.node];
         attention.check(&sources);
         let (n_out, n_kv) = (d * h * n_tokens, d * h_kv * n_tokens);
-        let forward = g.custom(
-            sys::GGML_TYPE_F32,
-            [n_out + h * n_tokens, 1],
-            &sources,
-            Forward(attention.clone()),
-        );
+        let ne = [n_out + h * n_tokens, 1];
+        let op = || Forward(attention.clone());
+        let forward = self.keep(ne, || g.custom(sys::GGML_TYPE_F32, ne, &sources, op()));
         let y = g.part(forward, 0, [d * h, n_tokens, 1]);
         let attention = attention.clone();
         self.record(y, &[q, k, v], move |dy| {

@@ -23,11 +23,23 @@ pub(crate) struct Lora<'g> {
 impl<'g> Tape<'g> {
     /// `y = W x + scaling · B A dropout(x)`; W is frozen, so its gradient is `dx = Wᵀ dy + …`.
     ///
-    /// [`LoraShape`]'s functions state the adapter's products and gradients.
-    pub fn linear(&mut self, x: Var<'g>, weight: &Frozen<'g>, lora: Option<Lora<'g>>) -> Var<'g> {
+    /// [`LoraShape`]'s functions state the adapter's products and gradients. `needed` says whether
+    /// the backward pass reads `y`.
+    pub fn linear(
+        &mut self,
+        x: Var<'g>,
+        weight: &Frozen<'g>,
+        lora: Option<Lora<'g>>,
+        needed: bool,
+    ) -> Var<'g> {
         let (g, weight) = (self.graph, weight.clone());
+        let wide = [weight.n_out(), x.node.ne()[1]];
+        let product = |tape: &mut Self, addend| {
+            let make = || weight.product(g, x.node, addend);
+            if needed { tape.keep(wide, make) } else { make() }
+        };
         let Some(lora) = lora else {
-            let y = weight.product(g, x.node, None);
+            let y = product(self, None);
             return self.record(y, &[x], move |dy| vec![weight.product_transposed(g, dy, None)]);
         };
         let (kernels, shape) = (self.kernels, lora.shape(x.node));
@@ -37,8 +49,9 @@ impl<'g> Tape<'g> {
         let node = move |ne, sources: [Node<'g>; 2], product| {
             g.custom(sys::GGML_TYPE_F32, ne, &sources, LowRank { kernels, shape, product })
         };
-        let low = node(narrow, [x.node, a], Product::Low);
-        let y = weight.product(g, x.node, Some(Addend { narrow: low, wide: b, shape }));
+        let low = self.keep(narrow, || node(narrow, [x.node, a], Product::Low));
+        let addend = Addend { narrow: low, wide: b, shape };
+        let y = product(self, Some(addend));
         self.record(y, &[x, lora.a, lora.b], move |dy| {
             assert!(dy.is_contiguous() && dy.ne() == [n_out, n_tokens, 1, 1]);
             let dlow = node(narrow, [dy, b], Product::DLow);
