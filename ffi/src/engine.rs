@@ -8,7 +8,7 @@
 use std::num::NonZeroUsize;
 
 use cutq_core::model::{Mode, Model, Parameter, Sequence};
-use cutq_kernels::{AttentionShape, Dropout, Kernels, Precision, SimdError};
+use cutq_kernels::{AttentionShape, Dropout, Kernels, LogProb, Precision, SimdError};
 
 use crate::adapter::{Adapter, LoraPair};
 use crate::architecture::{Architecture, ArchitectureError};
@@ -19,7 +19,7 @@ use crate::buffer::{self, Arena, Tensor};
 use crate::frozen::Products;
 use crate::gguf::Gguf;
 use crate::graph::{Graph, Node, Rotation};
-use crate::head::{Head, TargetLogProb};
+use crate::head::Head;
 use crate::module::Module;
 use crate::ops::{Attention, Lora};
 use crate::tape::{Kept, Tape, Var};
@@ -133,7 +133,7 @@ struct Pending {
     d_stream: Tensor,
     /// What the last blocks kept.
     kept: Vec<Vec<Tensor>>,
-    targets: Vec<TargetLogProb>,
+    targets: Vec<LogProb>,
     seed: u64,
 }
 

@@ -54,7 +54,7 @@ impl<'g> Products<'g> {
     }
 
     /// `x` packed for the kernels; projections of the same input share it.
-    fn pack(&self, x: Node<'g>) -> (Node<'g>, PackedShape) {
+    pub fn pack(&self, x: Node<'g>) -> (Node<'g>, PackedShape) {
         let [r, n_tokens, ..] = x.ne();
         let shape = PackedShape { precision: self.precision, n_tokens, r };
         let mut packed = self.packed.borrow_mut();

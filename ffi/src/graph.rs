@@ -299,13 +299,20 @@ impl Graph {
 }
 
 impl Graph {
-    /// An operation of ours, on the CPU, that overwrites `a` with its result.
-    pub fn custom_inplace<'g>(&'g self, a: Node<'g>, op: impl CustomOp) -> Node<'g> {
+    /// An operation of ours, on the CPU, that changes `a`, its first source, in place.
+    pub fn custom_inplace<'g>(
+        &'g self,
+        a: Node<'g>,
+        sources: &[Node<'g>],
+        op: impl CustomOp,
+    ) -> Node<'g> {
         let (data, run) = (self.keep(op), Some(run_custom as CustomFn));
-        let no_sources = std::ptr::null_mut();
+        let mut sources: Vec<_> = sources.iter().map(|s| s.as_ptr()).collect();
+        let n_sources = i32::try_from(sources.len()).expect("a handful of sources");
         // SAFETY: as for `custom`; the result is a view of `a`.
         self.node(unsafe {
-            sys::ggml_custom_inplace(self.ctx(), a.as_ptr(), no_sources, 0, run, -1, data)
+            let sources = sources.as_mut_ptr();
+            sys::ggml_custom_inplace(self.ctx(), a.as_ptr(), sources, n_sources, run, -1, data)
         })
     }
 

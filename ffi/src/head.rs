@@ -1,20 +1,29 @@
-//! The head: final norm, logits and log-softmax, at target positions only, a few rows at a time.
+//! The head: final norm, and the log-softmax of the logits, at target positions only.
+//!
+//! Logits are never stored: see [`cutq_kernels::HeadShape`]. The backward pass is one graph with a
+//! pair of nodes for each piece of the vocabulary, so that ggml synchronizes the threads between
+//! the gradient of a piece's logits, whose rows they divide, and its way back through the weights,
+//! whose columns they divide.
 
+use std::ops::Range;
 use std::rc::Rc;
 
-use cutq_kernels::{Kernels, Precision};
+use cutq_kernels::{
+    COLUMNS, HeadShape, Kernels, LogProb, LogitGradient, Output, Precision, VOCAB_PART,
+};
 
 use crate::backend::{Backend, BackendError};
 use crate::batch::Batch;
 use crate::buffer::{self, Tensor};
-use crate::frozen::{Frozen, Products};
+use crate::frozen::{Products, SCRATCH, share};
 use crate::graph::{CustomOp, Graph, Node};
+use crate::quantized::Quantized;
 use crate::sys;
 use crate::tape::{Tape, Var};
 use crate::weights::Weights;
 
-/// Bytes of logits that are held at a time.
-const LOGITS_BYTES: usize = 128 << 20;
+/// More than the tensors of a graph besides those of the pieces of the vocabulary.
+const CAPACITY: usize = 64;
 
 /// The head of a model, over the residual stream of a pack.
 pub(crate) struct Head<'a> {
@@ -28,40 +37,33 @@ pub(crate) struct Head<'a> {
     pub stream: &'a Tensor,
 }
 
-/// What the forward pass finds about one target.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct TargetLogProb {
-    /// Log-probability of the target, in nats.
-    pub log_prob: f64,
-    /// `ln Σ exp(logits)`, kept for the backward pass.
-    log_sum_exp: f64,
+/// The rows of the residual stream that predict some targets.
+struct Rows<'g> {
+    stream: Var<'g>,
+    normed: Var<'g>,
+    /// The normed rows for the products.
+    packed: Node<'g>,
 }
 
 impl Head<'_> {
-    /// Targets handled at a time.
-    fn chunk(&self) -> usize {
-        (LOGITS_BYTES / (4 * self.weights.head.data.n_out)).clamp(32, 512)
-    }
-
     /// The log-probability of every target.
-    pub fn log_probs(&self) -> Result<Vec<TargetLogProb>, BackendError> {
-        let mut all = Vec::with_capacity(self.batch.targets.len());
-        for targets in self.batch.targets.chunks(self.chunk()) {
-            let graph = Graph::new(32);
-            let mut tape = Tape::new(&graph, self.kernels);
-            let (_, logits) = self.logits(&graph, &mut tape, targets);
-            let labels = targets.iter().map(|t| t.1).collect();
-            let op = LogProbs { kernels: self.kernels, labels };
-            let ne = [2, targets.len()];
-            let found = graph.custom(sys::GGML_TYPE_F32, ne, &[logits.node], op);
-            graph.output(found);
-            self.backend.run(&graph)?;
-            all.extend(buffer::read(found).chunks_exact(2).map(|pair| TargetLogProb {
-                log_prob: f64::from(pair[0]),
-                log_sum_exp: f64::from(pair[1]),
-            }));
-        }
-        Ok(all)
+    pub fn log_probs(&self) -> Result<Vec<LogProb>, BackendError> {
+        let targets = &self.batch.targets;
+        let graph = Graph::new(CAPACITY);
+        let rows =
+            self.rows(&graph, &mut Tape::new(&graph, self.kernels), targets.iter().map(|t| t.0));
+        let op = Sums {
+            kernels: self.kernels,
+            shape: self.shape(targets.len()),
+            weight: self.weights.head.data,
+            labels: targets.iter().map(|t| t.1).collect(),
+        };
+        let (shape, weight) = (op.shape, graph.leaf(&self.weights.head.tensor));
+        let ne = [shape.sums_len(), 1];
+        let sums = graph.custom(sys::GGML_TYPE_F32, ne, &[rows.packed, weight], op);
+        graph.output(sums);
+        self.backend.run(&graph)?;
+        Ok(shape.log_probs(&buffer::read(sums)))
     }
 
     /// Writes the loss's gradient for the residual stream to `d_stream`, given its gradient for
@@ -69,98 +71,178 @@ impl Head<'_> {
     /// memory than the rest of the run.
     pub fn backward(
         &self,
-        found: &[TargetLogProb],
+        found: &[LogProb],
         dlog_probs: &[f64],
         d_stream: &Tensor,
     ) -> Result<(), BackendError> {
         d_stream.zero();
-        let chunk = self.chunk();
+        let targets = self.batch.targets.iter().zip(found).zip(dlog_probs);
+        // Targets without a weight add nothing: CUT leaves out many.
+        let targets = targets.filter(|&(_, &weight)| weight != 0.0);
+        let (positions, gradients): (Vec<usize>, Vec<LogitGradient>) = targets
+            .map(|((&(position, label), found), &weight)| {
+                // d log p / d logits = onehot − softmax: the kernel's sign is the opposite.
+                let weight = -weight as f32;
+                (position, LogitGradient::new(label as usize, found.log_sum_exp, weight))
+            })
+            .unzip();
+        if positions.is_empty() {
+            return Ok(());
+        }
+        let n_pieces = self.pieces(positions.len()).count();
+        let graph = Graph::new(CAPACITY + 2 * n_pieces);
+        let mut tape = Tape::new(&graph, self.kernels);
+        let rows = self.rows(&graph, &mut tape, positions.iter().copied());
+        let d_normed = self.d_normed(&graph, &rows, gradients);
+        let gradients = tape.backward(rows.normed, d_normed);
+        let d_rows = gradients.of(rows.stream).expect("the norm depends on the rows");
+        graph.output(d_rows);
+        self.backend.run(&graph)?;
+        let values = buffer::read(d_rows);
         let n_embd = self.weights.head.data.n_in;
-        let found = found.chunks(chunk).zip(dlog_probs.chunks(chunk));
-        for (targets, (found, weights)) in self.batch.targets.chunks(chunk).zip(found) {
-            let graph = Graph::new(64);
-            let mut tape = Tape::new(&graph, self.kernels);
-            let (rows, logits) = self.logits(&graph, &mut tape, targets);
-            let labels = targets.iter().zip(found).zip(weights);
-            // d log p / d logits = onehot − softmax: the kernel's sign is the opposite.
-            let labels = labels.map(|((t, f), &w)| (t.1, f.log_sum_exp, -w as f32)).collect();
-            let op = DLogits { kernels: self.kernels, labels };
-            let dlogits = graph.custom_inplace(logits.node, op);
-            let gradients = tape.backward(logits, dlogits);
-            let d_rows = gradients.of(rows).expect("the logits depend on the rows");
-            graph.output(d_rows);
-            self.backend.run(&graph)?;
-            let values = buffer::read(d_rows);
-            for (&(position, _), row) in targets.iter().zip(values.chunks_exact(n_embd)) {
-                d_stream.write(position * n_embd, row);
-            }
+        for (position, row) in positions.into_iter().zip(values.chunks_exact(n_embd)) {
+            d_stream.write(position * n_embd, row);
         }
         Ok(())
     }
 
-    /// The rows of the residual stream that predict `targets`, and their logits.
-    fn logits<'g>(
+    fn shape(&self, n_tokens: usize) -> HeadShape {
+        let Quantized { n_in, n_out, .. } = self.weights.head.data;
+        HeadShape { precision: self.precision, n_tokens, n_embd: n_in, n_vocab: n_out }
+    }
+
+    /// The parts of the vocabulary that the backward pass takes at a time.
+    fn pieces(&self, n_tokens: usize) -> impl Iterator<Item = Range<usize>> {
+        let shape = self.shape(n_tokens);
+        let (piece, n_vocab) = (shape.piece(), shape.n_vocab);
+        (0..n_vocab).step_by(piece).map(move |first| first..(first + piece).min(n_vocab))
+    }
+
+    fn rows<'g>(
         &'g self,
         graph: &'g Graph,
         tape: &mut Tape<'g>,
-        targets: &[(usize, u32)],
-    ) -> (Var<'g>, Var<'g>) {
-        let index: Vec<i32> = targets.iter().map(|t| t.0 as i32).collect();
+        positions: impl Iterator<Item = usize>,
+    ) -> Rows<'g> {
+        let index: Vec<i32> = positions.map(|position| position as i32).collect();
         let index = graph.input([index.len(), 1], index);
-        let rows = tape.parameter(graph.rows(graph.leaf(self.stream), index));
-        let norm: Node<'g> = graph.leaf(&self.weights.output_norm);
-        let normed = tape.rms_norm(rows, norm, self.rms_eps);
-        let products: Rc<Products<'g>> = Products::new(graph, self.kernels, self.precision);
-        let logits = tape.linear(normed, &Frozen::new(&self.weights.head, &products), None, true);
-        (rows, logits)
+        let stream = tape.parameter(graph.rows(graph.leaf(self.stream), index));
+        let norm = graph.leaf(&self.weights.output_norm);
+        let normed = tape.rms_norm(stream, norm, self.rms_eps);
+        let (packed, _) = Products::new(graph, self.kernels, self.precision).pack(normed.node);
+        Rows { stream, normed, packed }
+    }
+
+    /// The gradient of the normed rows, piece by piece of the vocabulary.
+    fn d_normed<'g>(
+        &'g self,
+        graph: &'g Graph,
+        rows: &Rows<'g>,
+        gradients: Vec<LogitGradient>,
+    ) -> Node<'g> {
+        let shape = self.shape(gradients.len());
+        let gradients: Rc<[LogitGradient]> = gradients.into();
+        let weight = graph.leaf(&self.weights.head.tensor);
+        let mut sum: Option<Node<'g>> = None;
+        for piece in self.pieces(shape.n_tokens) {
+            let op = Piece {
+                kernels: self.kernels,
+                shape,
+                weight: self.weights.head.data,
+                piece: piece.clone(),
+            };
+            let bytes = shape.dlogits(piece.len()).bytes();
+            let dlogits = DLogits { op: op.clone(), gradients: gradients.clone() };
+            let sources = [rows.packed, weight];
+            let dlogits = graph.custom(sys::GGML_TYPE_I8, [bytes, 1], &sources, dlogits);
+            let sources = [dlogits, weight];
+            sum = Some(match sum {
+                None => {
+                    let ne = [shape.n_embd, shape.n_tokens];
+                    graph.custom(sys::GGML_TYPE_F32, ne, &sources, DNormed { op, first: true })
+                }
+                Some(sum) => graph.custom_inplace(sum, &sources, DNormed { op, first: false }),
+            });
+        }
+        sum.expect("a vocabulary has entries")
     }
 }
 
-/// `[log p(label), ln Σ exp]` of every row of logits.
-struct LogProbs {
+/// Sums of exponentials of a part of the vocabulary, and the labels' logits.
+struct Sums {
     kernels: Kernels,
+    shape: HeadShape,
+    weight: Quantized,
     labels: Vec<u32>,
 }
 
-impl CustomOp for LogProbs {
+impl CustomOp for Sums {
     unsafe fn run(&self, dst: &sys::ggml_tensor, thread: usize, n_threads: usize) {
-        for (t, &label) in self.labels.iter().enumerate().skip(thread).step_by(n_threads) {
-            // SAFETY: the source holds one contiguous row of logits per label, `dst` two floats;
-            // threads take different rows.
-            unsafe {
-                let logits = &*dst.src[0];
-                let n_vocab = logits.ne[0] as usize;
-                let row = logits.data.cast::<f32>().add(t * n_vocab);
-                let row = std::slice::from_raw_parts(row, n_vocab);
-                let log_sum_exp = self.kernels.log_sum_exp(row);
-                let log_prob = f64::from(row[label as usize]) - log_sum_exp;
-                let out = dst.data.cast::<f32>().add(2 * t);
-                out.write(log_prob as f32);
-                out.add(1).write(log_sum_exp as f32);
-            }
-        }
+        let Sums { kernels, shape, weight, labels } = self;
+        let rows = share(shape.n_vocab, VOCAB_PART, thread, n_threads);
+        let unpack = |row: usize, out: &mut [f32]| weight.unpack(row, 0, out);
+        // SAFETY: the first source was packed by a `Pack` node for the products with this weight,
+        // `dst` has as many floats as the shape says; every thread takes its own rows.
+        SCRATCH.with_borrow_mut(|scratch| unsafe {
+            let packed = (*dst.src[0]).data.cast_const().cast();
+            kernels.head_sums(*shape, packed, &unpack, rows, labels, dst.data.cast(), scratch);
+        });
     }
 }
 
-/// Turns rows of logits into the loss's gradient for them.
-struct DLogits {
+/// A piece of the vocabulary in the backward pass.
+#[derive(Clone)]
+struct Piece {
     kernels: Kernels,
-    /// Label, `ln Σ exp`, weight.
-    labels: Vec<(u32, f64, f32)>,
+    shape: HeadShape,
+    weight: Quantized,
+    piece: Range<usize>,
+}
+
+/// The packed gradient of a piece's logits.
+struct DLogits {
+    op: Piece,
+    gradients: Rc<[LogitGradient]>,
 }
 
 impl CustomOp for DLogits {
     unsafe fn run(&self, dst: &sys::ggml_tensor, thread: usize, n_threads: usize) {
-        let rows = self.labels.iter().enumerate().skip(thread).step_by(n_threads);
-        for (t, &(label, log_sum_exp, weight)) in rows {
-            // SAFETY: `dst` is the logits themselves, one contiguous row per label; threads take
-            // different rows.
-            unsafe {
-                let n_vocab = dst.ne[0] as usize;
-                let row = dst.data.cast::<f32>().add(t * n_vocab);
-                let row = std::slice::from_raw_parts_mut(row, n_vocab);
-                self.kernels.log_prob_backward(row, log_sum_exp, label as usize, weight);
-            }
-        }
+        let Piece { kernels, shape, weight, piece } = &self.op;
+        let rows = share(piece.len(), COLUMNS, thread, n_threads);
+        let rows = piece.start + rows.start..piece.start + rows.end;
+        let unpack = |row: usize, out: &mut [f32]| weight.unpack(row, 0, out);
+        let (gradients, piece) = (&self.gradients, piece.clone());
+        // SAFETY: the first source was packed by a `Pack` node for the products with this weight,
+        // `dst` has the bytes of the piece; every thread takes its own rows.
+        SCRATCH.with_borrow_mut(|scratch| unsafe {
+            let packed = (*dst.src[0]).data.cast_const().cast();
+            let dlogits = dst.data.cast();
+            kernels.head_dlogits(*shape, packed, &unpack, piece, rows, gradients, dlogits, scratch);
+        });
+    }
+}
+
+/// What a piece adds to the gradient of the normed rows.
+struct DNormed {
+    op: Piece,
+    /// Whether there is nothing yet to add to; else the first source is what there is.
+    first: bool,
+}
+
+impl CustomOp for DNormed {
+    unsafe fn run(&self, dst: &sys::ggml_tensor, thread: usize, n_threads: usize) {
+        let Piece { kernels, shape, weight, piece } = &self.op;
+        let unit = COLUMNS.max(weight.block());
+        let columns = share(shape.n_embd, unit, thread, n_threads);
+        let unpack =
+            |row: usize, k: usize, out: &mut [f32]| weight.unpack(piece.start + row, k, out);
+        let out = Output { data: dst.data.cast(), stride: shape.n_embd, accumulate: !self.first };
+        // SAFETY: the source is the piece's `DLogits` node; `dst` is a contiguous matrix of
+        // `n_embd` columns, of which every thread writes its own.
+        SCRATCH.with_borrow_mut(|scratch| unsafe {
+            let dlogits = (*dst.src[usize::from(!self.first)]).data.cast_const().cast();
+            let shape = shape.dlogits(piece.len());
+            kernels.product_transposed(shape, dlogits, &unpack, columns, out, scratch);
+        });
     }
 }

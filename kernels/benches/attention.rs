@@ -5,13 +5,16 @@
 //! multiplication and one addition are two operations. Every measured pass is compared with
 //! sums in f64 for some of its queries.
 
+mod support;
+
 use std::thread;
-use std::time::Instant;
 
 use cutq_kernels::{
     AttentionGradient, AttentionInput, AttentionOutput, AttentionSaved, AttentionShape, Kernels,
-    Level, Scratch, Segment, Share,
+    Scratch, Segment, Share,
 };
+use support::number;
+use support::timing::{self, seconds};
 
 /// `(length, segments, H, Hkv, D)`: the heads of SmolLM2-135M and of Gemma 3 270M.
 const CASES: [(usize, usize, usize, usize, usize); 5] = [
@@ -22,19 +25,8 @@ const CASES: [(usize, usize, usize, usize, usize); 5] = [
     (2048, 1, 4, 1, 256),
 ];
 
-/// Seconds that one measurement takes at least.
-const DURATION: f64 = 0.5;
-
 fn main() {
-    let asked: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
-    let wanted = |level: Level| match asked.is_empty() {
-        true => level != Level::Plain,
-        false => asked.iter().any(|name| name == level.name()),
-    };
-    for kernels in Level::ALL.into_iter().rev().filter_map(Kernels::with) {
-        if !wanted(kernels.level()) {
-            continue;
-        }
+    for kernels in timing::kernels() {
         for threads in [1, 2] {
             println!("\n{}, {threads} thread(s)", kernels.level());
             println!("    n segments   H Hkv   D   forward ms  Gflop/s   backward ms  Gflop/s");
@@ -85,11 +77,6 @@ impl Case {
         threads: usize,
         (len, n_segments, n_head, n_head_kv, head_dim): (usize, usize, usize, usize, usize),
     ) -> Case {
-        let number = |i: usize| {
-            let hash = (i as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            let hash = (hash ^ (hash >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            (hash >> 40) as f32 / (1u64 << 23) as f32 - 1.0
-        };
         let tensor = |heads: usize, seed: usize| -> Vec<f32> {
             (0..n_segments * len * heads * head_dim).map(|i| number(4 * i + seed)).collect()
         };
@@ -188,17 +175,4 @@ impl Case {
         assert!(error < 1e-6 * dout.len() as f64, "sum of dv: off by {error}");
         assert!(dk.iter().all(|x| x.is_finite()));
     }
-}
-
-/// Seconds of one call, the least of several.
-fn seconds(mut run: impl FnMut()) -> f64 {
-    run();
-    let begin = Instant::now();
-    let mut best = f64::INFINITY;
-    while begin.elapsed().as_secs_f64() < DURATION {
-        let start = Instant::now();
-        run();
-        best = best.min(start.elapsed().as_secs_f64());
-    }
-    best
 }

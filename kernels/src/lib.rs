@@ -47,6 +47,7 @@ mod dropout;
 mod exp;
 mod gated;
 mod generic;
+mod head;
 pub mod layout;
 mod level;
 mod lora;
@@ -65,8 +66,10 @@ pub use attention::{
 };
 pub use dropout::Dropout;
 pub use gated::Activation;
+pub use head::{HeadShape, LogProb, VOCAB_PART};
 pub use layout::{BLOCK, COLUMNS, GROUP, PackedShape, Precision, TILE_COLUMNS, packed_bytes};
 pub use level::{Kernels, Level, SimdError};
 pub use lora::LoraShape;
 pub use product::Output;
 pub use scratch::Scratch;
+pub use softmax::LogitGradient;

@@ -35,23 +35,42 @@ impl Kernels {
     ) {
         assert!(tokens.end <= shape.n_tokens, "tokens {tokens:?} of {}", shape.n_tokens);
         for token in tokens {
-            let slot = token % GROUP;
-            let first = token - slot;
-            let group_len = shape.group_len(first);
-            // SAFETY: row `token` lies inside `x` and its group inside `packed` by this function's
-            // contract; a token's bytes in the group are its own.
+            // SAFETY: row `token` lies inside `x` by this function's contract; the token's place in
+            // `packed` is this call's alone.
             unsafe {
                 let row = std::slice::from_raw_parts(x.add(token * stride), shape.r);
-                let group = packed.add(shape.group_offset(first));
-                match shape.precision {
-                    Precision::Int8 => {
-                        let out = group.add(4 * slot);
-                        (self.micro.quantize_activations)(row, out, group_len);
-                    }
-                    Precision::F32 => {
-                        for (r, &value) in row.iter().enumerate() {
-                            group.cast::<f32>().add(r * group_len + slot).write(value);
-                        }
+                self.pack_part(shape, row, token, 0, packed);
+            }
+        }
+    }
+
+    /// Packs elements `first..` of row `token`; `first` is a multiple of the block.
+    ///
+    /// # Safety
+    /// `packed` is as for [`Kernels::pack`]; the row has room for the elements, and nothing else
+    /// accesses their places meanwhile. A part that ends within a block is the row's last.
+    #[inline]
+    pub(crate) unsafe fn pack_part(
+        &self,
+        shape: PackedShape,
+        part: &[f32],
+        token: usize,
+        first: usize,
+        packed: *mut u8,
+    ) {
+        let slot = token % GROUP;
+        let group = token - slot;
+        let n = shape.group_len(group);
+        let block = first / shape.precision.block();
+        let offset = shape.group_offset(group) + block * n * shape.precision.token_bytes();
+        // SAFETY: the group lies inside `packed`; a token's bytes in it are its own.
+        unsafe {
+            let out = packed.add(offset + 4 * slot);
+            match shape.precision {
+                Precision::Int8 => (self.micro.quantize_activations)(part, out, n),
+                Precision::F32 => {
+                    for (r, &value) in part.iter().enumerate() {
+                        out.cast::<f32>().add(r * n).write(value);
                     }
                 }
             }

@@ -12,20 +12,20 @@ use crate::micro::Product;
 use crate::{Kernels, Scratch};
 
 /// Bytes of panels that [`Kernels::product`] makes before the tokens are swept.
-const PANEL_BUDGET: usize = 256 * 1024;
+pub(crate) const PANEL_BUDGET: usize = 256 * 1024;
 
 /// Panels it makes in any case, so that a pass over the activations serves at least so many.
-const MIN_PANELS: usize = 4;
+pub(crate) const MIN_PANELS: usize = 4;
 
 /// Tokens whose activations are used for every panel before the next tokens are.
-const TOKEN_BLOCK: usize = 8 * GROUP;
+pub(crate) const TOKEN_BLOCK: usize = 8 * GROUP;
 
 /// Rows of `W` from which [`Kernels::product_transposed`] makes panels before the tokens are swept,
 /// a multiple of every [`Precision::depth`], as pieces of the sum begin anew there.
-const GROUP_ROWS: usize = 1024;
+pub(crate) const GROUP_ROWS: usize = 1024;
 
 /// Columns of `W` for which it does, a multiple of [`TILE_COLUMNS`].
-const GROUP_COLUMNS: usize = 512;
+pub(crate) const GROUP_COLUMNS: usize = 512;
 
 /// Where a product writes.
 #[derive(Clone, Copy, Debug)]
@@ -40,20 +40,33 @@ pub struct Output {
 
 /// Packed activations and the shape that they were packed with.
 #[derive(Clone, Copy)]
-struct Left {
-    shape: PackedShape,
-    data: *const u8,
+pub(crate) struct Left {
+    pub shape: PackedShape,
+    pub data: *const u8,
+}
+
+impl Left {
+    /// A part of the tokens that begins with a group.
+    ///
+    /// # Safety
+    /// The data holds what the shape says.
+    pub(crate) unsafe fn part(self, tokens: Range<usize>) -> Left {
+        debug_assert!(tokens.start.is_multiple_of(GROUP) && tokens.end <= self.shape.n_tokens);
+        let shape = PackedShape { n_tokens: tokens.len(), ..self.shape };
+        // SAFETY: the group lies in the data.
+        Left { shape, data: unsafe { self.data.add(self.shape.group_offset(tokens.start)) } }
+    }
 }
 
 /// Panels side by side, each `blocks` blocks deep.
-struct Panels {
-    data: *const u8,
+pub(crate) struct Panels {
+    pub data: *const u8,
     /// Blocks in each panel.
-    blocks: usize,
+    pub blocks: usize,
     /// The first of these blocks along the axis of the sum.
-    first_block: usize,
+    pub first_block: usize,
     /// The outputs that the panels hold; the last panel may be partly empty.
-    columns: Range<usize>,
+    pub columns: Range<usize>,
 }
 
 impl Kernels {
@@ -87,20 +100,10 @@ impl Kernels {
         scratch: &mut Scratch,
     ) {
         let left = Left { shape, data: packed };
-        let blocks = shape.blocks();
-        let panel_bytes = (blocks * shape.precision.panel_bytes()).max(1);
-        let n_panels =
-            (PANEL_BUDGET / panel_bytes).max(MIN_PANELS).min(rows.len().div_ceil(COLUMNS));
-        for columns in pieces(rows, n_panels.max(1) * COLUMNS) {
-            let (row, data) = scratch.split(shape.r, n_panels * panel_bytes);
-            for (i, m) in columns.clone().enumerate() {
-                unpack(m, row);
-                // SAFETY: `data` has room for `n_panels` panels and `i` lies in one of them.
-                unsafe {
-                    self.panel_row(shape.precision, row, i, data.add(i / COLUMNS * panel_bytes))
-                };
-            }
-            let panels = Panels { data, blocks, first_block: 0, columns };
+        let panel_bytes = row_panel_bytes(shape).max(1);
+        let n_panels = (PANEL_BUDGET / panel_bytes).max(MIN_PANELS);
+        for rows in pieces(rows, n_panels * COLUMNS) {
+            let panels = self.row_panels(shape, unpack, rows, scratch);
             // SAFETY: the panels were just made; the rest is this function's contract.
             unsafe { self.sweep(left, &panels, y) };
         }
@@ -166,6 +169,26 @@ impl Kernels {
         }
     }
 
+    /// Makes panels of the rows `rows` of `W`, each unpacked once; they last until the scratch is
+    /// used again.
+    pub(crate) fn row_panels(
+        &self,
+        shape: PackedShape,
+        unpack: &dyn Fn(usize, &mut [f32]),
+        rows: Range<usize>,
+        scratch: &mut Scratch,
+    ) -> Panels {
+        let panel_bytes = row_panel_bytes(shape);
+        let n_panels = rows.len().div_ceil(COLUMNS);
+        let (row, data) = scratch.split(shape.r, n_panels * panel_bytes);
+        for (i, m) in rows.clone().enumerate() {
+            unpack(m, row);
+            // SAFETY: `data` has room for `n_panels` panels and `i` lies in one of them.
+            unsafe { self.panel_row(shape.precision, row, i, data.add(i / COLUMNS * panel_bytes)) };
+        }
+        Panels { data, blocks: shape.blocks(), first_block: 0, columns: rows }
+    }
+
     /// Makes column `index % 32` of a panel from a row of `W`.
     ///
     /// # Safety
@@ -221,7 +244,7 @@ impl Kernels {
     /// # Safety
     /// `left` and `panels` hold what they say, in the layout of their precision; `out` as
     /// [`Kernels::product`] demands, for the panels' columns.
-    unsafe fn sweep(&self, left: Left, panels: &Panels, out: Output) {
+    pub(crate) unsafe fn sweep(&self, left: Left, panels: &Panels, out: Output) {
         let shape = left.shape;
         let depth = shape.precision.depth();
         for piece in at_least_one(pieces(0..panels.blocks, depth)) {
@@ -282,6 +305,11 @@ impl Kernels {
             }
         }
     }
+}
+
+/// Bytes of a panel of whole rows of `W`.
+pub(crate) const fn row_panel_bytes(shape: PackedShape) -> usize {
+    shape.blocks() * shape.precision.panel_bytes()
 }
 
 /// Fills the top left of a tile of 32 rows with a part of `W`; rows beyond the part become zero.

@@ -42,6 +42,11 @@ impl Scratch {
         Scratch::default()
     }
 
+    /// Bytes that it has grown to.
+    pub fn bytes(&self) -> usize {
+        4 * self.tile.len() + 64 * self.panels.0.len()
+    }
+
     /// Two buffers of so many floats, whatever they hold.
     pub(crate) fn floats(&mut self, first: usize, second: usize) -> (&mut [f32], &mut [f32]) {
         if self.tile.len() < first + second {

@@ -1,28 +1,76 @@
 //! Log-softmax of one row of logits, and its gradient.
 //!
-//! The two loops are written once, for lanes of an array, and compiled once per level: they use
-//! no fused multiply-add, so every level gives the same bits. `exp` is the usual reduction by
-//! powers of two with a Taylor polynomial of degree 7 on `|r| <= ln(2)/2` (error below 1e-8);
-//! what remains is f32 rounding.
+//! The loops are written once, for lanes of an array, and compiled once per level. A row is summed
+//! in parts of [`PART`] logits, each with a maximum of its own, so that [`crate::HeadShape`]'s
+//! functions, which see a row piece by piece, come to the same bits.
 
 use crate::Kernels;
+use crate::exp::exp;
 
 /// Elements handled side by side.
 const LANES: usize = 32;
 
-/// Elements whose exponentials are summed in f32 before the sum moves to f64: 16 per lane, so that
-/// even a systematic rounding stays below 1e-6 relative.
-const PIECE: usize = 16 * LANES;
+/// Logits whose maximum is taken before their exponentials are summed.
+pub(crate) const CHUNK: usize = 4 * LANES;
+
+/// Logits whose exponentials are summed in `f32` before the sum moves to `f64`: 32 per lane, so
+/// that even a systematic rounding stays near 1e-6 relative.
+pub(crate) const PART: usize = 1024;
+
+/// What is known of a part of a row.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub(crate) struct PartSum {
+    /// Largest logit; passes over NaN, which the sum then shows.
+    pub max: f32,
+    /// `Σ exp(logit - max)`.
+    pub sum: f32,
+}
+
+impl PartSum {
+    /// Of no logits.
+    pub(crate) const EMPTY: PartSum = PartSum { max: f32::NEG_INFINITY, sum: 0.0 };
+}
+
+/// One row's way from logits to their gradient,
+/// `dlogits[v] = weight · (exp(logits[v] - log_sum_exp) - [v == label])`.
+///
+/// With `weight = -dL/dlog p(label)` this is `dL/dlogits`. Absolute error below
+/// `1e-5 · |weight|`; probabilities below `1e-37` become zero.
+#[derive(Clone, Copy, Debug)]
+pub struct LogitGradient {
+    pub(crate) label: usize,
+    pub(crate) weight: f32,
+    /// `log_sum_exp`, rounded.
+    pub(crate) shift: f32,
+    /// `weight`, and what the shift lost in rounding, which scales every element alike.
+    pub(crate) scale: f32,
+}
+
+impl LogitGradient {
+    /// For the row whose [`Kernels::log_sum_exp`] this is.
+    pub fn new(label: usize, log_sum_exp: f64, weight: f32) -> LogitGradient {
+        let shift = log_sum_exp as f32;
+        let scale = f64::from(weight) * (f64::from(shift) - log_sum_exp).exp();
+        LogitGradient { label, weight, shift, scale: scale as f32 }
+    }
+}
 
 impl Kernels {
     /// `ln Σ_v exp(logits[v])`, in nats.
     ///
-    /// Subtracts the maximum, takes exponentials in `f32` and adds up their sums in `f64`: within
+    /// Subtracts maxima, takes exponentials in `f32` and adds up their sums in `f64`: within
     /// `1e-5` of the plain `f64` value. NaN if a logit is NaN or `+inf`, or if none is finite;
     /// `-inf` marks an impossible token.
     pub fn log_sum_exp(&self, logits: &[f32]) -> f64 {
-        // SAFETY: holding `Kernels` proves the features of its level.
-        unsafe { (self.micro.log_sum_exp)(logits) }
+        let sum = |part: &[f32]| {
+            let mut sum = PartSum::EMPTY;
+            // SAFETY: holding `Kernels` proves the features of its level.
+            unsafe { (self.generic.add_exp)(part, &mut sum) };
+            sum
+        };
+        let parts: Vec<PartSum> = logits.chunks(PART).map(sum).collect();
+        total(parts.iter().copied())
     }
 
     /// Log-probability of `label`, `logits[label] - ln Σ_v exp(logits[v])`, in nats.
@@ -35,31 +83,47 @@ impl Kernels {
         f64::from(logits[label]) - self.log_sum_exp(logits)
     }
 
-    /// Turns logits into `row[v] = weight · (softmax(row)[v] - [v == label])`, given the row's
-    /// [`Kernels::log_sum_exp`].
-    ///
-    /// With `weight = -dL/dlog p(label)` this is `dL/dlogits`. Absolute error below
-    /// `1e-5 · |weight|`; probabilities below `1e-37` become zero.
+    /// Turns logits into their gradient.
     ///
     /// # Panics
-    /// If `label` is outside the row.
-    pub fn log_prob_backward(&self, row: &mut [f32], log_sum_exp: f64, label: usize, weight: f32) {
+    /// If the label is outside the row.
+    pub fn log_prob_backward(&self, row: &mut [f32], gradient: LogitGradient) {
+        let LogitGradient { label, .. } = gradient;
         assert!(label < row.len(), "label {label} is outside a row of {}", row.len());
-        let shift = log_sum_exp as f32;
-        // What the shift lost in rounding scales every element alike.
-        let scale = f64::from(weight) * (f64::from(shift) - log_sum_exp).exp();
+        self.part_backward(row, 0, gradient);
+    }
+
+    /// Turns the logits from `first` on into their gradient.
+    #[inline]
+    pub(crate) fn part_backward(&self, part: &mut [f32], first: usize, gradient: LogitGradient) {
+        let LogitGradient { label, weight, shift, scale } = gradient;
         // SAFETY: holding `Kernels` proves the features of its level.
-        unsafe { (self.micro.scaled_exp)(row, shift, scale as f32) };
-        row[label] -= weight;
+        unsafe { (self.generic.scaled_exp)(part, shift, scale) };
+        if let Some(x) = label.checked_sub(first).and_then(|v| part.get_mut(v)) {
+            *x -= weight;
+        }
     }
 }
 
-/// The loop behind [`Kernels::log_sum_exp`], to be inlined into a function per level.
+/// `ln Σ exp` of a row from its parts.
+pub(crate) fn total(parts: impl Iterator<Item = PartSum> + Clone) -> f64 {
+    let max = f64::from(parts.clone().fold(f32::NEG_INFINITY, |max, part| larger(max, part.max)));
+    let sum: f64 = parts.map(|part| f64::from(part.sum) * (f64::from(part.max) - max).exp()).sum();
+    max + sum.ln()
+}
+
+/// Adds logits to a part, [`CHUNK`] by [`CHUNK`]; to be inlined into a function per level.
 #[inline(always)]
-pub(crate) fn log_sum_exp(row: &[f32]) -> f64 {
-    let max = maximum(row);
-    let total: f64 = row.chunks(PIECE).map(|piece| f64::from(sum_exp(piece, max))).sum();
-    f64::from(max) + total.ln()
+pub(crate) fn add_exp(logits: &[f32], part: &mut PartSum) {
+    for chunk in logits.chunks(CHUNK) {
+        let max = larger(part.max, maximum(chunk));
+        if max > part.max {
+            part.sum *= exp(part.max - max);
+            part.max = max;
+        }
+        // Nothing but infinities so far: a difference of two would be NaN.
+        part.sum += sum_exp(chunk, if max == f32::NEG_INFINITY { 0.0 } else { max });
+    }
 }
 
 /// The loop behind [`Kernels::log_prob_backward`], to be inlined into a function per level.
@@ -70,11 +134,16 @@ pub(crate) fn scaled_exp(row: &mut [f32], shift: f32, weight: f32) {
     }
 }
 
-/// Largest element; passes over NaN, which the exponentials then show.
+/// Passes over NaN in the second place.
+#[inline(always)]
+fn larger(a: f32, b: f32) -> f32 {
+    if b > a { b } else { a }
+}
+
+/// Largest element; passes over NaN.
 #[inline(always)]
 fn maximum(row: &[f32]) -> f32 {
     let (chunks, rest) = row.as_chunks::<LANES>();
-    let larger = |a: f32, b: f32| if b > a { b } else { a };
     let mut lanes = [f32::NEG_INFINITY; LANES];
     for chunk in chunks {
         for (lane, &x) in lanes.iter_mut().zip(chunk) {
@@ -84,10 +153,10 @@ fn maximum(row: &[f32]) -> f32 {
     lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |max, &x| larger(max, x))
 }
 
-/// `Σ exp(x - max)` of at most [`PIECE`] elements.
+/// `Σ exp(x - max)`.
 #[inline(always)]
-fn sum_exp(piece: &[f32], max: f32) -> f32 {
-    let (chunks, rest) = piece.as_chunks::<LANES>();
+fn sum_exp(row: &[f32], max: f32) -> f32 {
+    let (chunks, rest) = row.as_chunks::<LANES>();
     let mut lanes = [0.0f32; LANES];
     for chunk in chunks {
         for (lane, &x) in lanes.iter_mut().zip(chunk) {
@@ -95,25 +164,18 @@ fn sum_exp(piece: &[f32], max: f32) -> f32 {
         }
     }
     let rest: f32 = rest.iter().map(|&x| exp(x - max)).sum();
-    lanes.iter().sum::<f32>() + rest
+    halve(lanes) + rest
 }
 
-/// `exp(x)` for `x` up to 88; zero below -87.
+/// Sum of the lanes, halving their number each time: few steps on vectors.
 #[inline(always)]
-fn exp(x: f32) -> f32 {
-    // Adding 1.5 · 2^23 rounds to an integer in the low mantissa bits; 127 more is the exponent's
-    // bias, so that a shift turns them into the bits of 2^n.
-    const ROUND: f32 = 12_582_912.0 + 127.0;
-    // ln 2 in two parts; the first has so few bits that its product with n is exact.
-    const LN_2_HIGH: f32 = 0.693_359_4;
-    const LN_2_LOW: f32 = -2.121_944_4e-4;
-    let biased = x * std::f32::consts::LOG2_E + ROUND;
-    let power = f32::from_bits(biased.to_bits() << 23);
-    let n = biased - ROUND;
-    let r = x - n * LN_2_HIGH - n * LN_2_LOW;
-    let mut sum = 1.0 / 5040.0;
-    for coefficient in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
-        sum = sum * r + coefficient;
+fn halve(mut lanes: [f32; LANES]) -> f32 {
+    let mut n = LANES;
+    while n > 1 {
+        n /= 2;
+        for i in 0..n {
+            lanes[i] += lanes[i + n];
+        }
     }
-    if x < -87.0 { 0.0 } else { sum * power }
+    lanes[0]
 }

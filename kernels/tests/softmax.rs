@@ -2,6 +2,7 @@
 
 mod support;
 
+use cutq_kernels::LogitGradient;
 use support::levels;
 
 /// Documented bound, in nats.
@@ -43,7 +44,7 @@ fn gradient_agrees_with_f64() {
             let (label, weight, total) = (row.len() / 3, -0.37f32, reference(&row));
             let mut found = row.clone();
             let log_sum_exp = kernels.log_sum_exp(&row);
-            kernels.log_prob_backward(&mut found, log_sum_exp, label, weight);
+            kernels.log_prob_backward(&mut found, LogitGradient::new(label, log_sum_exp, weight));
             let mut largest = 0.0f64;
             for (v, (&found, &x)) in found.iter().zip(&row).enumerate() {
                 let one_hot = if v == label { 1.0 } else { 0.0 };
@@ -69,8 +70,8 @@ fn levels_agree_bit_for_bit() {
             let total = plain.log_sum_exp(&row);
             assert_eq!(kernels.log_sum_exp(&row), total, "{kernels:?} {}", row.len());
             let (mut a, mut b) = (row.clone(), row);
-            plain.log_prob_backward(&mut a, total, 0, 1.5);
-            kernels.log_prob_backward(&mut b, total, 0, 1.5);
+            plain.log_prob_backward(&mut a, LogitGradient::new(0, total, 1.5));
+            kernels.log_prob_backward(&mut b, LogitGradient::new(0, total, 1.5));
             assert_eq!(a, b, "{kernels:?} {}", a.len());
         }
     }
@@ -86,7 +87,7 @@ fn what_is_not_finite() {
             assert_eq!(impossible, f64::NEG_INFINITY);
             let total = kernels.log_sum_exp(&row);
             assert!((total - reference(&row)).abs() < TOLERANCE);
-            kernels.log_prob_backward(&mut row, total, 7, 1.0);
+            kernels.log_prob_backward(&mut row, LogitGradient::new(7, total, 1.0));
             assert_eq!(row[position], 0.0);
 
             for poison in [f32::NAN, f32::INFINITY] {

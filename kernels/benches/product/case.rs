@@ -1,9 +1,11 @@
 //! One product to measure, split among threads as a caller would.
 
-use std::ops::Range;
 use std::thread;
 
 use cutq_kernels::{COLUMNS, Kernels, Output, PackedShape, Precision, Scratch, TILE_COLUMNS};
+
+use crate::support::number;
+use crate::support::threads::{Shared, shares};
 
 /// Operands, packed activations and output of a product.
 pub struct Case {
@@ -21,18 +23,6 @@ pub struct Case {
     scratch: Vec<Scratch>,
 }
 
-/// Memory that the threads of one call write disjoint parts of.
-#[derive(Clone, Copy)]
-struct Shared<T>(*mut T);
-// SAFETY: each thread accesses its own elements; the calls below divide them.
-unsafe impl<T> Send for Shared<T> {}
-
-impl<T> Shared<T> {
-    fn pointer(self) -> *mut T {
-        self.0
-    }
-}
-
 impl Case {
     /// `shape` is `(T, outputs, R)`. The activations are packed already.
     pub fn new(
@@ -41,12 +31,6 @@ impl Case {
         precision: Precision,
         threads: usize,
     ) -> Case {
-        // A hash of the index: independent enough for rounding errors to average out.
-        let number = |i: usize| {
-            let hash = (i as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            let hash = (hash ^ (hash >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            (hash >> 40) as f32 / (1u64 << 23) as f32 - 1.0
-        };
         let shape = PackedShape { precision, n_tokens, r };
         let w: Vec<f32> = (0..outputs * r).map(|i| number(i * 3 + 1)).collect();
         let transposed = |i: usize| w[i % outputs * r + i / outputs];
@@ -75,7 +59,7 @@ impl Case {
         let packed = self.packed();
         let (kernels, shape, x) = (self.kernels, self.shape, &self.x);
         thread::scope(|scope| {
-            for tokens in shares(shape.n_tokens, 1, self.scratch.len()) {
+            for tokens in shares(0..shape.n_tokens, 1, self.scratch.len()) {
                 // SAFETY: `x` and the buffer have the shape's sizes; tokens are disjoint.
                 scope.spawn(move || unsafe {
                     kernels.pack(shape, x.as_ptr(), shape.r, tokens, packed.pointer());
@@ -86,7 +70,7 @@ impl Case {
 
     /// Multiplies, by rows of the weights or by columns of their transpose.
     pub fn multiply(&mut self, transposed: bool) {
-        let (packed, y) = (self.packed(), Shared(self.y.as_mut_ptr()));
+        let (packed, y) = (self.packed(), Shared::new(&mut self.y));
         let (kernels, shape, n) = (self.kernels, self.shape, self.outputs);
         let (w, w_transposed) = (&self.w, &self.w_transposed);
         let row =
@@ -95,7 +79,7 @@ impl Case {
             out.copy_from_slice(&w_transposed[m * n + k..][..out.len()]);
         };
         let step = if transposed { TILE_COLUMNS } else { COLUMNS };
-        let parts = shares(n, step, self.scratch.len());
+        let parts = shares(0..n, step, self.scratch.len());
         thread::scope(|scope| {
             for (range, scratch) in parts.zip(&mut self.scratch) {
                 scope.spawn(move || {
@@ -133,13 +117,6 @@ impl Case {
     }
 
     fn packed(&mut self) -> Shared<u8> {
-        let padding = self.packed.as_ptr().align_offset(64);
-        Shared(self.packed[padding..].as_mut_ptr())
+        Shared::aligned(&mut self.packed)
     }
-}
-
-/// `0..len` in `n` parts that begin at multiples of `step`.
-fn shares(len: usize, step: usize, n: usize) -> impl Iterator<Item = Range<usize>> {
-    let bound = move |i: usize| (len * i / n).next_multiple_of(step).min(len);
-    (0..n).map(move |i| bound(i)..bound(i + 1))
 }

@@ -6,32 +6,23 @@
 //! comes on top. Every measured product is compared with sums in f64.
 
 mod case;
-mod peak;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::hint::black_box;
-use std::time::Instant;
 
 use case::Case;
-use cutq_kernels::{Kernels, Level, Precision};
+use cutq_kernels::{Kernels, LogitGradient, Precision};
+use support::peak;
+use support::timing::{self, seconds};
 
 /// `(T, outputs, R)`: SmolLM2-135M's feed-forward layers, a small batch, a slice of its head, and
 /// a deep reduction.
 const SHAPES: [(usize, usize, usize); 5] =
     [(1024, 1536, 576), (1024, 576, 1536), (48, 1536, 576), (128, 8192, 576), (512, 512, 14336)];
 
-/// Seconds that one measurement takes at least.
-const DURATION: f64 = 0.3;
-
 fn main() {
-    let asked: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
-    let wanted = |level: Level| match asked.is_empty() {
-        true => level != Level::Plain,
-        false => asked.iter().any(|name| name == level.name()),
-    };
-    for kernels in Level::ALL.into_iter().rev().filter_map(Kernels::with) {
-        if !wanted(kernels.level()) {
-            continue;
-        }
+    for kernels in timing::kernels() {
         for precision in [Precision::Int8, Precision::F32] {
             for threads in [1, 2] {
                 report(kernels, precision, threads);
@@ -77,23 +68,10 @@ fn report_softmax(kernels: Kernels) {
     let total = kernels.log_sum_exp(&logits);
     let backward = seconds(|| {
         row.copy_from_slice(&logits);
-        kernels.log_prob_backward(black_box(&mut row), total, 17, 1.0);
+        kernels.log_prob_backward(black_box(&mut row), LogitGradient::new(17, total, 1.0));
     });
     let sum: f64 = row.iter().map(|&x| f64::from(x)).sum();
     assert!(sum.abs() < 1e-4, "the gradient of a row sums to zero, not {sum}");
     let [forward, backward] = [forward, backward].map(|s| s * 1e9 / logits.len() as f64);
     println!("log-softmax: {forward:.3} ns per logit, its gradient with a copy {backward:.3}");
-}
-
-/// Seconds of one call, the least of several.
-fn seconds(mut run: impl FnMut()) -> f64 {
-    run();
-    let begin = Instant::now();
-    let mut best = f64::INFINITY;
-    while begin.elapsed().as_secs_f64() < DURATION {
-        let start = Instant::now();
-        run();
-        best = best.min(start.elapsed().as_secs_f64());
-    }
-    best
 }

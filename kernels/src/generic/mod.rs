@@ -16,6 +16,7 @@ use crate::attention::band::Band;
 use crate::attention::softmax::{Row, Running, Saved};
 use crate::dropout::Dropout;
 use crate::gated::Activation;
+use crate::softmax::PartSum;
 
 /// Rows of buffers begin at multiples of so many floats, and products have multiples of so many
 /// columns.
@@ -65,6 +66,12 @@ type GatedBackward =
 /// See [`crate::dropout::multiply`].
 type Dropped = unsafe fn(dropout: &Dropout, first: usize, x: &mut [f32]);
 
+/// See [`crate::softmax::add_exp`].
+type AddExp = unsafe fn(logits: &[f32], part: &mut PartSum);
+
+/// See [`crate::softmax::scaled_exp`].
+type ScaledExp = unsafe fn(row: &mut [f32], shift: f32, weight: f32);
+
 /// The inner loops of one level. Calling any of them demands the level's CPU features.
 pub(crate) struct Generic {
     pub gemm: Product,
@@ -77,6 +84,8 @@ pub(crate) struct Generic {
     pub gated: Gated,
     pub gated_backward: GatedBackward,
     pub dropout: Dropped,
+    pub add_exp: AddExp,
+    pub scaled_exp: ScaledExp,
 }
 
 /// The functions of `level`, to be called only where a [`crate::Kernels`] of that level exists.
@@ -110,6 +119,8 @@ macro_rules! level {
                 gated,
                 gated_backward,
                 dropout,
+                add_exp,
+                scaled_exp,
             };
 
             /// # Safety
@@ -212,6 +223,20 @@ macro_rules! level {
             $(#[$feature])?
             unsafe fn dropout(dropout: &Dropout, first: usize, x: &mut [f32]) {
                 dropout::multiply(dropout, first, x);
+            }
+
+            /// # Safety
+            /// The CPU has the level's features.
+            $(#[$feature])?
+            unsafe fn add_exp(logits: &[f32], part: &mut PartSum) {
+                crate::softmax::add_exp(logits, part);
+            }
+
+            /// # Safety
+            /// The CPU has the level's features.
+            $(#[$feature])?
+            unsafe fn scaled_exp(row: &mut [f32], shift: f32, weight: f32) {
+                crate::softmax::scaled_exp(row, shift, weight);
             }
         }
     };

@@ -12,7 +12,6 @@ use std::arch::x86_64::*;
 use super::{Micro, by_tokens};
 use crate::layout::{BLOCK, COLUMNS, PANEL_OFFSETS, PANEL_SCALES, Precision};
 use crate::quant::{BIAS, INFINITE, MAGNITUDE, Padding, affine, bias_offset, factors, padded};
-use crate::softmax;
 
 /// The AVX2 kernels; to be handed out only where [`detected`].
 pub(super) static TABLE: Micro = Micro {
@@ -21,8 +20,6 @@ pub(super) static TABLE: Micro = Micro {
     quantize_activations,
     quantize_weight_row,
     quantize_weight_columns,
-    log_sum_exp,
-    scaled_exp,
 };
 
 /// Floats in a register.
@@ -344,18 +341,4 @@ fn lane_factors(amax: __m256i) -> [__m256; 3] {
     }
     // SAFETY: arrays of a register's size.
     out.map(|lanes| unsafe { _mm256_loadu_ps(lanes.as_ptr()) })
-}
-
-/// # Safety
-/// See [`super::LogSumExp`].
-#[target_feature(enable = "avx2,fma")]
-pub(super) unsafe fn log_sum_exp(row: &[f32]) -> f64 {
-    softmax::log_sum_exp(row)
-}
-
-/// # Safety
-/// See [`super::ScaledExp`].
-#[target_feature(enable = "avx2,fma")]
-pub(super) unsafe fn scaled_exp(row: &mut [f32], shift: f32, weight: f32) {
-    softmax::scaled_exp(row, shift, weight);
 }

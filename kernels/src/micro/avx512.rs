@@ -11,7 +11,6 @@ use std::arch::x86_64::*;
 use super::{Micro, by_tokens};
 use crate::layout::{BLOCK, COLUMNS, PANEL_OFFSETS, PANEL_SCALES, Precision};
 use crate::quant::{BIAS, INFINITE, MAGNITUDE, Padding, affine, bias_offset, factors, padded};
-use crate::softmax;
 
 /// The AVX-512 kernels; to be handed out only where [`detected`].
 pub(super) static TABLE: Micro = Micro {
@@ -20,8 +19,6 @@ pub(super) static TABLE: Micro = Micro {
     quantize_activations,
     quantize_weight_row,
     quantize_weight_columns,
-    log_sum_exp,
-    scaled_exp,
 };
 
 /// Floats in a register.
@@ -288,18 +285,4 @@ fn lane_factors(amax: __m512i) -> [__m512; 3] {
     }
     // SAFETY: arrays of a register's size.
     out.map(|lanes| unsafe { _mm512_loadu_ps(lanes.as_ptr()) })
-}
-
-/// # Safety
-/// See [`super::LogSumExp`].
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-unsafe fn log_sum_exp(row: &[f32]) -> f64 {
-    softmax::log_sum_exp(row)
-}
-
-/// # Safety
-/// See [`super::ScaledExp`].
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-unsafe fn scaled_exp(row: &mut [f32], shift: f32, weight: f32) {
-    softmax::scaled_exp(row, shift, weight);
 }

@@ -15,8 +15,6 @@ pub(super) static TABLE: Micro = Micro {
     quantize_activations: avx2::quantize_activations,
     quantize_weight_row: avx2::quantize_weight_row,
     quantize_weight_columns: avx2::quantize_weight_columns,
-    log_sum_exp: avx2::log_sum_exp,
-    scaled_exp: avx2::scaled_exp,
 };
 
 /// Floats in a register.

@@ -62,12 +62,6 @@ pub(crate) type QuantizeWeightRow = unsafe fn(x: &[f32], out: *mut u8);
 /// is aligned to 64 bytes, and nothing else accesses it meanwhile.
 pub(crate) type QuantizeWeightColumns = unsafe fn(tile: *const f32, stride: usize, out: *mut u8);
 
-/// `ln Σ exp(row)` in f32 lanes and an f64 total.
-pub(crate) type LogSumExp = unsafe fn(row: &[f32]) -> f64;
-
-/// `row[v] = weight · exp(row[v] - shift)`.
-pub(crate) type ScaledExp = unsafe fn(row: &mut [f32], shift: f32, weight: f32);
-
 /// The kernels of one level.
 pub(crate) struct Micro {
     /// Int8 products, by the number of tokens less one.
@@ -80,10 +74,6 @@ pub(crate) struct Micro {
     pub quantize_weight_row: QuantizeWeightRow,
     /// Symmetric along columns: weights of the transposed product.
     pub quantize_weight_columns: QuantizeWeightColumns,
-    /// See [`LogSumExp`].
-    pub log_sum_exp: LogSumExp,
-    /// See [`ScaledExp`].
-    pub scaled_exp: ScaledExp,
 }
 
 /// The kernels of `level`, if this CPU has its features.

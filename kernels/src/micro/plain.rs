@@ -7,7 +7,6 @@
 use super::{Micro, by_tokens};
 use crate::layout::{BLOCK, COLUMNS, PANEL_OFFSETS, PANEL_SCALES, Precision};
 use crate::quant::{BIAS, INFINITE, MAGNITUDE, Padding, affine, bias_offset, factors, padded};
-use crate::softmax;
 
 /// The plain kernels.
 pub(super) static TABLE: Micro = Micro {
@@ -16,8 +15,6 @@ pub(super) static TABLE: Micro = Micro {
     quantize_activations,
     quantize_weight_row,
     quantize_weight_columns,
-    log_sum_exp: softmax::log_sum_exp,
-    scaled_exp: softmax::scaled_exp,
 };
 
 /// `y += sum · offset`, then `y += f32(Σ u8 · i8) · (scale_left · scale_panel)`, block by block.

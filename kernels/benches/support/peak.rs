@@ -8,7 +8,7 @@ const ROUNDS: usize = 1 << 20;
 /// Giga operations per second of `level`'s multiply-add, on all threads together.
 pub fn measure(level: Level, precision: Precision, threads: usize) -> f64 {
     let Some((run, operations)) = operation(level, precision) else { return f64::NAN };
-    let time = super::seconds(|| {
+    let time = super::timing::seconds(|| {
         std::thread::scope(|scope| {
             for _ in 0..threads {
                 scope.spawn(run);
