@@ -1,7 +1,7 @@
 # The commands of the project. Each one first makes the machine ready (scripts/setup.sh).
 SHELL := bash
 env := . target/setup.env;
-.PHONY: help setup demo test test-models
+.PHONY: help setup demo test test-models test-neon
 
 # Where scripts/models.py puts the models and the tests look for them.
 export CUTQ_MODELS ?= $(CURDIR)/models
@@ -10,6 +10,7 @@ help:
 	@echo 'make demo         fine-tune a small quantized model on bundled judgments: before and after'
 	@echo 'make test         format, lints, every test on SmolLM2 135M and Gemma 3 270M'
 	@echo 'make test-models  the same, then the tests on Qwen2.5-Coder 1.5B (fetches 1.1 GB)'
+	@echo 'make test-neon    the kernels for aarch64 in an emulator (takes minutes)'
 	@echo 'make setup        only make the machine ready'
 
 setup:
@@ -32,3 +33,6 @@ test: setup
 test-models: test
 	$(env) python3 scripts/models.py qwen
 	$(env) cargo test --release --locked --workspace -- --ignored
+
+test-neon:
+	@scripts/check-neon.sh

@@ -12,6 +12,8 @@ const VARIABLE: &str = "CUTQ_SIMD";
 pub enum Level {
     /// Ordinary Rust: runs everywhere and defines the results.
     Plain,
+    /// NEON with the dot-product extension.
+    Neon,
     /// AVX2 and FMA; int8 products through 16-bit multiply-adds.
     Avx2,
     /// AVX2 with 256-bit `vpdpbusd`.
@@ -22,12 +24,14 @@ pub enum Level {
 
 impl Level {
     /// Every level, from the lowest to the highest.
-    pub const ALL: [Level; 4] = [Level::Plain, Level::Avx2, Level::AvxVnni, Level::Avx512];
+    pub const ALL: [Level; 5] =
+        [Level::Plain, Level::Neon, Level::Avx2, Level::AvxVnni, Level::Avx512];
 
     /// The name that `CUTQ_SIMD` takes.
     pub const fn name(self) -> &'static str {
         match self {
             Level::Plain => "plain",
+            Level::Neon => "neon",
             Level::Avx2 => "avx2",
             Level::AvxVnni => "avx-vnni",
             Level::Avx512 => "avx512",
@@ -46,7 +50,7 @@ impl std::fmt::Display for Level {
 #[non_exhaustive]
 pub enum SimdError {
     /// `CUTQ_SIMD` holds no level's name.
-    #[error("CUTQ_SIMD={value:?} is not one of plain, avx2, avx-vnni, avx512")]
+    #[error("CUTQ_SIMD={value:?} is not one of plain, neon, avx2, avx-vnni, avx512")]
     Unknown {
         /// What the variable holds.
         value: String,

@@ -24,7 +24,7 @@
 //! bits (a NaN may differ in its payload): integer sums are exact, and all levels round, multiply
 //! and add in the same order with fused multiply-adds. The CPU is asked once, by
 //! [`Kernels::detect`]; holding a [`Kernels`] proves that its instructions exist. The environment
-//! variable `CUTQ_SIMD` (`plain`, `avx2`, `avx-vnni`, `avx512`) asks for a lower level.
+//! variable `CUTQ_SIMD` (`plain`, `neon`, `avx2`, `avx-vnni`, `avx512`) asks for a lower level.
 //!
 //! # Threads
 //! Nothing here starts a thread. Callers split the tokens when they pack and the outputs when they

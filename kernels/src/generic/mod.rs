@@ -91,6 +91,8 @@ pub(crate) struct Generic {
 /// The functions of `level`, to be called only where a [`crate::Kernels`] of that level exists.
 pub(crate) fn table(level: Level) -> &'static Generic {
     match level {
+        #[cfg(target_arch = "aarch64")]
+        Level::Neon => &neon::TABLE,
         #[cfg(target_arch = "x86_64")]
         Level::Avx512 => &avx512::TABLE,
         #[cfg(target_arch = "x86_64")]
@@ -243,6 +245,8 @@ macro_rules! level {
 }
 
 level!(plain, [f32; 16], 1, 1, plain);
+#[cfg(target_arch = "aarch64")]
+level!(neon, std::arch::aarch64::float32x4_t, 6, 4, neon);
 #[cfg(target_arch = "x86_64")]
 level!(avx2, std::arch::x86_64::__m256, 6, 2, avx2, #[target_feature(enable = "avx2,fma")]);
 #[cfg(target_arch = "x86_64")]

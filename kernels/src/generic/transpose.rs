@@ -102,3 +102,31 @@ pub(crate) unsafe fn avx2(from: Matrix, to: Matrix) {
         }
     }
 }
+
+/// A whole block in registers.
+///
+/// # Safety
+/// As for [`transpose`].
+#[cfg(target_arch = "aarch64")]
+#[inline]
+pub(super) unsafe fn neon(from: Matrix, to: Matrix) {
+    use std::arch::aarch64::*;
+    for (r, c) in [(0, 0), (0, 4), (4, 0), (4, 4)] {
+        // SAFETY: a quarter of the block and of the result; every aarch64 CPU has NEON.
+        unsafe {
+            let row = |i: usize| vld1q_f32(from.at(r + i, c).data);
+            let (even, odd) = ([row(0), row(2)], [row(1), row(3)]);
+            let low = [vzip1q_f32(even[0], even[1]), vzip1q_f32(odd[0], odd[1])];
+            let high = [vzip2q_f32(even[0], even[1]), vzip2q_f32(odd[0], odd[1])];
+            let columns = [
+                vzip1q_f32(low[0], low[1]),
+                vzip2q_f32(low[0], low[1]),
+                vzip1q_f32(high[0], high[1]),
+                vzip2q_f32(high[0], high[1]),
+            ];
+            for (i, column) in columns.into_iter().enumerate() {
+                vst1q_f32(to.at(c + i, r).data, column);
+            }
+        }
+    }
+}

@@ -61,6 +61,41 @@ impl Vector for [f32; 16] {
     }
 }
 
+#[cfg(target_arch = "aarch64")]
+impl Vector for std::arch::aarch64::float32x4_t {
+    const LANES: usize = 4;
+
+    #[inline(always)]
+    unsafe fn splat(x: f32) -> Self {
+        // SAFETY: every aarch64 CPU has NEON, here and below.
+        unsafe { std::arch::aarch64::vdupq_n_f32(x) }
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        // SAFETY: readable, by the trait's contract.
+        unsafe { std::arch::aarch64::vld1q_f32(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        // SAFETY: writable, by the trait's contract.
+        unsafe { std::arch::aarch64::vst1q_f32(to, self) }
+    }
+
+    #[inline(always)]
+    unsafe fn mul_add(self, b: Self, c: Self) -> Self {
+        // SAFETY: as above.
+        unsafe { std::arch::aarch64::vfmaq_f32(c, self, b) }
+    }
+
+    #[inline(always)]
+    unsafe fn add(self, other: Self) -> Self {
+        // SAFETY: as above.
+        unsafe { std::arch::aarch64::vaddq_f32(self, other) }
+    }
+}
+
 /// [`Vector`] for a register type from its intrinsics.
 #[cfg(target_arch = "x86_64")]
 macro_rules! register {

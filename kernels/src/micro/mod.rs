@@ -9,6 +9,8 @@ mod avx2;
 mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod avx_vnni;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod plain;
 
 use crate::{GROUP, Level};
@@ -80,13 +82,15 @@ pub(crate) struct Micro {
 pub(crate) fn table(level: Level) -> Option<&'static Micro> {
     match level {
         Level::Plain => Some(&plain::TABLE),
+        #[cfg(target_arch = "aarch64")]
+        Level::Neon => neon::detected().then_some(&neon::TABLE),
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => avx2::detected().then_some(&avx2::TABLE),
         #[cfg(target_arch = "x86_64")]
         Level::AvxVnni => avx_vnni::detected().then_some(&avx_vnni::TABLE),
         #[cfg(target_arch = "x86_64")]
         Level::Avx512 => avx512::detected().then_some(&avx512::TABLE),
-        #[cfg(not(target_arch = "x86_64"))]
+        // Levels of other architectures.
         _ => None,
     }
 }
