@@ -11,3 +11,4 @@ mod help;
 mod inspect;
 mod place;
 mod resume;
+mod simd;
