@@ -1,7 +1,7 @@
 # The commands of the project. Each one first makes the machine ready (scripts/setup.sh).
 SHELL := bash
 env := . target/setup.env;
-.PHONY: help setup demo test test-models test-neon
+.PHONY: help setup demo test test-models test-neon test-miri
 
 # Where scripts/models.py puts the models and the tests look for them.
 export CUTQ_MODELS ?= $(CURDIR)/models
@@ -11,6 +11,7 @@ help:
 	@echo 'make test         format, lints, every test on SmolLM2 135M and Gemma 3 270M'
 	@echo 'make test-models  the same, then the tests on Qwen2.5-Coder 1.5B (fetches 1.1 GB)'
 	@echo 'make test-neon    the kernels for aarch64 in an emulator (takes minutes)'
+	@echo 'make test-miri    the kernels in Miri, which checks every access to memory (takes minutes)'
 	@echo 'make setup        only make the machine ready'
 
 setup:
@@ -36,3 +37,11 @@ test-models: test
 
 test-neon:
 	@scripts/check-neon.sh
+
+# Miri knows no vector instructions, so this is the plain level; RUSTFLAGS takes the place of the
+# build's target-cpu=native, with which the others would be found.
+test-miri:
+	@cargo +nightly miri --version >/dev/null 2>&1 || { \
+	echo 'Miri is missing: rustup toolchain install nightly --component miri --component rust-src'; exit 1; }
+	RUSTFLAGS= CUTQ_SIMD=plain MIRIFLAGS=-Zmiri-env-forward=CUTQ_SIMD \
+	cargo +nightly miri test --locked -p cutq-kernels

@@ -72,6 +72,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "so many numbers take minutes")]
     fn drops_the_share_asked_for_and_keeps_the_mean() {
         let mask = mask(7 << 33 | 3, 0, 1 << 16, 0.05);
         let dropped = mask.iter().filter(|&&x| x == 0.0).count() as f64 / mask.len() as f64;

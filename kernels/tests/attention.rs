@@ -6,7 +6,7 @@ use cutq_kernels::{
     Attention, AttentionGradient, AttentionInput, AttentionOutput, AttentionSaved, AttentionShape,
     Kernels, Scratch, Segment, Share,
 };
-use support::levels;
+use support::{levels, sizes};
 
 /// Of `out` and `lse`, relative to the largest `|v|` and `1 + |score|`: sums of up to 80 products
 /// in f32 in the score's exponent.
@@ -20,10 +20,13 @@ const BACKWARD: f64 = 1e-4;
 const DIFFERENCE: f64 = 1e-6;
 
 /// Lengths around a vector, a strip and a tile.
-const LENGTHS: [usize; 27] = [
-    1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 33, 63, 64, 65, 66, 67,
-    130,
-];
+const LENGTHS: &[usize] = sizes(
+    &[
+        1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 33, 63, 64, 65, 66,
+        67, 130,
+    ],
+    &[65],
+);
 
 /// Reproducible numbers in -1..1.
 fn numbers(len: usize, seed: u64) -> Vec<f32> {
@@ -211,12 +214,18 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 
 /// Head dimensions and groups, windows shorter and longer than tiles and segments.
 fn cases() -> impl Iterator<Item = Case> {
-    let heads =
-        [(1, 1, 1), (3, 1, 8), (4, 1, 40), (6, 2, 64), (2, 2, 80), (2, 1, 133), (1, 1, 256)];
-    let windows = [None, Some(1), Some(7), Some(40), Some(64), Some(100), Some(1000)];
-    let packs: [&[usize]; 5] = [&[130], &[17, 1, 65], &[1], &[0, 64, 3], &[200, 31]];
-    heads.into_iter().flat_map(move |heads| {
-        packs.into_iter().flat_map(move |pack| windows.map(|w| Case::new(pack, heads, w)))
+    let heads: &[_] = sizes(
+        &[(1, 1, 1), (3, 1, 8), (4, 1, 40), (6, 2, 64), (2, 2, 80), (2, 1, 133), (1, 1, 256)],
+        &[(3, 1, 8)],
+    );
+    let windows: &[_] = sizes(
+        &[None, Some(1), Some(7), Some(40), Some(64), Some(100), Some(1000)],
+        &[None, Some(7)],
+    );
+    let packs: &[&[usize]] =
+        sizes(&[&[130], &[17, 1, 65], &[1], &[0, 64, 3], &[200, 31]], &[&[0, 5, 3]]);
+    heads.iter().flat_map(move |&heads| {
+        packs.iter().flat_map(move |pack| windows.iter().map(move |&w| Case::new(pack, heads, w)))
     })
 }
 
@@ -224,15 +233,16 @@ fn cases() -> impl Iterator<Item = Case> {
 fn agrees_with_the_definition() {
     for kernels in levels() {
         cases().for_each(|case| case.check(kernels));
-        for len in LENGTHS {
-            for window in [None, Some(5)] {
-                Case::new(&[len, 2], (3, 1, 8), window).check(kernels);
+        for &len in LENGTHS {
+            for &window in sizes(&[None, Some(5)][..], &[Some(5)]) {
+                Case::new(&[len, 2], sizes((3, 1, 8), (1, 1, 1)), window).check(kernels);
             }
         }
     }
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "touches no kernel")]
 fn definition_agrees_with_finite_differences() {
     for (heads, window) in [((1, 1, 3), None), ((4, 2, 5), Some(3))] {
         let case = Case::new(&[5, 1, 4], heads, window);
@@ -260,10 +270,11 @@ fn definition_agrees_with_finite_differences() {
 #[test]
 fn shares_and_levels_agree_bit_for_bit() {
     let plain = support::plain();
-    for case in cases().chain([Case::new(&[300, 70, 5], (6, 3, 24), None)]) {
+    let three = sizes([300, 70, 5], [5, 2, 1]);
+    for case in cases().chain([Case::new(&three, (6, 3, 24), None)]) {
         let expected = case.run(plain);
         for kernels in levels() {
-            for n_threads in [1, 2, 3, 7] {
+            for &n_threads in sizes(&[1, 2, 3, 7][..], &[3]) {
                 let found = case.run_shares(kernels, n_threads);
                 for (index, (found, expected)) in found.iter().zip(&expected).enumerate() {
                     for (at, (x, y)) in found.iter().zip(expected).enumerate() {
@@ -288,7 +299,7 @@ fn shares_and_levels_agree_bit_for_bit() {
 #[test]
 fn large_scores_do_not_overflow() {
     for kernels in levels() {
-        let mut case = Case::new(&[150], (2, 1, 16), None);
+        let mut case = Case::new(&[sizes(150, 3)], (2, 1, 16), None);
         case.q.iter_mut().for_each(|x| *x *= 200.0);
         let (found, expected) = (case.run(kernels), case.reference());
         // Scores of a thousand are known to 1e-4, and so are probabilities.
@@ -300,6 +311,7 @@ fn large_scores_do_not_overflow() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too slow; the other tests access the same memory")]
 fn what_is_not_a_number_reaches_what_depends_on_it() {
     let heads = (2, 1, 20);
     let row = |tensor: &[f32], token: usize, len: usize| tensor[token * len..][..len].to_vec();

@@ -8,6 +8,11 @@ pub fn plain() -> Kernels {
     Kernels::with(Level::Plain).expect("the plain level always exists")
 }
 
+/// Sizes of a test, and those under Miri, which is ten thousand times slower.
+pub const fn sizes<T: Copy>(natively: T, under_miri: T) -> T {
+    if cfg!(miri) { under_miri } else { natively }
+}
+
 /// Levels that this CPU has; says so for those that it has not.
 pub fn levels() -> Vec<Kernels> {
     let found = |&level: &Level| {
