@@ -165,10 +165,10 @@ impl Adapter {
     /// If the file cannot be written; what was at `path` is then still there.
     pub fn save_gguf(&self, path: &Path) -> Result<(), AdapterError> {
         let mut writer = GgufWriter::new();
-        writer.str("general.architecture", &self.architecture);
-        writer.str("general.type", "adapter");
-        writer.str("adapter.type", "lora");
-        writer.f32("adapter.lora.alpha", self.config.lora_alpha);
+        writer.header.str("general.architecture", &self.architecture);
+        writer.header.str("general.type", "adapter");
+        writer.header.str("adapter.type", "lora");
+        writer.header.f32("adapter.lora.alpha", self.config.lora_alpha);
         for pair in &self.pairs {
             let r = self.config.r;
             writer.tensor(&pair.name_a(), [pair.n_in, r], &pair.a);

@@ -10,6 +10,7 @@
 //! |---|---|
 //! | `gguf`, `quantized` | the file: metadata, where tensors lie, how a row is dequantized |
 //! | `architecture`, `weights` | what differs between llama, qwen2 and gemma3, as data; the tensors of a block |
+//! | `tensor_type`, `gguf_header` | what tensors are stored in; writing GGUF headers |
 //! | `adapter`, `gguf_writer`, `peft` | the LoRA matrices, and the files that llama.cpp and PEFT load |
 //! | `backend`, `buffer`, `graph` | ggml: where graphs run, tensors that outlive them, nodes with checked shapes |
 //! | `tape`, `ops` | reverse-mode differentiation: each operation of a block with its gradient |
@@ -53,6 +54,7 @@ mod engine;
 mod frozen;
 mod generator;
 mod gguf;
+mod gguf_header;
 mod gguf_writer;
 mod graph;
 mod head;
@@ -63,6 +65,7 @@ mod pieces;
 mod quantized;
 mod sys;
 mod tape;
+mod tensor_type;
 mod tokenizer;
 mod vocabulary;
 mod weights;
@@ -75,6 +78,8 @@ pub use cutq_kernels::{Activation, Precision, SimdError};
 pub use engine::{Engine, EngineError, EngineOptions};
 pub use generator::{Generator, GeneratorOptions, Sampling};
 pub use gguf::{Gguf, GgufError, TensorInfo, Value};
+pub use gguf_header::GgufHeader;
 pub use module::{Module, UnknownModule};
+pub use tensor_type::{TensorType, UnknownTensorType};
 pub use tokenizer::Tokenizer;
 pub use vocabulary::LlamaError;

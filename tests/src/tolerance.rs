@@ -53,3 +53,7 @@ pub const LLAMA_CPP_LOG_PROB: f64 = 0.05;
 /// The same, as a multiple of the difference that llama.cpp's rounding makes without any adapter:
 /// what the adapter itself may add to it.
 pub const LLAMA_CPP_FLOOR: f64 = 1.25;
+
+/// The loss's slope along its gradient against the gradient's square, relative, in f32 on a tiny
+/// model: the loss's curvature and its rounding, over a change of a hundredth.
+pub const F32_SLOPE: f64 = 2e-3;

@@ -1,0 +1,89 @@
+//! The tensors of a synthetic model.
+
+use cutq_ffi::{Family, Module, TensorType};
+
+use super::{Shape, Synthetic};
+
+/// One tensor.
+pub struct Tensor {
+    pub name: String,
+    pub tensor_type: TensorType,
+    /// ne: length and number of rows.
+    pub shape: [usize; 2],
+    pub values: Values,
+}
+
+/// What a tensor's values are like.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Values {
+    /// Around 0.
+    Weights,
+    /// Around 1.
+    Norm,
+}
+
+impl Tensor {
+    fn matrix(name: String, tensor_type: TensorType, shape: [usize; 2]) -> Self {
+        Self { name, tensor_type, shape, values: Values::Weights }
+    }
+
+    fn bias(name: String, width: usize) -> Self {
+        Self { name, tensor_type: TensorType::F32, shape: [width, 1], values: Values::Weights }
+    }
+
+    fn norm(name: String, width: usize) -> Self {
+        Self { name, tensor_type: TensorType::F32, shape: [width, 1], values: Values::Norm }
+    }
+
+    /// Bytes of data.
+    pub fn bytes(&self) -> usize {
+        self.tensor_type.row_bytes(self.shape[0]) * self.shape[1]
+    }
+}
+
+/// Every tensor of `model`, in the order of the file.
+pub fn list(model: &Synthetic) -> Vec<Tensor> {
+    let shape = &model.shape;
+    let vocabulary = [shape.n_embd, shape.n_vocab];
+    let mut tensors =
+        vec![Tensor::matrix("token_embd.weight".into(), model.embedding_type, vocabulary)];
+    for layer in 0..shape.n_layer {
+        tensors.extend(norms(shape, layer));
+        tensors.extend(Module::ALL.map(|module| {
+            Tensor::matrix(module.tensor_name(layer), model.block_type, widths(shape, module))
+        }));
+        if shape.family == Family::Qwen2 {
+            tensors.extend([Module::AttnQ, Module::AttnK, Module::AttnV].map(|module| {
+                let [_, n_out] = widths(shape, module);
+                Tensor::bias(format!("blk.{layer}.{module}.bias"), n_out)
+            }));
+        }
+    }
+    tensors.push(Tensor::norm("output_norm.weight".into(), shape.n_embd));
+    if !shape.tied {
+        tensors.push(Tensor::matrix("output.weight".into(), model.head_type, vocabulary));
+    }
+    tensors
+}
+
+fn norms(shape: &Shape, layer: usize) -> Vec<Tensor> {
+    let norm = |name: &str, width| Tensor::norm(format!("blk.{layer}.{name}.weight"), width);
+    let mut norms = vec![norm("attn_norm", shape.n_embd), norm("ffn_norm", shape.n_embd)];
+    if shape.family == Family::Gemma3 {
+        norms.extend(["post_attention_norm", "post_ffw_norm"].map(|n| norm(n, shape.n_embd)));
+        norms.extend(["attn_q_norm", "attn_k_norm"].map(|n| norm(n, shape.head_dim)));
+    }
+    norms
+}
+
+/// ne of a module's matrix.
+fn widths(shape: &Shape, module: Module) -> [usize; 2] {
+    let (q, kv) = (shape.n_head * shape.head_dim, shape.n_head_kv * shape.head_dim);
+    match module {
+        Module::AttnQ => [shape.n_embd, q],
+        Module::AttnK | Module::AttnV => [shape.n_embd, kv],
+        Module::AttnOutput => [q, shape.n_embd],
+        Module::FfnGate | Module::FfnUp => [shape.n_embd, shape.n_ff],
+        Module::FfnDown => [shape.n_ff, shape.n_embd],
+    }
+}
