@@ -6,6 +6,7 @@
 //! activations, and the adapter.
 
 use std::num::NonZeroUsize;
+use std::time::Instant;
 
 use cutq_core::model::{Mode, Model, Parameter, Sequence};
 use cutq_kernels::{AttentionShape, Dropout, Kernels, LogProb, Precision, SimdError};
@@ -23,6 +24,7 @@ use crate::head::Head;
 use crate::module::Module;
 use crate::ops::{Attention, Lora};
 use crate::tape::{Kept, Tape, Var};
+use crate::timings::Timings;
 use crate::weights::Weights;
 
 /// More than the tensors of one block's forward and backward pass.
@@ -107,6 +109,7 @@ pub struct Engine {
     trained: Vec<TrainedPair>,
     /// What the latest training forward pass left for the backward pass.
     pending: Option<Pending>,
+    timings: Timings,
 }
 
 /// The gradients of a pair of the adapter.
@@ -162,6 +165,7 @@ impl Engine {
             weights,
             adapter,
             pending: None,
+            timings: Timings::default(),
         })
     }
 
@@ -178,6 +182,11 @@ impl Engine {
     /// The model's file.
     pub fn gguf(&self) -> &Gguf {
         &self.gguf
+    }
+
+    /// The time spent since the last call of this.
+    pub fn take_timings(&mut self) -> Timings {
+        std::mem::take(&mut self.timings)
     }
 
     fn check(&self, sequences: &[Sequence<'_>]) -> Result<(), EngineError> {
@@ -269,6 +278,7 @@ impl Engine {
     /// A forward pass that leaves nothing.
     fn log_probs(&mut self, batch: &Batch) -> Result<Vec<f64>, EngineError> {
         let shape = [self.architecture.n_embd, batch.tokens.len()];
+        let started = Instant::now();
         let stream = self.arena.tensors(&self.backend, &[shape; 2])?;
         self.embed(&batch.tokens, &stream[0]);
         let n_layer = self.architecture.n_layer;
@@ -276,13 +286,17 @@ impl Engine {
             let ends = [layer, layer + 1].map(|i| &stream[i % 2]);
             self.run_block(layer, batch, ends, None, None)?;
         }
+        self.timings.forward += started.elapsed();
+        let started = Instant::now();
         let targets = self.head(batch, &stream[n_layer % 2]).log_probs()?;
+        self.timings.head += started.elapsed();
         Ok(targets.iter().map(|t| t.log_prob).collect())
     }
 
     /// A forward pass that leaves what the backward pass needs.
     fn forward_kept(&mut self, batch: Batch, seed: u64) -> Result<Pending, EngineError> {
         let n_layer = self.architecture.n_layer;
+        let started = Instant::now();
         let shapes = self.pass_shapes(&batch);
         let mut tensors = self.arena.tensors(&self.backend, &shapes.concat())?.into_iter();
         let mut take = |shapes: &Vec<_>| tensors.by_ref().take(shapes.len()).collect();
@@ -295,7 +309,10 @@ impl Engine {
             let kept = layer.checked_sub(n_layer - kept.len()).map(|i| kept[i].as_slice());
             self.run_block(layer, &batch, ends, Some(seed), kept)?;
         }
+        self.timings.forward += started.elapsed();
+        let started = Instant::now();
         let targets = self.head(&batch, &stream[n_layer]).log_probs()?;
+        self.timings.head += started.elapsed();
         Ok(Pending { batch, stream, d_stream, kept, targets, seed })
     }
 
@@ -409,9 +426,12 @@ impl Model for Engine {
         if pending.targets.len() != dlog_probs.len() {
             return Err(EngineError::NoForward);
         }
+        let started = Instant::now();
         let n_layer = self.architecture.n_layer;
         let head = self.head(&pending.batch, &pending.stream[n_layer]);
         head.backward(&pending.targets, dlog_probs, &pending.d_stream)?;
+        self.timings.head += started.elapsed();
+        let started = Instant::now();
         let lowest = self.adapter.pairs.iter().map(|pair| pair.layer).min().unwrap_or(n_layer);
         for layer in (lowest..n_layer).rev() {
             for gradient in self.run_block_backward(layer, &pending)? {
@@ -420,6 +440,7 @@ impl Model for Engine {
                 add(&mut trained.db, &gradient.db);
             }
         }
+        self.timings.backward += started.elapsed();
         Ok(())
     }
 

@@ -16,7 +16,7 @@
 //! | `tape`, `ops` | reverse-mode differentiation: each operation of a block with its gradient |
 //! | `frozen`, `pieces`, `ops` | ggml custom operations around `cutq_kernels` |
 //! | `block`, `head`, `batch` | one transformer block; logits at target positions, a few rows at a time; the pack of sequences |
-//! | `engine` | the executor: block after block forward, and backward from checkpoints |
+//! | `engine`, `timings` | the executor: block after block forward, and backward from checkpoints |
 //! | `tokenizer`, `chat_template`, `generator`, `vocabulary` | text in and out, by llama.cpp and `minijinja` |
 //! | `sys` | the bindings, and the C side's log |
 //!
@@ -66,6 +66,7 @@ mod quantized;
 mod sys;
 mod tape;
 mod tensor_type;
+mod timings;
 mod tokenizer;
 mod vocabulary;
 mod weights;
@@ -81,5 +82,6 @@ pub use gguf::{Gguf, GgufError, TensorInfo, Value};
 pub use gguf_header::GgufHeader;
 pub use module::{Module, UnknownModule};
 pub use tensor_type::{TensorType, UnknownTensorType};
+pub use timings::Timings;
 pub use tokenizer::Tokenizer;
 pub use vocabulary::LlamaError;

@@ -10,9 +10,9 @@ use crate::settings::PrecisionName;
 /// What to measure.
 #[derive(Debug, Args)]
 pub struct BenchArgs {
-    /// The model, a GGUF file
-    #[arg(value_name = "MODEL.gguf")]
-    pub model: PathBuf,
+    /// The models, GGUF files; each is measured in a process of its own
+    #[arg(value_name = "MODEL.gguf", required = true)]
+    pub models: Vec<PathBuf>,
     /// Tokens per sequence; half of them are targets
     #[arg(long, value_name = "N", default_value = "512", value_parser = clap::value_parser!(u32).range(4..))]
     pub tokens: u32,
@@ -31,7 +31,7 @@ pub struct BenchArgs {
     /// Arithmetic of the products with the model's weights
     #[arg(long, value_enum, default_value = "int8")]
     pub precision: PrecisionName,
-    /// One JSON object
+    /// One JSON object per model, a line each
     #[arg(long)]
     pub json: bool,
 }

@@ -1,18 +1,56 @@
 //! `cutq bench`.
 
-use crate::place::{Place, succeed};
+use serde_json::Value;
+
+use crate::place::{Place, fail, model, succeed};
+
+const SHORT: [&str; 6] = ["--tokens", "64", "--batch", "1", "--repetitions", "1"];
 
 #[test]
 fn bench_prints_figures_that_hang_together() {
     let place = Place::new();
-    let flags = ["--tokens", "64", "--batch", "1", "--repetitions", "1", "--json"];
-    let output = succeed(&mut place.with_model("bench", &flags));
-    let figures: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let output = succeed(place.with_model("bench", &SHORT).arg("--json"));
+    let figures: Value = serde_json::from_slice(&output.stdout).unwrap();
     let number = |key: &str| figures[key].as_f64().unwrap();
     assert!(number("train_tok_per_s") > 1.0);
     assert!(number("read_tok_per_s") > number("train_tok_per_s"));
     assert!(number("loss_last") < number("loss_first"));
+    assert_eq!(number("n_params"), 134_515_008.0);
+    let [block, down, head] = [3_538_944.0, 576.0 * 1536.0, 576.0 * 49_152.0];
+    // 63 of the 64 tokens are read, 32 predicted; no adapter lies before the first block.
+    let blocks = 30.0 * block + 29.0 * block + down;
+    let operations = 2.0 * (63.0 * blocks + 32.0 * 2.0 * head);
+    let gops = operations * number("train_tok_per_s") / 64.0 / 1e9;
+    assert!((number("train_gops") / gops - 1.0).abs() < 1e-9, "{figures}");
     if cfg!(target_os = "linux") {
-        assert!(number("peak_rss_bytes") > number("anonymous_bytes"));
+        let [rss, anon, file] = ["rss", "anon", "file"].map(|m| number(&format!("peak_{m}_bytes")));
+        assert!(rss > anon && rss > file && anon + file > 0.95 * rss, "{figures}");
+        assert!(file > 0.8 * number("model_bytes"), "{figures}");
     }
+}
+
+#[test]
+fn phases_make_up_the_step() {
+    let place = Place::new();
+    let output = succeed(place.with_model("bench", &SHORT).arg("--json"));
+    let figures: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let phases = figures["phases"].as_array().unwrap();
+    let names: Vec<&str> = phases.iter().map(|p| p["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["forward", "head", "backward", "optimizer"]);
+    assert!(phases.iter().all(|p| p["ms"].as_f64().unwrap() > 0.0), "{figures}");
+    let shares: f64 = phases.iter().map(|p| p["share"].as_f64().unwrap()).sum();
+    assert!((shares - 1.0).abs() < 1e-6, "{figures}");
+}
+
+#[test]
+fn several_models_make_one_table() {
+    let place = Place::new();
+    let output = succeed(place.with_model("bench", &SHORT).arg(model()));
+    let table = String::from_utf8(output.stdout).unwrap();
+    let rows = |name: &str| table.lines().filter(|l| l.starts_with(&format!("| {name}"))).count();
+    assert_eq!((rows("model"), rows("SmolLM2")), (1, 2), "{table}");
+    assert_eq!(table.lines().filter(|line| line.contains("| train ")).count(), 2, "{table}");
+
+    let stderr = fail(place.with_model("bench", &SHORT).arg("missing.gguf"), 1);
+    assert!(stderr.contains("missing.gguf"), "{stderr}");
 }

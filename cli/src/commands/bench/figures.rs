@@ -1,0 +1,79 @@
+//! What is measured.
+
+use serde::{Deserialize, Serialize};
+
+use super::memory::Peak;
+use super::operations::Operations;
+use super::sample::{Sample, median, median_of};
+use crate::settings::PrecisionName;
+
+/// The figures of one model; medians over the repetitions.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Figures {
+    pub model: String,
+    /// The size of its file.
+    pub model_bytes: u64,
+    pub n_params: u64,
+    /// Per sequence.
+    pub tokens: usize,
+    /// Sequences per step.
+    pub batch: usize,
+    pub threads: usize,
+    pub precision: PrecisionName,
+    pub target_modules: Vec<String>,
+    pub read_tok_per_s: f64,
+    pub train_tok_per_s: f64,
+    /// Of the products with frozen weights, over all the time of a pass.
+    pub read_gops: f64,
+    pub train_gops: f64,
+    /// Of each repetition.
+    pub read_seconds: Vec<f64>,
+    pub train_seconds: Vec<f64>,
+    /// Of a training step.
+    pub phases: Vec<Phase>,
+    pub loss_first: f64,
+    pub loss_last: f64,
+    /// Mapped files included; none where the system does not tell.
+    pub peak_rss_bytes: Option<u64>,
+    /// Without mapped files.
+    pub peak_anon_bytes: Option<u64>,
+    /// Mapped files only. Their peak and the one before may be at different times.
+    pub peak_file_bytes: Option<u64>,
+}
+
+/// A part of a training step.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Phase {
+    pub name: String,
+    pub ms: f64,
+    /// Of the step.
+    pub share: f64,
+    /// Of the products with frozen weights, where there are any; see [`Operations`].
+    pub gops: Option<f64>,
+}
+
+/// The phases of training steps.
+pub fn phases(samples: &[Sample], operations: &Operations) -> Vec<Phase> {
+    let step = median(samples, |s| s.seconds);
+    let phase = |name: &str, seconds: f64, operations: Option<f64>| Phase {
+        name: name.to_owned(),
+        ms: seconds * 1e3,
+        share: seconds / step,
+        gops: operations.map(|n| n / seconds / 1e9),
+    };
+    let Operations { forward, head, backward } = *operations;
+    vec![
+        phase("forward", median_of(samples, |t| t.forward), Some(forward)),
+        phase("head", median_of(samples, |t| t.head), Some(2.0 * head)),
+        phase("backward", median_of(samples, |t| t.backward), Some(backward)),
+        phase("optimizer", median(samples, Sample::rest), None),
+    ]
+}
+
+impl Figures {
+    /// Adds what the system told about memory.
+    pub fn with_peak(self, peak: Peak) -> Self {
+        let Peak { rss, anon, file } = peak;
+        Self { peak_rss_bytes: rss, peak_anon_bytes: anon, peak_file_bytes: file, ..self }
+    }
+}

@@ -1,0 +1,137 @@
+//! Measuring one model.
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+use cutq_core::group::Group;
+use cutq_core::objective::Mle;
+use cutq_core::optimizer::Optimizer;
+use cutq_core::order::permutation;
+use cutq_core::schedule::{LrSchedule, Schedule};
+use cutq_core::trainer::{Trainer, TrainerOptions};
+use cutq_ffi::{Adapter, LoraConfig, Module, TensorInfo};
+
+use super::figures::{Figures, phases};
+use super::memory::Watch;
+use super::operations::Operations;
+use super::sample::{median, repeat};
+use crate::args::BenchArgs;
+use crate::commands::model::{ModelFile, threads};
+use crate::usage::UsageError;
+
+const SEED: u64 = 42;
+/// Small enough not to diverge, large enough for the loss to fall within a few steps.
+const LR: f64 = 1e-3;
+
+/// The figures of the model at `path`.
+pub fn measure(args: &BenchArgs, path: &Path) -> Result<Figures> {
+    let modules = Module::parse_list(&args.target_modules)
+        .map_err(|error| UsageError::new(format!("--target-modules: {error}")))?;
+    let watch = Watch::start();
+    let model = ModelFile::open(path)?;
+    let (tokens, context) = (args.tokens as usize, model.architecture.context_length);
+    if tokens > context {
+        return Err(UsageError::new(format!(
+            "--tokens {tokens} is more than the model's context, which holds {context}"
+        ))
+        .into());
+    }
+    Ok(run(args, &model, modules)?.with_peak(watch.stop()))
+}
+
+fn run(args: &BenchArgs, model: &ModelFile, modules: Vec<Module>) -> Result<Figures> {
+    let (threads, tokens, shape) =
+        (threads(args.threads), args.tokens as usize, &model.architecture);
+    let config =
+        LoraConfig { r: 16, lora_alpha: 16.0, lora_dropout: 0.0, target_modules: modules.clone() };
+    let adapter = Adapter::init(&model.gguf, shape, config, SEED);
+    let mut engine = model.engine(adapter, threads, args.precision)?;
+    let groups = random_groups(args.batch, tokens, shape.n_vocab);
+    let groups: Vec<&Group> = groups.iter().collect();
+    let mut trainer = Trainer::new(Mle, options(args.batch * tokens)?);
+
+    let reading = repeat(args.repetitions, || {
+        trainer.evaluate(&mut engine, &groups)?;
+        Ok(engine.take_timings())
+    })?;
+    let mut losses = Vec::new();
+    let training = repeat(args.repetitions, || {
+        // The trainer itself checks that every value is finite and every tensor learns.
+        losses.push(trainer.step(&mut engine, &groups)?.loss);
+        Ok(engine.take_timings())
+    })?;
+    let (loss_first, loss_last) = (losses[0], losses[losses.len() - 1]);
+    if loss_last >= loss_first {
+        bail!("training does not work here: the loss went from {loss_first} to {loss_last}");
+    }
+
+    // The last token of a sequence is predicted, not read.
+    let read = args.batch * (tokens - 1);
+    let operations = Operations::new(shape, &modules, read, args.batch * (tokens / 2));
+    let Operations { forward, head, backward } = operations;
+    let (per_step, seconds) = ((args.batch * tokens) as f64, [&reading, &training]);
+    let [read_seconds, train_seconds] = seconds.map(|samples| median(samples, |s| s.seconds));
+    let elements = |info: &TensorInfo| info.ne.iter().product::<usize>() as u64;
+    Ok(Figures {
+        model: model.gguf.path().display().to_string(),
+        model_bytes: std::fs::metadata(model.gguf.path())?.len(),
+        n_params: model.gguf.tensors().values().map(elements).sum(),
+        tokens,
+        batch: args.batch,
+        threads,
+        precision: args.precision,
+        target_modules: modules.iter().map(Module::to_string).collect(),
+        read_tok_per_s: per_step / read_seconds,
+        train_tok_per_s: per_step / train_seconds,
+        read_gops: (forward + head) / read_seconds / 1e9,
+        train_gops: (forward + 2.0 * head + backward) / train_seconds / 1e9,
+        read_seconds: reading.iter().map(|s| s.seconds).collect(),
+        train_seconds: training.iter().map(|s| s.seconds).collect(),
+        phases: phases(&training, &operations),
+        loss_first,
+        loss_last,
+        peak_rss_bytes: None,
+        peak_anon_bytes: None,
+        peak_file_bytes: None,
+    })
+}
+
+fn options(micro_batch_tokens: usize) -> Result<TrainerOptions> {
+    Ok(TrainerOptions {
+        optimizer: Optimizer::default(),
+        schedule: LrSchedule::new(Schedule::Constant, LR, 0.0, 1)?,
+        max_grad_norm: 1.0,
+        micro_batch_tokens,
+        seed: SEED,
+    })
+}
+
+/// Sequences of random ids, the second half of each being targets.
+fn random_groups(batch: usize, tokens: usize, n_vocab: usize) -> Vec<Group> {
+    let mut ids = permutation(n_vocab, SEED, 0).into_iter().cycle().map(|id| id as u32);
+    let mut take = |count: usize| -> Vec<u32> { ids.by_ref().take(count).collect() };
+    (0..batch)
+        .map(|index| Group {
+            index,
+            prompt: take(tokens - tokens / 2),
+            judged_prompt: None,
+            contrast_prompt: None,
+            response: take(tokens / 2),
+            ends_with_eos: false,
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_of_the_tokens_are_targets() {
+        let groups = random_groups(2, 9, 100);
+        let (prompt, response) = (&groups[1].prompt, &groups[1].response);
+        assert_eq!((prompt.len(), response.len()), (5, 4));
+        assert_ne!(groups[0].prompt, *prompt);
+        assert!(prompt.iter().chain(response).all(|&id| id < 100));
+    }
+}
