@@ -1,7 +1,7 @@
 # The commands of the project. Each one first makes the machine ready (scripts/setup.sh).
 SHELL := bash
 env := . target/setup.env;
-.PHONY: help setup demo test test-models test-neon test-miri
+.PHONY: help setup demo test test-models test-neon test-miri bench
 
 # Where scripts/models.py puts the models and the tests look for them.
 export CUTQ_MODELS ?= $(CURDIR)/models
@@ -12,6 +12,7 @@ help:
 	@echo 'make test-models  the same, then the tests on Qwen2.5-Coder 1.5B (fetches 1.1 GB)'
 	@echo 'make test-neon    the kernels for aarch64 in an emulator (takes minutes)'
 	@echo 'make test-miri    the kernels in Miri, which checks every access to memory (takes minutes)'
+	@echo 'make bench        measure beside the peers that are installed (scripts/peers.sh builds them)'
 	@echo 'make setup        only make the machine ready'
 
 setup:
@@ -45,3 +46,11 @@ test-miri:
 	echo 'Miri is missing: rustup toolchain install nightly --component miri --component rust-src'; exit 1; }
 	RUSTFLAGS= CUTQ_SIMD=plain MIRIFLAGS=-Zmiri-env-forward=CUTQ_SIMD \
 	cargo +nightly miri test --locked -p cutq-kernels
+
+# CASES='smol qwen' chooses among those that scripts/bench.py --help lists.
+CASES ?=
+ROUNDS ?= 3
+bench: setup
+	@$(env) cargo build --release --locked --workspace
+	@$(env) python3 scripts/models.py smol gemma $(filter qwen,$(CASES)) >/dev/null
+	@$(env) python3 scripts/bench.py $(CASES) --rounds $(ROUNDS) --write docs/benchmarks.md
