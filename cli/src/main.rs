@@ -6,6 +6,7 @@
 //! | `commands`  | one module per command                                           |
 //! | `settings`  | what decides a run, in the form that is saved                    |
 //! | `template`, `encoder` | how text becomes tokens                                |
+//! | `memory`    | what the system tells about memory                               |
 //! | `failure`, `usage`    | what goes to stderr when a command fails               |
 //!
 //! Reading data and keeping a run's folder are in the library beside this program.
@@ -15,6 +16,7 @@ mod args;
 mod commands;
 mod encoder;
 mod failure;
+mod memory;
 mod settings;
 mod template;
 mod usage;
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
         }
         Command::Generate(args) => commands::generate(args),
         Command::Inspect(args) => commands::inspect(args),
+        Command::Plan(args) => commands::plan(args),
         Command::Bench(args) => commands::bench(args),
     };
     done.unwrap_or_else(|error| failure::report(&error))

@@ -15,6 +15,20 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
+    /// A pack of `n_tokens` tokens in sequences of `longest`, of which every other one is a target:
+    /// to measure memory and time with.
+    pub fn of_shape(n_tokens: usize, longest: usize) -> Self {
+        let mut batch = Self::default();
+        for start in (0..n_tokens).step_by(longest.max(1)) {
+            let len = longest.min(n_tokens - start);
+            batch.positions.extend(0..len as i32);
+            batch.segments.push(Segment { start, len });
+        }
+        batch.tokens = vec![0; n_tokens];
+        batch.targets = (0..n_tokens).step_by(2).map(|position| (position, 0)).collect();
+        batch
+    }
+
     /// Packs `sequences`, each with a prompt and a response.
     pub fn new(sequences: &[Sequence<'_>]) -> Self {
         let mut batch = Self::default();

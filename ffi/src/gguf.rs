@@ -210,6 +210,20 @@ impl Gguf {
         &self.map[info.offset..info.offset + info.size]
     }
 
+    /// Lets the system take back the pages of these tensors: they are read from the file again
+    /// when they are next needed. Does nothing where the system has no such call.
+    pub(crate) fn release<'a>(&self, names: impl IntoIterator<Item = &'a str>) {
+        for info in names.into_iter().filter_map(|name| self.tensors().get(name)) {
+            #[cfg(unix)]
+            // SAFETY: the map is read-only and backed by the file, so that dropped pages come back
+            // with the same bytes. An error leaves them where they are.
+            let _ = unsafe {
+                let advice = memmap2::UncheckedAdvice::DontNeed;
+                self.map.unchecked_advise_range(advice, info.offset, info.size)
+            };
+        }
+    }
+
     /// The whole file.
     pub(crate) fn map(&self) -> &[u8] {
         &self.map

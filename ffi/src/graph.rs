@@ -137,11 +137,16 @@ impl Graph {
         }
     }
 
-    /// A matrix that is never computed: for graphs that are built to look at their shapes.
+    /// A matrix that has no content: for graphs that are built to measure them, never to run.
     pub fn placeholder(&self, ne: [usize; 2]) -> Node<'_> {
         let [n0, n1] = ne.map(|n| n as i64);
-        // SAFETY: the context is alive.
-        self.node(unsafe { sys::ggml_new_tensor_2d(self.ctx(), sys::GGML_TYPE_F32, n0, n1) })
+        // SAFETY: the context is alive; any address but null tells the allocator that the matrix
+        // has memory elsewhere.
+        unsafe {
+            let node = self.node(sys::ggml_new_tensor_2d(self.ctx(), sys::GGML_TYPE_F32, n0, n1));
+            (*node.as_ptr()).data = NonNull::<[f32; 16]>::dangling().as_ptr().cast();
+            node
+        }
     }
 
     /// A tensor whose content is `data`, written before the graph runs.

@@ -50,6 +50,13 @@ impl LoraShape {
         self.r.next_multiple_of(LANES)
     }
 
+    /// Bytes that any of the products makes a thread's [`Scratch`] grow to.
+    pub fn scratch_bytes(&self) -> usize {
+        let (row, wide) = (self.row(), self.n_in.max(self.n_out));
+        let copies = (TILE.0 * TILE.1).max(self.copied_rows() * self.n_in);
+        4 * (wide * row + copies)
+    }
+
     /// Rows of the input that are copied at a time.
     fn copied_rows(&self) -> usize {
         (TILE.0 * TILE.1 / self.n_in / MIN_ROWS * MIN_ROWS).max(MIN_ROWS)

@@ -312,6 +312,16 @@ pub(crate) const fn row_panel_bytes(shape: PackedShape) -> usize {
     shape.blocks() * shape.precision.panel_bytes()
 }
 
+/// Bytes of scratch that the larger of both products takes.
+pub(crate) const fn scratch_bytes(shape: PackedShape) -> usize {
+    let least = MIN_PANELS * row_panel_bytes(shape);
+    let forward = 4 * shape.r + if least > PANEL_BUDGET { least } else { PANEL_BUDGET };
+    let rows = if shape.r < GROUP_ROWS { shape.r } else { GROUP_ROWS };
+    let panels = GROUP_COLUMNS / COLUMNS * row_panel_bytes(PackedShape { r: rows, ..shape });
+    let transposed = 4 * BLOCK * TILE_COLUMNS + panels;
+    if forward > transposed { forward } else { transposed }
+}
+
 /// Fills the top left of a tile of 32 rows with a part of `W`; rows beyond the part become zero.
 fn unpack_tile(
     unpack: &dyn Fn(usize, usize, &mut [f32]),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::MemoryArgs;
 use super::range::count;
 use crate::settings::PrecisionName;
 
@@ -31,6 +32,13 @@ pub struct BenchArgs {
     /// Arithmetic of the products with the model's weights
     #[arg(long, value_enum, default_value = "int8")]
     pub precision: PrecisionName,
+    /// Sequences share a pass up to this many tokens [default: all of a step, or what fits into
+    /// --memory]
+    #[arg(long, value_name = "TOKENS", value_parser = count)]
+    pub micro_batch: Option<usize>,
+    /// The budget.
+    #[command(flatten)]
+    pub memory: MemoryArgs,
     /// One JSON object per model, a line each
     #[arg(long)]
     pub json: bool,

@@ -7,7 +7,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command};
 
 use super::range::{count, non_negative, partial_share, positive, share};
-use super::{DataArgs, EngineArgs, ObjectiveArgs, PromptArgs, ScreenArgs};
+use super::{DataArgs, EngineArgs, MemoryArgs, ObjectiveArgs, PromptArgs, ScreenArgs};
 use crate::settings::{OptimizerName, ScheduleName};
 use crate::usage::UsageError;
 
@@ -56,6 +56,9 @@ pub struct FinetuneArgs {
     /// How it is computed.
     #[command(flatten)]
     pub engine: EngineArgs,
+    /// The budget.
+    #[command(flatten)]
+    pub memory: MemoryArgs,
 }
 
 /// The adapter to train.

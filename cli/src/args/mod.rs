@@ -7,16 +7,18 @@ mod finetune;
 mod generate;
 mod inspect;
 mod objective;
+mod plan;
 mod prompt;
 mod range;
 
 pub use bench::BenchArgs;
 pub use data::{DataArgs, ScreenArgs};
-pub use engine::EngineArgs;
+pub use engine::{EngineArgs, MemoryArgs};
 pub use finetune::{FinetuneArgs, LoraArgs};
 pub use generate::GenerateArgs;
 pub use inspect::InspectArgs;
 pub use objective::{ObjectiveArgs, Preset};
+pub use plan::PlanArgs;
 pub use prompt::PromptArgs;
 
 use clap::{Parser, Subcommand};
@@ -48,6 +50,8 @@ pub enum Command {
     Generate(GenerateArgs),
     /// Show which response tokens a judgment makes inappropriate
     Inspect(InspectArgs),
+    /// Tell what a run will take and how fast it will be, before it starts
+    Plan(Box<PlanArgs>),
     /// Measure reading and training speed and peak memory
     Bench(BenchArgs),
 }

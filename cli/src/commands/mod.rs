@@ -1,12 +1,15 @@
 //! One module per command.
 
 mod bench;
+mod budget;
 mod finetune;
 mod generate;
 mod inspect;
 mod model;
+mod plan;
 
 pub use bench::bench;
 pub use finetune::finetune;
 pub use generate::generate;
 pub use inspect::inspect;
+pub use plan::plan;

@@ -48,8 +48,11 @@ impl ModelFile {
         threads: usize,
         precision: PrecisionName,
     ) -> Result<Engine> {
-        let options =
-            EngineOptions { n_threads: threads, precision: precision.into(), kept_layers: 0 };
+        let options = EngineOptions {
+            n_threads: threads,
+            precision: precision.into(),
+            ..EngineOptions::default()
+        };
         Engine::open(&self.gguf, adapter, options).context("cannot start the engine")
     }
 

@@ -183,7 +183,10 @@ impl RecipeSettings {
 pub struct EngineSettings {
     pub threads: usize,
     pub precision: PrecisionName,
-    pub micro_batch: usize,
+    /// As planned when the run began: it decides the order of sums.
+    pub micro_batch: Option<usize>,
+    /// The budget in bytes.
+    pub memory: Option<u64>,
 }
 
 /// A whole run.

@@ -114,6 +114,12 @@ impl AttentionShape {
         self.head_dim.next_multiple_of(LANES)
     }
 
+    /// Bytes that either pass makes a thread's [`Scratch`] grow to, for sequences of at most
+    /// `longest` tokens.
+    pub fn scratch_bytes(&self, longest: usize) -> usize {
+        4 * backward::scratch_len(self, longest)
+    }
+
     /// The first key of the first tile that the query block at `query` sees.
     fn first_tile(&self, query: usize) -> usize {
         let first = self.window.map_or(0, |window| (query + 1).saturating_sub(window));

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::memory::Peak;
 use super::operations::Operations;
 use super::sample::{Sample, median, median_of};
+use crate::commands::budget::PlanFigures;
 use crate::settings::PrecisionName;
 
 /// The figures of one model; medians over the repetitions.
@@ -33,6 +34,8 @@ pub struct Figures {
     pub phases: Vec<Phase>,
     pub loss_first: f64,
     pub loss_last: f64,
+    /// What the memory plan foresaw.
+    pub plan: PlanFigures,
     /// Mapped files included; none where the system does not tell.
     pub peak_rss_bytes: Option<u64>,
     /// Without mapped files.

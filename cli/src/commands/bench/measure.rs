@@ -16,7 +16,9 @@ use super::memory::Watch;
 use super::operations::Operations;
 use super::sample::{median, repeat};
 use crate::args::BenchArgs;
+use crate::commands::budget::{self, PlanFigures, Wish};
 use crate::commands::model::{ModelFile, threads};
+use crate::settings::OptimizerName;
 use crate::usage::UsageError;
 
 const SEED: u64 = 42;
@@ -48,7 +50,15 @@ fn run(args: &BenchArgs, model: &ModelFile, modules: Vec<Module>) -> Result<Figu
     let mut engine = model.engine(adapter, threads, args.precision)?;
     let groups = random_groups(args.batch, tokens, shape.n_vocab);
     let groups: Vec<&Group> = groups.iter().collect();
-    let mut trainer = Trainer::new(Mle, options(args.batch * tokens)?);
+    let wish = Wish {
+        largest: tokens,
+        longest: tokens,
+        micro_batch: args.micro_batch,
+        usual: args.batch * tokens,
+        optimizer_bytes: OptimizerName::Adamw.bytes_per_parameter(),
+    };
+    let plan = budget::plan(&mut engine, wish, args.memory.memory)?;
+    let mut trainer = Trainer::new(Mle, options(plan.micro_batch)?);
 
     let reading = repeat(args.repetitions, || {
         trainer.evaluate(&mut engine, &groups)?;
@@ -90,6 +100,7 @@ fn run(args: &BenchArgs, model: &ModelFile, modules: Vec<Module>) -> Result<Figu
         phases: phases(&training, &operations),
         loss_first,
         loss_last,
+        plan: PlanFigures::new(&plan, &engine),
         peak_rss_bytes: None,
         peak_anon_bytes: None,
         peak_file_bytes: None,

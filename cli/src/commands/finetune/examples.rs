@@ -3,7 +3,7 @@
 use anyhow::Result;
 use cutq::dataset::{Origin, ScreenReport, Tokenize, TokenizeReport, hold_out, read};
 use cutq_core::group::Group;
-use cutq_core::objective::AnyObjective;
+use cutq_core::objective::{AnyObjective, Objective};
 
 use crate::commands::model::ModelFile;
 use crate::encoder::Encoder;
@@ -66,6 +66,18 @@ impl Examples {
             );
         }
         Ok(Self { objective, train, held_out, origins })
+    }
+
+    /// Tokens of the largest example in all its contexts, and of the longest sequence.
+    pub fn sizes(&self) -> (usize, usize) {
+        let groups = || self.train.iter().chain(&self.held_out);
+        let contexts = |group: &Group| self.objective.contexts(group.is_judged());
+        let largest = groups().map(|group| group.n_tokens(contexts(group))).max();
+        let longest = groups().flat_map(|group| {
+            let prompts = contexts(group).kinds().filter_map(|kind| group.prompt_of(kind));
+            prompts.map(|prompt| prompt.len() + group.response.len())
+        });
+        (largest.unwrap_or(0), longest.max().unwrap_or(0))
     }
 
     /// Where the example with this index was read.

@@ -11,13 +11,14 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use cutq::run::{Checkpoint, RunFolder};
-use cutq_ffi::Adapter;
+use cutq_ffi::{Adapter, Engine};
 
 use self::examples::Examples;
 use self::train::{Outcome, Training};
 use crate::args::FinetuneArgs;
+use crate::commands::budget::{self, MICRO_BATCH, PlanFigures, Wish};
 use crate::commands::model::ModelFile;
-use crate::settings::Settings;
+use crate::settings::{EngineSettings, Settings};
 
 /// What a shell reports for a program that Ctrl-C ended.
 const INTERRUPTED: u8 = 130;
@@ -31,15 +32,17 @@ pub fn finetune(args: &FinetuneArgs) -> Result<ExitCode> {
 }
 
 fn begin(args: &FinetuneArgs) -> Result<ExitCode> {
-    let (settings, model, adapter) = plan::settings(args)?;
+    let (mut settings, model, adapter) = plan::settings(args)?;
     plan::check_writable(&settings.out)?;
     let examples = Examples::read(&settings, &model, args.quiet)?;
+    let (engine, micro_batch) = engine(&settings, &model, &examples, adapter, args.quiet)?;
+    settings.engine.micro_batch = Some(micro_batch);
     let run_dir = match &args.run_dir {
         Some(path) => path.clone(),
         None => plan::default_run_dir(&settings),
     };
     let folder = RunFolder::create(&run_dir, &settings)?;
-    run(&settings, &model, &examples, &folder, adapter, None, args.quiet)
+    run(&settings, &examples, &folder, engine, None, args.quiet)
 }
 
 fn resume(path: &Path, quiet: bool) -> Result<ExitCode> {
@@ -55,19 +58,38 @@ fn resume(path: &Path, quiet: bool) -> Result<ExitCode> {
             Adapter { config: settings.lora.config()?, ..model.adapter(&checkpoint.adapter)? }
         }
     };
-    run(&settings, &model, &examples, &folder, adapter, checkpoint, quiet)
+    let (engine, _) = engine(&settings, &model, &examples, adapter, quiet)?;
+    run(&settings, &examples, &folder, engine, checkpoint, quiet)
+}
+
+/// The engine, set up to stay within the memory of the run, and the tokens in a pass.
+fn engine(
+    settings: &Settings,
+    model: &ModelFile,
+    examples: &Examples,
+    adapter: Adapter,
+    quiet: bool,
+) -> Result<(Engine, usize)> {
+    let EngineSettings { threads, precision, micro_batch, memory } = settings.engine;
+    let mut engine = model.engine(adapter, threads, precision)?;
+    let (largest, longest) = examples.sizes();
+    let optimizer_bytes = settings.recipe.optimizer.bytes_per_parameter();
+    let wish = Wish { largest, longest, micro_batch, usual: MICRO_BATCH, optimizer_bytes };
+    let plan = budget::plan(&mut engine, wish, memory)?;
+    if !quiet {
+        eprintln!("{}", PlanFigures::new(&plan, &engine).line());
+    }
+    Ok((engine, plan.micro_batch))
 }
 
 fn run(
     settings: &Settings,
-    model: &ModelFile,
     examples: &Examples,
     folder: &RunFolder,
-    adapter: Adapter,
+    engine: Engine,
     checkpoint: Option<Checkpoint>,
     quiet: bool,
 ) -> Result<ExitCode> {
-    let engine = model.engine(adapter, settings.engine.threads, settings.engine.precision)?;
     let mut training = Training::new(settings, examples, folder, engine, checkpoint, quiet)?;
     match training.run().with_context(|| how_to_resume("the run stopped", folder))? {
         Outcome::Interrupted => {

@@ -45,6 +45,7 @@ pub fn settings(args: &FinetuneArgs) -> Result<(Settings, ModelFile, Adapter)> {
             threads: threads(args.engine.threads),
             precision: args.engine.precision,
             micro_batch: args.engine.micro_batch,
+            memory: args.memory.memory,
         },
     };
     let adapter = first_adapter(&settings, &model)?;

@@ -62,7 +62,7 @@ impl<'a> Training<'a> {
             optimizer: recipe.optimizer(),
             schedule: LrSchedule::new(kind, lr, recipe.warmup_ratio, total_steps)?,
             max_grad_norm: recipe.max_grad_norm,
-            micro_batch_tokens: settings.engine.micro_batch,
+            micro_batch_tokens: settings.engine.micro_batch.expect("planned before the run"),
             seed: recipe.seed,
         };
         let mut trainer = Trainer::new(examples.objective, options);

@@ -17,6 +17,7 @@ use self::line::InspectLine;
 use self::view::View;
 use super::model::{ModelFile, threads};
 use crate::args::InspectArgs;
+use crate::commands::budget::MICRO_BATCH;
 use crate::encoder::Encoder;
 use crate::template::AnyTemplate;
 
@@ -48,7 +49,7 @@ pub fn inspect(args: &InspectArgs) -> Result<ExitCode> {
     let engine_args = &args.engine;
     let mut engine = model.engine(adapter, threads(engine_args.threads), engine_args.precision)?;
     let mut show = Show::new(args, &reading.records);
-    for batch in batches(&groups, &objective, engine_args.micro_batch) {
+    for batch in batches(&groups, &objective, engine_args.micro_batch.unwrap_or(MICRO_BATCH)) {
         let readings = trainer::read(&objective, &mut engine, &batch, Mode::Eval)?;
         for (group, reading) in batch.into_iter().zip(readings) {
             show.example(InspectLine::new(group, reading, &encoder))?;

@@ -60,6 +60,15 @@ struct Tile {
     key: usize,
 }
 
+/// Floats of scratch for sequences of at most `longest` tokens: more than the forward pass takes.
+pub(super) fn scratch_len(shape: &AttentionShape, longest: usize) -> usize {
+    8 * shape.row() * TILE + 2 * TILE * TILE + deltas_len(shape, longest)
+}
+
+fn deltas_len(shape: &AttentionShape, longest: usize) -> usize {
+    (shape.group() * longest).next_multiple_of(LANES)
+}
+
 /// This thread's share of the backward pass.
 ///
 /// # Safety
@@ -77,8 +86,8 @@ pub(super) unsafe fn run(
 ) {
     let block = shape.row() * TILE;
     let longest = segments.iter().map(|segment| segment.len).max().unwrap_or(0);
-    let deltas = (shape.group() * longest).next_multiple_of(LANES);
-    let mut buffers = Buffers::new(scratch, 8 * block + 2 * TILE * TILE + deltas);
+    let deltas = deltas_len(&shape, longest);
+    let mut buffers = Buffers::new(scratch, scratch_len(&shape, longest));
     let mut take = || buffers.take(block);
     let backward = Backward {
         generic: kernels.generic,

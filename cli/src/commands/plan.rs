@@ -1,0 +1,73 @@
+//! `cutq plan`: what a run will take and how fast it will be, before it starts.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use cutq_ffi::{Adapter, LoraConfig, Module};
+use serde::Serialize;
+
+use super::budget::{self, MICRO_BATCH, PlanFigures, Wish};
+use super::model::{ModelFile, threads};
+use crate::args::PlanArgs;
+use crate::settings::OptimizerName;
+use crate::usage::UsageError;
+
+/// What the command tells.
+#[derive(Serialize)]
+struct Forecast {
+    model: String,
+    threads: usize,
+    max_length: usize,
+    train_tok_per_s: f64,
+    #[serde(flatten)]
+    plan: PlanFigures,
+}
+
+/// Runs the command.
+pub fn plan(args: &PlanArgs) -> Result<ExitCode> {
+    let target_modules = Module::parse_list(&args.target_modules)
+        .map_err(|error| UsageError::new(format!("--target-modules: {error}")))?;
+    let model = ModelFile::open(&args.model)?;
+    let longest = model.max_length(args.max_length)?;
+    let config = LoraConfig { r: args.r, lora_alpha: 1.0, lora_dropout: 0.0, target_modules };
+    let adapter = Adapter::init(&model.gguf, &model.architecture, config, 0);
+    let threads = threads(args.engine.threads);
+    let mut engine = model.engine(adapter, threads, args.engine.precision)?;
+    let wish = Wish {
+        largest: longest * usize::from(args.contexts),
+        longest,
+        micro_batch: args.engine.micro_batch,
+        usual: MICRO_BATCH,
+        optimizer_bytes: args.optimizer.bytes_per_parameter(),
+    };
+    let plan = budget::plan(&mut engine, wish, args.memory.memory)?;
+    let rates = engine.probe(plan.micro_batch.max(wish.largest).min(MICRO_BATCH), longest)?;
+    let forecast = Forecast {
+        model: args.model.display().to_string(),
+        threads,
+        max_length: longest,
+        train_tok_per_s: rates.tok_per_s(model.architecture.n_layer, plan.kept_layers),
+        plan: PlanFigures::new(&plan, &engine),
+    };
+    match args.json {
+        true => println!("{}", serde_json::to_string(&forecast)?),
+        false => {
+            print!("{}", forecast.plan.table());
+            println!(
+                "training, as measured on two blocks        {:6.0} tok/s",
+                forecast.train_tok_per_s
+            );
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+impl OptimizerName {
+    /// Bytes of state per parameter: two moments in `f32`, or none.
+    pub fn bytes_per_parameter(self) -> usize {
+        match self {
+            Self::Adamw => 8,
+            Self::Sgd => 0,
+        }
+    }
+}
