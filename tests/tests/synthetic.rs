@@ -129,7 +129,8 @@ fn gradient_is_the_slope(path: &Path, what: &str) {
     for pair in &mut adapter.pairs {
         pair.b.iter_mut().enumerate().for_each(|(i, b)| *b = (i as f32 * 1.7).sin() * 0.05);
     }
-    let options = EngineOptions { n_threads: 1, precision: Precision::F32 };
+    let options =
+        EngineOptions { n_threads: 1, precision: Precision::F32, ..EngineOptions::default() };
     let mut engine = Engine::open(&gguf, adapter, options).unwrap();
     let tokens: Vec<u32> = (0..40u32).map(|i| i * 71 % architecture.n_vocab as u32).collect();
     let sequences = [
