@@ -13,10 +13,7 @@ pub const MICRO_BATCH: usize = 1024;
 
 /// What this program takes beside the engine is rounded up to a multiple of this, so that the same
 /// run is planned the same way each time.
-const STEP: u64 = 8 << 20;
-
-/// Code and buffers of the program that are not resident yet when a run is planned.
-const LATER: u64 = 16 << 20;
+const STEP: u64 = 4 << 20;
 
 /// What a run wants, before its memory is known.
 #[derive(Debug, Clone, Copy)]
@@ -39,7 +36,12 @@ pub struct Wish {
 /// # Errors
 /// If it does not fit.
 pub fn plan(engine: &mut Engine, wish: Wish, memory: Option<u64>) -> Result<Plan> {
-    let program = memory::resident().unwrap_or(0).next_multiple_of(STEP) + LATER;
+    let pairs = engine.adapter().pairs.iter();
+    // Resident already, and part of the plan.
+    let adapter: usize =
+        pairs.map(|pair| size_of_val(&pair.a[..]) + size_of_val(&pair.b[..])).sum();
+    let resident = memory::resident().unwrap_or(0).saturating_sub(adapter as u64);
+    let program = resident.next_multiple_of(STEP);
     let Wish { largest, longest, micro_batch, usual, optimizer_bytes } = wish;
     let demand = Demand {
         largest,

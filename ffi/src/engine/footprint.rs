@@ -23,7 +23,7 @@ pub struct Footprint {
     pub kept_layer: u64,
     /// The model's tensors, if they stay resident.
     pub weights: u64,
-    /// The most of them that is in use at a time: the largest block, or the head.
+    /// The most of them that is in use at a time: the head and the block before it.
     pub weights_in_use: u64,
 }
 
@@ -58,7 +58,7 @@ impl Engine {
         });
         let head = self.tensor_bytes([EMBEDDING_TENSOR]);
         let head = head.max(self.tensor_bytes([Architecture::head_tensor(&self.gguf)]));
-        blocks.max().unwrap_or(0).max(head)
+        blocks.max().unwrap_or(0) + head
     }
 
     /// The head's rows on their way back, a block's gradients of its adapters, and the largest
