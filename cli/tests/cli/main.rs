@@ -9,6 +9,7 @@ mod finetune;
 mod generate;
 mod help;
 mod inspect;
+mod memory;
 mod place;
 mod resume;
 mod simd;
