@@ -17,6 +17,9 @@
 //! for the offset of affine weights; [`Precision::F32`] is the same path without quantization, for
 //! exact checks.
 //!
+//! A head's product is too wide to keep: [`Kernels::head_sums`] and [`Kernels::head_dlogits`] go on
+//! to the log-softmax of its logits and their gradient while they are in the cache ([`HeadShape`]).
+//!
 //! [`Kernels::attention`] and [`Kernels::attention_backward`] are `f32` throughout.
 //!
 //! # Levels

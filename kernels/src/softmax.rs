@@ -150,7 +150,7 @@ fn maximum(row: &[f32]) -> f32 {
             *lane = larger(*lane, x);
         }
     }
-    lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |max, &x| larger(max, x))
+    rest.iter().fold(halve(lanes, larger), |max, &x| larger(max, x))
 }
 
 /// `Σ exp(x - max)`.
@@ -164,17 +164,17 @@ fn sum_exp(row: &[f32], max: f32) -> f32 {
         }
     }
     let rest: f32 = rest.iter().map(|&x| exp(x - max)).sum();
-    halve(lanes) + rest
+    halve(lanes, |a, b| a + b) + rest
 }
 
-/// Sum of the lanes, halving their number each time: few steps on vectors.
+/// All lanes as one, halving their number each time: few steps, on vectors.
 #[inline(always)]
-fn halve(mut lanes: [f32; LANES]) -> f32 {
+fn halve(mut lanes: [f32; LANES], join: impl Fn(f32, f32) -> f32) -> f32 {
     let mut n = LANES;
     while n > 1 {
         n /= 2;
         for i in 0..n {
-            lanes[i] += lanes[i + n];
+            lanes[i] = join(lanes[i], lanes[i + n]);
         }
     }
     lanes[0]

@@ -109,7 +109,7 @@ impl Case {
     fn forward(&self, kernels: Kernels, n_threads: usize, packed: &Packed) -> Vec<LogProb> {
         let shape = self.shape;
         let mut sums = vec![f32::NAN; shape.sums_len()];
-        let out = Shared(sums.as_mut_ptr());
+        let (out, packed) = (Shared(sums.as_mut_ptr()), packed.data);
         thread::scope(|scope| {
             for rows in shares(0..shape.n_vocab, VOCAB_PART, n_threads) {
                 scope.spawn(move || {
@@ -144,12 +144,13 @@ impl Case {
             })
             .collect();
         let mut dx = vec![f32::NAN; self.x.len()];
-        let dlogits = Packed::new(shape.dlogits(piece).bytes());
+        let memory = Packed::new(shape.dlogits(piece).bytes());
+        let (packed, dlogits) = (packed.data, memory.data);
         for first in (0..shape.n_vocab).step_by(piece) {
             let piece = first..(first + piece).min(shape.n_vocab);
             thread::scope(|scope| {
                 for rows in shares(piece.clone(), 32, n_threads) {
-                    let (piece, gradients, dlogits) = (piece.clone(), &gradients, &dlogits);
+                    let (piece, gradients) = (piece.clone(), &gradients);
                     scope.spawn(move || {
                         let mut scratch = Scratch::new();
                         let unpack = |row: usize, out: &mut [f32]| self.unpack(row, 0, out);
@@ -173,7 +174,7 @@ impl Case {
             let out = Shared(dx.as_mut_ptr());
             thread::scope(|scope| {
                 for columns in shares(0..shape.n_embd, 32, n_threads) {
-                    let (piece, dlogits) = (piece.clone(), &dlogits);
+                    let piece = piece.clone();
                     scope.spawn(move || {
                         let mut scratch = Scratch::new();
                         let unpack = |row: usize, first: usize, out: &mut [f32]| {
@@ -203,15 +204,20 @@ impl Case {
 }
 
 /// Bytes aligned as weakly as packed activations may be.
-struct Packed(Vec<u32>);
+struct Packed {
+    _memory: Vec<u32>,
+    data: Shared<u8>,
+}
 
 impl Packed {
     fn new(bytes: usize) -> Packed {
-        Packed(vec![u32::MAX; bytes / 4])
+        let mut memory = vec![u32::MAX; bytes / 4];
+        let data = Shared(memory.as_mut_ptr().cast());
+        Packed { _memory: memory, data }
     }
 
     fn pointer(&self) -> *mut u8 {
-        self.0.as_ptr().cast_mut().cast()
+        self.data.pointer()
     }
 }
 
