@@ -8,7 +8,7 @@ use std::thread;
 use cutq_kernels::{
     Activations, HeadShape, Kernels, LogProb, LogitGradient, Output, Precision, Scratch, VOCAB_PART,
 };
-use support::{levels, numbers, plain};
+use support::{levels, numbers, plain, sizes};
 
 const PRECISIONS: [Precision; 2] = [Precision::Int8, Precision::F32];
 
@@ -62,7 +62,8 @@ impl Case {
     }
 
     fn all(precision: Precision) -> impl Iterator<Item = Case> {
-        SHAPES.into_iter().map(move |shape| Case::new(shape, precision))
+        let shapes: &[_] = sizes(&SHAPES, &[(2, 3, 1030)]);
+        shapes.iter().map(move |&shape| Case::new(shape, precision))
     }
 
     fn unpack(&self, row: usize, first: usize, out: &mut [f32]) {
@@ -269,7 +270,8 @@ fn threads_and_pieces_change_nothing() {
         for case in Case::all(precision) {
             let kernels = Kernels::detect().expect("a level");
             let (log_probs, dx) = case.fused(kernels, 1, VOCAB_PART);
-            for (n_threads, parts) in [(2, 1), (3, 2), (1, 9), (7, 3)] {
+            let splits: &[_] = sizes(&[(2, 1), (3, 2), (1, 9), (7, 3)], &[(2, 2)]);
+            for &(n_threads, parts) in splits {
                 let (found, found_dx) = case.fused(kernels, n_threads, parts * VOCAB_PART);
                 assert_eq!(pairs(&found), pairs(&log_probs), "{n_threads} {:?}", case.shape);
                 assert_eq!(bits(&found_dx), bits(&dx), "{n_threads} {:?}", case.shape);
@@ -280,13 +282,15 @@ fn threads_and_pieces_change_nothing() {
 
 #[test]
 fn what_is_not_finite_stays_so() {
+    let shape = sizes((9, 40, 2100), (5, 3, 70));
+    let (_, n_embd, n_vocab) = shape;
     for precision in PRECISIONS {
         for poison in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             for kernels in levels() {
-                let mut case = Case::new((9, 40, 2100), precision);
-                case.x[4 * 40 + 7] = poison;
+                let mut case = Case::new(shape, precision);
+                case.x[4 * n_embd + 2] = poison;
                 let (found, dx) = case.fused(kernels, 2, VOCAB_PART);
-                for (t, (found, dx)) in found.iter().zip(dx.chunks(40)).enumerate() {
+                for (t, (found, dx)) in found.iter().zip(dx.chunks(n_embd)).enumerate() {
                     let name = format!("{} {poison} {t}", case.name(kernels));
                     assert_eq!(found.log_prob.is_nan(), t == 4, "{name}");
                     // A weight of zero does not hide it.
@@ -295,8 +299,8 @@ fn what_is_not_finite_stays_so() {
                 }
 
                 // A row of the vocabulary that no token can have a probability for.
-                let mut case = Case::new((9, 40, 2100), precision);
-                case.w[1500 * 40] = f32::NAN;
+                let mut case = Case::new(shape, precision);
+                case.w[(n_vocab - 2) * n_embd] = f32::NAN;
                 let (found, _) = case.fused(kernels, 2, VOCAB_PART);
                 assert!(found.iter().all(|f| f.log_prob.is_nan() && f.log_sum_exp.is_nan()));
             }
@@ -340,8 +344,9 @@ fn extreme_logits() {
 #[test]
 fn every_row_is_unpacked_once() {
     let kernels = Kernels::detect().expect("a level");
-    let shape = HeadShape { precision: Precision::Int8, n_tokens: 99, n_embd: 64, n_vocab: 2500 };
-    let (packed, labels) = (Packed::new(shape.activations().bytes()), vec![0; 99]);
+    let n_tokens = sizes(99, 3);
+    let shape = HeadShape { precision: Precision::Int8, n_tokens, n_embd: 64, n_vocab: 2500 };
+    let (packed, labels) = (Packed::new(shape.activations().bytes()), vec![0; n_tokens]);
     let count = std::cell::Cell::new(0usize);
     let unpack = |_: usize, row: &mut [f32]| count.set(count.get() + row.len());
     let mut sums = vec![0.0; shape.sums_len()];
@@ -352,7 +357,7 @@ fn every_row_is_unpacked_once() {
     }
     assert_eq!(count.take(), 2500 * 64);
     let dlogits = Packed::new(shape.dlogits(1024).bytes());
-    let gradients = vec![LogitGradient::new(0, 1.0, 1.0); 99];
+    let gradients = vec![LogitGradient::new(0, 1.0, 1.0); n_tokens];
     for rows in [1024..1504, 1504..2048] {
         let (piece, dlogits) = (1024..2048, dlogits.pointer());
         // SAFETY: as above.
