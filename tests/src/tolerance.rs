@@ -46,7 +46,7 @@ pub const INT8_ATTENTION_COSINE: f64 = 0.97;
 /// Batch loss in each of ten AdamW steps at int8 against PyTorch in f32, relative.
 pub const INT8_ADAMW: f64 = 0.05;
 
-/// Mean loss of ten steps at int8 against f32, relative, over a hundred steps of training.
+/// Mean loss of a pass over the data at int8 against f32, relative, in a hundred steps of training.
 pub const INT8_CURVE: f64 = 0.02;
 
 /// Mean |Δ log-probability| between cutq in f32 and llama.cpp, nats: llama.cpp rounds activations

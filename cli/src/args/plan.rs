@@ -30,13 +30,13 @@ pub struct PlanArgs {
     /// The optimizer
     #[arg(long, value_enum, default_value = "adamw")]
     pub optimizer: OptimizerName,
+    /// One JSON object
+    #[arg(long)]
+    pub json: bool,
     /// Threads, arithmetic, tokens in a pass.
     #[command(flatten)]
     pub engine: EngineArgs,
     /// The budget.
     #[command(flatten)]
     pub memory: MemoryArgs,
-    /// One JSON object
-    #[arg(long)]
-    pub json: bool,
 }
