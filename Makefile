@@ -27,6 +27,10 @@ test: setup
 	$(env) python3 scripts/models.py smol gemma
 	$(env) cargo fmt --all --check
 	$(env) cargo clippy --release --locked --workspace --all-targets -- -D warnings
+	@if [ -d "$$(rustc --print sysroot)/lib/rustlib/aarch64-unknown-linux-gnu" ]; then \
+	RUSTFLAGS='-C target-cpu=generic' cargo clippy --release --locked -p cutq-kernels --all-targets \
+	--target aarch64-unknown-linux-gnu -- -D warnings; \
+	else echo "Rust's aarch64 target is not installed: the NEON level was not compiled"; fi
 	@if cargo deny --version >/dev/null 2>&1; then cargo deny --locked check; \
 	else echo 'cargo-deny is not installed: deny.toml was not checked'; fi
 	$(env) cargo test --release --locked --workspace --no-fail-fast

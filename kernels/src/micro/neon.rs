@@ -15,19 +15,14 @@ use std::arch::asm;
 use super::{Micro, by_tokens};
 use crate::layout::{BLOCK, COLUMNS, PANEL_OFFSETS, PANEL_SCALES, Precision};
 use crate::quant::{BIAS, INFINITE, MAGNITUDE, Padding, affine, bias_offset, factors, padded};
-use crate::softmax;
 
 /// The NEON kernels; to be handed out only where [`detected`].
-///
-/// NEON itself is a part of aarch64: what the compiler makes of [`softmax`]'s loops has it anyway.
 pub(super) static TABLE: Micro = Micro {
     int8: by_tokens!(int8),
     f32: by_tokens!(f32),
     quantize_activations,
     quantize_weight_row,
     quantize_weight_columns,
-    log_sum_exp: softmax::log_sum_exp,
-    scaled_exp: softmax::scaled_exp,
 };
 
 /// Floats in a register.
