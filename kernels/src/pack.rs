@@ -58,6 +58,10 @@ impl Kernels {
         first: usize,
         packed: *mut u8,
     ) {
+        if part.is_empty() {
+            // Rows of nothing have no place, not even an address in an empty buffer.
+            return;
+        }
         let slot = token % GROUP;
         let group = token - slot;
         let n = shape.group_len(group);
