@@ -194,6 +194,10 @@ impl Kernels {
     /// # Safety
     /// `panel` has room for every block of the row, is aligned to 64 and not shared.
     unsafe fn panel_row(&self, precision: Precision, row: &[f32], index: usize, panel: *mut u8) {
+        if row.is_empty() {
+            // No block, so no panel to have an address in.
+            return;
+        }
         let column = index % COLUMNS;
         // SAFETY: a column's quants, scale and offset are its own words in each block of the panel.
         unsafe {
