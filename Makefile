@@ -57,5 +57,5 @@ CASES ?=
 ROUNDS ?= 3
 bench: setup
 	@$(env) cargo build --release --locked --workspace
-	@$(env) python3 scripts/models.py smol gemma $(filter qwen,$(CASES)) >/dev/null
+	@$(env) python3 scripts/models.py smol gemma $(if $(filter qwen%,$(CASES)),qwen) >/dev/null
 	@$(env) python3 scripts/bench.py $(CASES) --rounds $(ROUNDS) --write docs/benchmarks.md

@@ -40,20 +40,27 @@ class Case(typing.NamedTuple):
     made_as: str | None = None  # a type that llama-quantize makes of SmolLM2's Q4_1, or "synthetic"
     pytorch: bool = False
     recompute: bool = False  # in PyTorch, where it would not fit otherwise
+    memory: str | None = None  # the budget that cutq is given
+    peers: bool = True  # a second budget needs no second look at them
 
+
+QWEN = "Qwen2.5-Coder-1.5B-Instruct-Q4_K_M.gguf"
 
 CASES = {
-    "smol": Case(SMOL.format("Q4_1"), pytorch=True),
-    "smol-long": Case(SMOL.format("Q4_1"), tokens=2048),
-    "smol-q4_0": Case(SMOL.format("Q4_0"), made_as="Q4_0"),
-    "smol-q8_0": Case(SMOL.format("Q8_0"), made_as="Q8_0"),
-    "smol-f16": Case(SMOL.format("F16"), made_as="F16"),
-    "gemma": Case("gemma-3-270m-Q4_K_M.gguf", pytorch=True),
-    "qwen": Case("Qwen2.5-Coder-1.5B-Instruct-Q4_K_M.gguf", tokens=256, pytorch=True, recompute=True),
-    "llama3-8b": Case("synthetic-llama3-8b-q4_K.gguf", tokens=256, made_as="synthetic"),
+    "smol": Case(SMOL.format("Q4_1"), pytorch=True, memory="900MB"),
+    "smol-300": Case(SMOL.format("Q4_1"), memory="300MiB", peers=False),
+    "smol-long": Case(SMOL.format("Q4_1"), tokens=2048, memory="900MB"),
+    "smol-q4_0": Case(SMOL.format("Q4_0"), made_as="Q4_0", memory="900MB"),
+    "smol-q8_0": Case(SMOL.format("Q8_0"), made_as="Q8_0", memory="900MB"),
+    "smol-f16": Case(SMOL.format("F16"), made_as="F16", memory="900MB"),
+    "gemma": Case("gemma-3-270m-Q4_K_M.gguf", pytorch=True, memory="1.2GB"),
+    "qwen": Case(QWEN, tokens=256, pytorch=True, recompute=True, memory="4GB"),
+    "qwen-2g": Case(QWEN, tokens=256, memory="2GiB", peers=False),
+    "llama3-8b": Case("synthetic-llama3-8b-q4_K.gguf", tokens=256, made_as="synthetic",
+                      memory="1390MB"),
 }
-USUAL = ["smol", "smol-long", "smol-q4_0", "smol-q8_0", "smol-f16", "gemma"]
-TITLES = ["model", "step", "cutq trains", "cutq reads", "llama.cpp reads", "PyTorch trains",
+USUAL = ["smol", "smol-300", "smol-long", "smol-q4_0", "smol-q8_0", "smol-f16", "gemma"]
+TITLES = ["model", "step", "cutq within", "cutq trains", "cutq reads", "llama.cpp reads", "PyTorch trains",
           "train ÷ llama.cpp read", "train ÷ PyTorch train", "cutq peak (own)", "llama.cpp peak",
           "PyTorch peak", "memory ÷ PyTorch"]
 
@@ -78,8 +85,9 @@ def call(command):
 
 
 def cutq(path, case, threads):
+    budget = ["--memory", case.memory] if case.memory else []
     text, _ = call([CUTQ, "bench", path, "--tokens", case.tokens, "--batch", case.batch,
-                    "--threads", threads, "--repetitions", 1, "--json"])
+                    "--threads", threads, "--repetitions", 1, "--json", *budget])
     found = json.loads(text)
     return {"train": found["train_tok_per_s"], "read": found["read_tok_per_s"],
             "peak": found["peak_rss_bytes"], "own": found["peak_anon_bytes"]}
@@ -150,7 +158,8 @@ def measure(names, rounds, threads, tools):
     for n in range(rounds):
         for name, path in files.items():
             for tool, run in tools.items():
-                if tool == "PyTorch" and not CASES[name].pytorch:
+                case = CASES[name]
+                if tool != "cutq" and not case.peers or tool == "PyTorch" and not case.pytorch:
                     continue
                 say(f"round {n + 1} of {rounds}: {name}, {tool}")
                 try:
@@ -187,7 +196,7 @@ def row(name, tools):
         return None
     dash = "–"
     return [
-        case.file.removesuffix(".gguf"), f"{case.batch} × {case.tokens}",
+        case.file.removesuffix(".gguf"), f"{case.batch} × {case.tokens}", case.memory or "any memory",
         speed(ours, "train"), speed(ours, "read"),
         speed(theirs, "read") if theirs else dash,
         speed(torch, "train") if torch else dash,
@@ -201,7 +210,7 @@ def row(name, tools):
 
 
 def table(rows):
-    lines = [TITLES, ["---"] * 2 + ["---:"] * (len(TITLES) - 2)] + rows
+    lines = [TITLES, ["---"] * 3 + ["---:"] * (len(TITLES) - 3)] + rows
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 

@@ -111,7 +111,8 @@ impl Adapter {
                 let (n_in, n_out) = architecture.module_shape(module);
                 let bound = 1.0 / (n_in as f32).sqrt();
                 let a = (0..config.r * n_in).map(|_| rng.random_range(-bound..=bound)).collect();
-                let b = vec![0.0; config.r * n_out];
+                // Written, not only reserved: its memory counts when a run is planned.
+                let b = std::iter::repeat_n(0.0, config.r * n_out).collect();
                 pairs.push(LoraPair { layer, module, n_in, n_out, a, b });
             }
         }

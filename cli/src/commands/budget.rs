@@ -36,8 +36,8 @@ pub struct Wish {
 /// # Errors
 /// If it does not fit.
 pub fn plan(engine: &mut Engine, wish: Wish, memory: Option<u64>) -> Result<Plan> {
+    // The adapter is resident already, and a part of the plan.
     let pairs = engine.adapter().pairs.iter();
-    // Resident already, and part of the plan.
     let adapter: usize =
         pairs.map(|pair| size_of_val(&pair.a[..]) + size_of_val(&pair.b[..])).sum();
     let resident = memory::resident().unwrap_or(0).saturating_sub(adapter as u64);
