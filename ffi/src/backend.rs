@@ -3,6 +3,7 @@
 use std::ptr::NonNull;
 
 use crate::buffer::Buffer;
+use crate::device::Device;
 use crate::graph::Graph;
 use crate::sys;
 
@@ -10,20 +11,39 @@ use crate::sys;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BackendError {
-    /// The backend cannot be started.
-    #[error("the CPU backend cannot be started: {0}")]
-    Start(String),
+    /// The device cannot be started.
+    #[error("{device} cannot be started: {reason}")]
+    Start {
+        /// The device.
+        device: String,
+        /// What ggml logged.
+        reason: String,
+    },
     /// Memory ran out.
     #[error(
-        "out of memory: {bytes} bytes could not be allocated (hint: lower --micro-batch or --max-length)"
+        "out of memory on {device}: {bytes} bytes could not be allocated\nhint: lower --micro-batch or --max-length"
     )]
     OutOfMemory {
+        /// The device.
+        device: String,
         /// Bytes asked for.
         bytes: usize,
     },
+    /// The device lacks an operation.
+    #[error(
+        "{device} cannot compute this model: it has no {operation}\nhint: --device cpu computes every model"
+    )]
+    Unsupported {
+        /// The device.
+        device: String,
+        /// The operation with its types.
+        operation: String,
+    },
     /// ggml reports a failure.
-    #[error("ggml failed to compute a graph (status {status}): {reason}")]
+    #[error("{device} failed to compute a graph (status {status}): {reason}")]
     Compute {
+        /// The device.
+        device: String,
         /// ggml's status.
         status: i32,
         /// What it logged.
@@ -31,30 +51,37 @@ pub enum BackendError {
     },
 }
 
-/// The CPU, with threads of its own and memory for a graph's intermediate tensors.
+/// A device, with memory for a graph's intermediate tensors; the CPU has threads of its own.
 pub(crate) struct Backend {
+    device: Device,
     raw: NonNull<sys::ggml_backend>,
     allocator: NonNull<sys::ggml_gallocr>,
-    threads: NonNull<sys::ggml_threadpool>,
+    threads: Option<NonNull<sys::ggml_threadpool>>,
 }
 
 impl Backend {
-    /// The CPU with `n_threads` threads.
-    pub fn cpu(n_threads: usize) -> Result<Self, BackendError> {
+    /// A device; `n_threads` are the CPU's.
+    pub fn open(device: Device, n_threads: usize) -> Result<Self, BackendError> {
         sys::capture_log();
         let n_threads = i32::try_from(n_threads).unwrap_or(i32::MAX).clamp(1, 512);
-        let failed = || BackendError::Start(sys::last_error());
+        let failed =
+            || BackendError::Start { device: device.to_string(), reason: sys::last_error() };
         // SAFETY: plain constructors; what they return is owned by the value built below.
         unsafe {
-            let mut params = sys::ggml_threadpool_params_default(n_threads);
-            let threads =
-                NonNull::new(sys::ggml_threadpool_new(&raw mut params)).ok_or_else(failed)?;
-            let raw = NonNull::new(sys::ggml_backend_cpu_init()).ok_or_else(failed)?;
-            sys::ggml_backend_cpu_set_n_threads(raw.as_ptr(), n_threads);
-            sys::ggml_backend_cpu_set_threadpool(raw.as_ptr(), threads.as_ptr());
+            let raw = sys::ggml_backend_dev_init(device.raw(), std::ptr::null());
+            let raw = NonNull::new(raw).ok_or_else(failed)?;
+            let mut threads = None;
+            if device.is_cpu() {
+                let mut params = sys::ggml_threadpool_params_default(n_threads);
+                let pool = NonNull::new(sys::ggml_threadpool_new(&raw mut params));
+                let pool = pool.ok_or_else(failed)?;
+                sys::ggml_backend_cpu_set_n_threads(raw.as_ptr(), n_threads);
+                sys::ggml_backend_cpu_set_threadpool(raw.as_ptr(), pool.as_ptr());
+                threads = Some(pool);
+            }
             let kind = sys::ggml_backend_get_default_buffer_type(raw.as_ptr());
             let allocator = NonNull::new(sys::ggml_gallocr_new(kind)).ok_or_else(failed)?;
-            Ok(Self { raw, allocator, threads })
+            Ok(Self { device, raw, allocator, threads })
         }
     }
 
@@ -62,11 +89,32 @@ impl Backend {
         self.raw.as_ptr()
     }
 
+    fn buffer_type(&self) -> sys::ggml_backend_buffer_type_t {
+        // SAFETY: the backend is alive.
+        unsafe { sys::ggml_backend_get_default_buffer_type(self.as_ptr()) }
+    }
+
+    /// Where tensors may begin: at multiples of so many bytes.
+    pub fn alignment(&self) -> usize {
+        // SAFETY: the backend is alive, and its buffer type with it.
+        unsafe { sys::ggml_backend_buft_get_alignment(self.buffer_type()) }
+    }
+
+    /// Bytes that the tensor takes, its padding included.
+    pub fn tensor_bytes(&self, tensor: NonNull<sys::ggml_tensor>) -> usize {
+        // SAFETY: backend and tensor are alive.
+        unsafe { sys::ggml_backend_buft_get_alloc_size(self.buffer_type(), tensor.as_ptr()) }
+    }
+
     /// Memory for tensors that outlive a graph.
     pub fn allocate(&self, bytes: usize) -> Result<Buffer, BackendError> {
         // SAFETY: the backend is alive.
         let raw = unsafe { sys::ggml_backend_alloc_buffer(self.as_ptr(), bytes.max(1)) };
-        NonNull::new(raw).map(Buffer).ok_or(BackendError::OutOfMemory { bytes })
+        NonNull::new(raw).map(Buffer).ok_or_else(|| self.out_of_memory(bytes))
+    }
+
+    fn out_of_memory(&self, bytes: usize) -> BackendError {
+        BackendError::OutOfMemory { device: self.device.to_string(), bytes }
     }
 
     /// Bytes that [`Backend::run`] allocates for the graph's intermediate tensors.
@@ -75,8 +123,7 @@ impl Backend {
         // SAFETY: the graph is alive; an allocator of its own plans it, without memory. Null
         // pointers put every node into the only buffer, whose size is written to `bytes`.
         unsafe {
-            let kind = sys::ggml_backend_get_default_buffer_type(self.as_ptr());
-            let (allocator, null) = (sys::ggml_gallocr_new(kind), std::ptr::null());
+            let (allocator, null) = (sys::ggml_gallocr_new(self.buffer_type()), std::ptr::null());
             sys::ggml_gallocr_reserve_n_size(allocator, graph.as_ptr(), null, null, &raw mut bytes);
             sys::ggml_gallocr_free(allocator);
         }
@@ -86,6 +133,9 @@ impl Backend {
     /// Allocates the graph's tensors, writes its inputs and runs it; the memory is reused by the
     /// next graph, so results must be read before.
     pub fn run(&self, graph: &Graph) -> Result<(), BackendError> {
+        if let Some(operation) = graph.first_unsupported(self) {
+            return Err(BackendError::Unsupported { device: self.device.to_string(), operation });
+        }
         // SAFETY: the graph is alive, and so is everything its nodes refer to.
         unsafe {
             // Reserving plans this graph anew; without it the plan of an earlier one is taken if its
@@ -94,26 +144,28 @@ impl Backend {
             if !sys::ggml_gallocr_reserve(allocator, raw)
                 || !sys::ggml_gallocr_alloc_graph(allocator, raw)
             {
-                let bytes = sys::ggml_gallocr_get_buffer_size(self.allocator.as_ptr(), 0);
-                return Err(BackendError::OutOfMemory { bytes });
+                return Err(self.out_of_memory(self.graph_bytes(graph)));
             }
             graph.write_inputs();
             let status = sys::ggml_backend_graph_compute(self.as_ptr(), graph.as_ptr());
             if status == sys::GGML_STATUS_SUCCESS {
                 return Ok(());
             }
-            Err(BackendError::Compute { status, reason: sys::last_error() })
+            let device = self.device.to_string();
+            Err(BackendError::Compute { device, status, reason: sys::last_error() })
         }
     }
 }
 
 impl Drop for Backend {
     fn drop(&mut self) {
-        // SAFETY: each was created in `cpu` and is freed once, the users before the threads.
+        // SAFETY: each was created in `open` and is freed once, the users before the threads.
         unsafe {
             sys::ggml_gallocr_free(self.allocator.as_ptr());
             sys::ggml_backend_free(self.as_ptr());
-            sys::ggml_threadpool_free(self.threads.as_ptr());
+            if let Some(threads) = self.threads {
+                sys::ggml_threadpool_free(threads.as_ptr());
+            }
         }
     }
 }

@@ -42,8 +42,8 @@ impl Drop for Buffer {
     }
 }
 
-/// Where tensors of an [`Arena`] begin: at multiples of so many bytes.
-const ALIGNMENT: usize = 64;
+/// Where tensors of an [`Arena`] begin: at multiples of so many bytes, which every device allows.
+const ALIGNMENT: usize = 256;
 
 /// Memory that pass after pass uses again, as large as the largest of them needs: what the system
 /// hands out fresh costs a page fault every 4 KiB.
@@ -72,6 +72,7 @@ impl Arena {
             self.buffer = None;
             self.bytes = 0;
         }
+        assert!(ALIGNMENT.is_multiple_of(backend.alignment()), "{}", backend.alignment());
         let buffer = match &self.buffer {
             Some(buffer) => buffer.clone(),
             None => self.buffer.insert(Rc::new(backend.allocate(bytes)?)).clone(),
@@ -82,11 +83,7 @@ impl Arena {
         let mut offset = 0;
         for (&raw, &shape) in raw.iter().zip(shapes) {
             // SAFETY: the buffer holds all tensors one behind the other, as summed up above.
-            unsafe {
-                let base = sys::ggml_backend_buffer_get_base(buffer.0.as_ptr()).cast::<u8>();
-                let at = base.add(offset).cast::<c_void>();
-                sys::ggml_backend_tensor_alloc(buffer.0.as_ptr(), raw.as_ptr(), at);
-            }
+            unsafe { place(&buffer, raw, offset) };
             offset += Self::size(&[shape]);
         }
         let memory = Rc::new(Memory { ctx, _buffer: buffer, _map: None });
@@ -134,6 +131,33 @@ impl Tensor {
     }
 }
 
+/// Puts a tensor into a buffer.
+///
+/// # Safety
+/// The buffer has room for the tensor from `offset` on, and the offset is aligned.
+unsafe fn place(buffer: &Buffer, tensor: NonNull<sys::ggml_tensor>, offset: usize) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let base = sys::ggml_backend_buffer_get_base(buffer.0.as_ptr()).cast::<u8>();
+        let at = base.wrapping_add(offset).cast::<c_void>();
+        sys::ggml_backend_tensor_alloc(buffer.0.as_ptr(), tensor.as_ptr(), at);
+    }
+}
+
+/// Row `row` of a result of a graph that has run.
+pub(crate) fn read_row(node: crate::graph::Node<'_>, row: usize) -> Vec<f32> {
+    let [n, rows, ..] = node.ne();
+    assert!(row < rows);
+    let mut out = vec![0.0f32; n];
+    let bytes = size_of_val(out.as_slice());
+    // SAFETY: as for `read`; the row lies within the matrix.
+    unsafe {
+        let out = out.as_mut_ptr().cast();
+        sys::ggml_backend_tensor_get(node.as_ptr(), out, row * bytes, bytes);
+    }
+    out
+}
+
 /// Reads a result of a graph that has run.
 pub(crate) fn read(node: crate::graph::Node<'_>) -> Vec<f32> {
     let mut out = vec![0.0f32; node.ne().iter().product()];
@@ -141,6 +165,38 @@ pub(crate) fn read(node: crate::graph::Node<'_>) -> Vec<f32> {
     // SAFETY: the node was marked as output, so it is allocated, computed, F32 and without gaps.
     unsafe { sys::ggml_backend_tensor_get(node.as_ptr(), out.as_mut_ptr().cast(), 0, bytes) };
     out
+}
+
+/// Copies of tensors of `gguf` on a device, in one buffer.
+pub(crate) fn upload(
+    gguf: &Gguf,
+    infos: &[&TensorInfo],
+    backend: &Backend,
+) -> Result<Vec<Tensor>, BackendError> {
+    let ctx = context(infos.len());
+    let new = |info: &&TensorInfo| {
+        let ne = info.ne.map(|n| n as i64);
+        // SAFETY: the context is alive and was sized for the tensors.
+        let raw = unsafe { sys::ggml_new_tensor(ctx.as_ptr(), info.ggml_type, 4, ne.as_ptr()) };
+        NonNull::new(raw).expect("the context was sized for the tensors")
+    };
+    let raw: Vec<_> = infos.iter().map(new).collect();
+    let alignment = backend.alignment();
+    let size = |&raw: &_| backend.tensor_bytes(raw).next_multiple_of(alignment);
+    let buffer = Rc::new(backend.allocate(raw.iter().map(size).sum())?);
+    let memory = Rc::new(Memory { ctx, _buffer: buffer.clone(), _map: None });
+    let mut offset = 0;
+    for (&raw, info) in raw.iter().zip(infos) {
+        let data = gguf.data(info);
+        // SAFETY: the buffer holds all tensors one behind the other, and the file has each
+        // tensor's bytes, as `Gguf::open` checked.
+        unsafe {
+            place(&buffer, raw, offset);
+            sys::ggml_backend_tensor_set(raw.as_ptr(), data.as_ptr().cast(), 0, data.len());
+        }
+        offset += size(&raw);
+    }
+    Ok(raw.into_iter().map(|raw| Tensor { raw, _memory: memory.clone() }).collect())
 }
 
 /// The tensor `info` of `gguf`, pointing into the map: nothing is copied.

@@ -1,4 +1,7 @@
-//! Products with frozen weights on the CPU: ggml custom operations around [`cutq_kernels`].
+//! Products with frozen weights: ggml custom operations around [`cutq_kernels`], or composed of
+//! portable operations.
+
+pub(crate) mod portable;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -9,6 +12,7 @@ use cutq_kernels::{COLUMNS, Kernels, LoraShape, Output, PackedShape, Precision, 
 
 use crate::buffer::Tensor;
 use crate::graph::{CustomOp, Graph, Node};
+use crate::lowering::Lowering;
 use crate::pieces::Pieces;
 use crate::quantized::Quantized;
 use crate::sys;
@@ -28,9 +32,10 @@ pub(crate) struct Weight {
 /// How the products of one graph are computed, and the activations already packed for them.
 pub(crate) struct Products<'g> {
     graph: &'g Graph,
-    kernels: Kernels,
-    precision: Precision,
+    lowering: Lowering,
     packed: RefCell<HashMap<*mut sys::ggml_tensor, Node<'g>>>,
+    /// The row numbers of pieces of a weight.
+    indices: RefCell<HashMap<(usize, usize), Node<'g>>>,
 }
 
 /// A frozen weight in a graph.
@@ -49,17 +54,23 @@ pub(crate) struct Addend<'g> {
 }
 
 impl<'g> Products<'g> {
-    pub fn new(graph: &'g Graph, kernels: Kernels, precision: Precision) -> Rc<Self> {
-        Rc::new(Self { graph, kernels, precision, packed: RefCell::default() })
+    pub fn new(graph: &'g Graph, lowering: Lowering) -> Rc<Self> {
+        let (packed, indices) = (RefCell::default(), RefCell::default());
+        Rc::new(Self { graph, lowering, packed, indices })
     }
 
     /// `x` packed for the kernels; projections of the same input share it.
-    pub fn pack(&self, x: Node<'g>) -> (Node<'g>, PackedShape) {
+    pub fn pack(
+        &self,
+        x: Node<'g>,
+        kernels: Kernels,
+        precision: Precision,
+    ) -> (Node<'g>, PackedShape) {
         let [r, n_tokens, ..] = x.ne();
-        let shape = PackedShape { precision: self.precision, n_tokens, r };
+        let shape = PackedShape { precision, n_tokens, r };
         let mut packed = self.packed.borrow_mut();
         let node = *packed.entry(x.as_ptr()).or_insert_with(|| {
-            let op = Pack { kernels: self.kernels, shape };
+            let op = Pack { kernels, shape };
             self.graph.custom(sys::GGML_TYPE_I8, [shape.bytes(), 1], &[x], op)
         });
         (node, shape)
@@ -76,9 +87,17 @@ impl<'g> Frozen<'g> {
         self.weight.data.n_out
     }
 
-    /// `y[m, t] = Σ_k W[k, m] x[k, t]`, plus `B · low`.
+    /// `y[m, t] = Σ_k W[k, m] x[k, t]`, plus `B · low`; only the kernels add that.
     pub fn product(&self, g: &'g Graph, x: Node<'g>, lora: Option<Addend<'g>>) -> Node<'g> {
-        self.node(g, x, lora, Orientation::Forward)
+        match self.products.lowering {
+            Lowering::Kernels { kernels, precision } => {
+                self.fused(g, x, lora, Orientation::Forward, (kernels, precision))
+            }
+            Lowering::Portable { precision } => {
+                assert!(lora.is_none(), "only the kernels add to a product");
+                self.composed(g, x, precision)
+            }
+        }
     }
 
     /// `dx[k, t] = Σ_m W[k, m] dy[m, t]`, plus `Aᵀ · dlow` where the input was not dropped.
@@ -88,15 +107,24 @@ impl<'g> Frozen<'g> {
         dy: Node<'g>,
         lora: Option<Addend<'g>>,
     ) -> Node<'g> {
-        self.node(g, dy, lora, Orientation::Transposed)
+        match self.products.lowering {
+            Lowering::Kernels { kernels, precision } => {
+                self.fused(g, dy, lora, Orientation::Transposed, (kernels, precision))
+            }
+            Lowering::Portable { .. } => {
+                assert!(lora.is_none(), "only the kernels add to a product");
+                self.composed_transposed(g, dy)
+            }
+        }
     }
 
-    fn node(
+    fn fused(
         &self,
         g: &'g Graph,
         input: Node<'g>,
         lora: Option<Addend<'g>>,
         orientation: Orientation,
+        (kernels, precision): (Kernels, Precision),
     ) -> Node<'g> {
         let data = self.weight.data;
         let (n_input, n_output) = match orientation {
@@ -105,7 +133,7 @@ impl<'g> Frozen<'g> {
         };
         let ne = input.ne();
         assert!(ne[0] == n_input && ne[2] == 1 && ne[3] == 1, "{ne:?} for {data:?}");
-        let (packed, shape) = self.products.pack(input);
+        let (packed, shape) = self.products.pack(input, kernels, precision);
         let mut sources = vec![packed, g.leaf(&self.weight.tensor)];
         if let Some(Addend { narrow, wide, shape: lora }) = lora {
             assert_eq!([lora.n_tokens, lora.n_in, lora.n_out], [ne[1], data.n_in, data.n_out]);
@@ -113,7 +141,7 @@ impl<'g> Frozen<'g> {
             sources.extend([narrow, wide]);
         }
         let lora = lora.map(|lora| lora.shape);
-        let (kernels, pieces) = (self.products.kernels, Pieces::default());
+        let pieces = Pieces::default();
         let op = Product { kernels, shape, weight: data, orientation, lora, pieces };
         g.custom(sys::GGML_TYPE_F32, [n_output, ne[1]], &sources, op)
     }
@@ -170,7 +198,7 @@ impl CustomOp for Product {
         let out = Output { data: y, stride: dst.ne[0] as usize, accumulate: false };
         // SAFETY: the first source was packed by a `Pack` node of the same shape; `dst` is a
         // contiguous matrix of as many columns as `W` has rows, or columns if transposed, whose
-        // pieces go to one thread each; the adapter's matrices have the shapes that `node` checked.
+        // pieces go to one thread each; the adapter's matrices have the shapes that `fused` checked.
         SCRATCH.with_borrow_mut(|scratch| unsafe {
             match self.orientation {
                 Orientation::Forward => {

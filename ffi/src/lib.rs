@@ -2,7 +2,8 @@
 //!
 //! [`Engine`] implements `cutq_core`'s `Model`: sequences in, log-probabilities of the response
 //! tokens out; one weight per token in, gradients of the adapter out. The model itself is never
-//! copied or dequantized as a whole: its tensors point into the memory-mapped file.
+//! dequantized as a whole: its tensors point into the memory-mapped file, or are copied to a device as
+//! they are.
 //!
 //! # From the file to a gradient
 //!
@@ -12,9 +13,10 @@
 //! | `architecture`, `weights` | what differs between llama, qwen2 and gemma3, as data; the tensors of a block |
 //! | `tensor_type`, `gguf_header` | what tensors are stored in; writing GGUF headers |
 //! | `adapter`, `gguf_writer`, `peft` | the LoRA matrices, and the files that llama.cpp and PEFT load |
-//! | `backend`, `buffer`, `graph` | ggml: where graphs run, tensors that outlive them, nodes with checked shapes |
+//! | `device`, `backend`, `buffer`, `graph` | ggml: what can compute, where graphs run, tensors that outlive them, nodes with checked shapes |
 //! | `tape`, `ops` | reverse-mode differentiation: each operation of a block with its gradient |
-//! | `frozen`, `pieces`, `ops` | ggml custom operations around `cutq_kernels` |
+//! | `lowering` | the two ways to compute them: by `cutq_kernels`, or composed for any device |
+//! | `frozen`, `pieces`, `ops`, `head` | both, for products, a block's operations, the head |
 //! | `block`, `head`, `batch` | one transformer block; logits at target positions, a few rows at a time; the pack of sequences |
 //! | `engine`, `timings` | the executor: block after block forward, and backward from checkpoints |
 //! | `tokenizer`, `chat_template`, `generator`, `vocabulary` | text in and out, by llama.cpp and `minijinja` |
@@ -27,7 +29,10 @@
 //!   checkpoint per block.
 //! - **Every operation brings its own gradient.** ggml's automatic differentiation uses `OUT_PROD`,
 //!   `RMS_NORM_BACK` and others that only its CPU backend has, and its `OUT_PROD` dequantizes every
-//!   weight row once per token.
+//!   weight row once per token. On devices the gradients are composed of operations that CUDA, Metal
+//!   and Vulkan all have, and every node is asked for (`ggml_backend_supports_op`) before it runs.
+//! - **Dequantized pieces stay in F32 on devices**: gradients are easily smaller than the smallest
+//!   F16.
 //! - **On the CPU the arithmetic is ours**; ggml allocates, schedules, rotates and adds. Composed of
 //!   ggml's operations, attention took most of a step, and what surrounds the products another
 //!   half: on 2 × 512 tokens of SmolLM2, 2 threads, the kernels for attention brought 210 to 460
@@ -50,6 +55,7 @@ mod batch;
 mod block;
 mod buffer;
 mod chat_template;
+mod device;
 mod engine;
 mod frozen;
 mod generator;
@@ -58,6 +64,7 @@ mod gguf_header;
 mod gguf_writer;
 mod graph;
 mod head;
+mod lowering;
 mod module;
 mod ops;
 mod peft;
@@ -77,6 +84,7 @@ pub use architecture::{Architecture, ArchitectureError, Family, Rope, RopeMode};
 pub use backend::BackendError;
 pub use chat_template::{ChatTemplate, TemplateError};
 pub use cutq_kernels::{Activation, Precision, SimdError};
+pub use device::{Device, DeviceMemory, MissingDevices, NoDevice};
 pub use engine::{Engine, EngineError, EngineOptions, Footprint, Rates};
 pub use generator::{Generator, GeneratorOptions, Sampling};
 pub use gguf::{Gguf, GgufError, TensorInfo, Value};

@@ -5,8 +5,8 @@ use crate::sys;
 
 /// A matrix of any ggml type, in the memory map.
 ///
-/// Copies are views: the [`Gguf`] that it was made from must stay open, which the tensor beside
-/// it in [`crate::frozen::Weight`] sees to.
+/// Copies are views: the [`Gguf`] that it was made from must stay open, which
+/// [`crate::weights::Weights`] sees to.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Quantized {
     data: *const u8,

@@ -5,10 +5,9 @@
 //! the record from the end. Only nodes that lead to a requested gradient are ever computed: ggml
 //! runs what an output depends on, nothing else.
 
-use cutq_kernels::Kernels;
-
 use crate::buffer::Tensor;
 use crate::graph::{Graph, Node};
+use crate::lowering::Lowering;
 
 /// A value on the tape.
 #[derive(Clone, Copy)]
@@ -40,7 +39,7 @@ pub(crate) enum Kept<'g> {
 /// The record of a forward pass.
 pub(crate) struct Tape<'g> {
     pub graph: &'g Graph,
-    pub kernels: Kernels,
+    pub lowering: Lowering,
     kept: Kept<'g>,
     /// Shapes of the values that can be kept, in order.
     keepable: Vec<[usize; 2]>,
@@ -60,10 +59,10 @@ impl<'g> Gradients<'g> {
 }
 
 impl<'g> Tape<'g> {
-    pub fn new(graph: &'g Graph, kernels: Kernels) -> Self {
+    pub fn new(graph: &'g Graph, lowering: Lowering) -> Self {
         Self {
             graph,
-            kernels,
+            lowering,
             kept: Kept::Nothing,
             keepable: Vec::new(),
             entries: Vec::new(),

@@ -1,21 +1,37 @@
-//! A model's tensors, in the memory map.
+//! A model's tensors: in the memory map for the CPU, copied to any other device.
+
+use std::collections::BTreeMap;
 
 use crate::architecture::{Architecture, ArchitectureError, Family};
+use crate::backend::{Backend, BackendError};
 use crate::buffer::{self, Tensor};
+use crate::engine::EngineError;
 use crate::frozen::Weight;
-use crate::gguf::{Gguf, GgufError};
+use crate::gguf::{Gguf, TensorInfo};
 use crate::module::Module;
 use crate::quantized::Quantized;
 
 /// Every tensor of a model.
 #[derive(Debug)]
 pub(crate) struct Weights {
-    pub embedding: Weight,
+    /// Read on the host, a row per token.
+    pub embedding: Quantized,
     pub layers: Vec<Layer>,
     pub output_norm: Tensor,
     pub head: Weight,
     /// Divisors of the rotary frequencies, of Llama 3.
     pub rope_factors: Option<Tensor>,
+    /// Keeps the map alive that the host's views point into.
+    _gguf: Gguf,
+}
+
+/// Where tensors go.
+#[derive(Clone, Copy)]
+pub(crate) enum Residence<'a> {
+    /// They stay in the memory map.
+    Map,
+    /// They are copied to a device.
+    Device(&'a Backend),
 }
 
 /// The tensors of one block.
@@ -45,21 +61,39 @@ pub(crate) struct Projection {
 }
 
 impl Weights {
-    pub fn map(gguf: &Gguf, architecture: &Architecture) -> Result<Self, ArchitectureError> {
-        let layers = (0..architecture.n_layer).map(|n| Layer::map(gguf, architecture, n));
+    pub fn open(
+        gguf: &Gguf,
+        architecture: &Architecture,
+        residence: Residence<'_>,
+    ) -> Result<Self, EngineError> {
+        let layer = |n| Layer::open(gguf, architecture, n, residence);
+        let layers = (0..architecture.n_layer).map(layer).collect::<Result<_, _>>()?;
+        let head = Architecture::head_tensor(gguf);
+        let names = ["output_norm.weight", head, "rope_freqs.weight"];
+        let mut group = Group::open(gguf, names.map(str::to_owned), residence)?;
         Ok(Self {
-            embedding: matrix(gguf, "token_embd.weight")?,
-            layers: layers.collect::<Result<_, _>>()?,
-            output_norm: vector(gguf, "output_norm.weight")?,
-            head: matrix(gguf, Architecture::head_tensor(gguf))?,
-            rope_factors: optional(gguf, "rope_freqs.weight")?,
+            embedding: quantized(gguf, "token_embd.weight")?,
+            layers,
+            output_norm: group.vector("output_norm.weight")?,
+            head: group.matrix(head)?,
+            rope_factors: group.optional("rope_freqs.weight")?,
+            _gguf: gguf.clone(),
         })
     }
 }
 
 impl Layer {
-    fn map(gguf: &Gguf, architecture: &Architecture, n: usize) -> Result<Self, ArchitectureError> {
-        let norm = |name: &str| vector(gguf, &format!("blk.{n}.{name}.weight"));
+    fn open(
+        gguf: &Gguf,
+        architecture: &Architecture,
+        n: usize,
+        residence: Residence<'_>,
+    ) -> Result<Self, EngineError> {
+        let prefix = format!("blk.{n}.");
+        let names = gguf.tensors().keys().filter(|name| name.starts_with(&prefix)).cloned();
+        let mut group = Group::open(gguf, names, residence)?;
+        let mut norm = |name: &str| group.vector(&format!("blk.{n}.{name}.weight"));
+        let (attn_norm, ffn_norm) = (norm("attn_norm")?, norm("ffn_norm")?);
         let gemma = match architecture.family {
             Family::Gemma3 => Some(GemmaNorms {
                 q: norm("attn_q_norm")?,
@@ -71,16 +105,12 @@ impl Layer {
         };
         let projection = |module: Module| {
             Ok::<_, ArchitectureError>(Projection {
-                weight: matrix(gguf, &module.tensor_name(n))?,
-                bias: optional(gguf, &format!("blk.{n}.{module}.bias"))?,
+                weight: group.matrix(&module.tensor_name(n))?,
+                bias: group.optional(&format!("blk.{n}.{module}.bias"))?,
             })
         };
-        Ok(Self {
-            attn_norm: norm("attn_norm")?,
-            ffn_norm: norm("ffn_norm")?,
-            gemma,
-            projections: Module::ALL.into_iter().map(projection).collect::<Result<_, _>>()?,
-        })
+        let projections = Module::ALL.into_iter().map(projection).collect::<Result<_, _>>()?;
+        Ok(Self { attn_norm, ffn_norm, gemma, projections })
     }
 
     pub fn projection(&self, module: Module) -> &Projection {
@@ -88,27 +118,56 @@ impl Layer {
     }
 }
 
-fn matrix(gguf: &Gguf, name: &str) -> Result<Weight, ArchitectureError> {
-    let info = gguf.tensor(name)?;
-    let data = Quantized::new(gguf, info).ok_or_else(|| unsupported(gguf, name))?;
-    Ok(Weight { tensor: buffer::map(gguf, info), data })
+/// Tensors that come and go together.
+struct Group<'a> {
+    gguf: &'a Gguf,
+    tensors: BTreeMap<String, Tensor>,
 }
 
-/// Norms, biases and factors enter ggml's element-wise operations, which want F32.
-fn vector(gguf: &Gguf, name: &str) -> Result<Tensor, ArchitectureError> {
-    let info = gguf.tensor(name)?;
-    if info.ggml_type != crate::sys::GGML_TYPE_F32 {
-        return Err(unsupported(gguf, name));
+impl<'a> Group<'a> {
+    /// Those of `names` that the file has.
+    fn open(
+        gguf: &'a Gguf,
+        names: impl IntoIterator<Item = String>,
+        residence: Residence<'_>,
+    ) -> Result<Self, BackendError> {
+        let known = |name: String| gguf.tensors().get(&name).map(|info| (name, info));
+        let (names, infos): (Vec<_>, Vec<&TensorInfo>) =
+            names.into_iter().filter_map(known).unzip();
+        let tensors = match residence {
+            Residence::Map => infos.iter().map(|info| buffer::map(gguf, info)).collect(),
+            Residence::Device(backend) => buffer::upload(gguf, &infos, backend)?,
+        };
+        Ok(Self { gguf, tensors: names.into_iter().zip(tensors).collect() })
     }
-    Ok(buffer::map(gguf, info))
+
+    fn take(&mut self, name: &str) -> Result<Tensor, ArchitectureError> {
+        // Asking the file for its description says which tensor is missing.
+        self.gguf.tensor(name)?;
+        Ok(self.tensors.remove(name).expect("every tensor of the group is taken once"))
+    }
+
+    fn matrix(&mut self, name: &str) -> Result<Weight, ArchitectureError> {
+        let data = quantized(self.gguf, name)?;
+        Ok(Weight { tensor: self.take(name)?, data })
+    }
+
+    /// Norms, biases and factors enter ggml's element-wise operations, which want F32.
+    fn vector(&mut self, name: &str) -> Result<Tensor, ArchitectureError> {
+        if self.gguf.tensor(name)?.ggml_type != crate::sys::GGML_TYPE_F32 {
+            return Err(unsupported(self.gguf, name));
+        }
+        self.take(name)
+    }
+
+    fn optional(&mut self, name: &str) -> Result<Option<Tensor>, ArchitectureError> {
+        let there = self.gguf.tensors().contains_key(name);
+        there.then(|| self.vector(name)).transpose()
+    }
 }
 
-fn optional(gguf: &Gguf, name: &str) -> Result<Option<Tensor>, ArchitectureError> {
-    match vector(gguf, name) {
-        Ok(tensor) => Ok(Some(tensor)),
-        Err(ArchitectureError::Gguf(GgufError::NoTensor { .. })) => Ok(None),
-        Err(error) => Err(error),
-    }
+fn quantized(gguf: &Gguf, name: &str) -> Result<Quantized, ArchitectureError> {
+    Quantized::new(gguf, gguf.tensor(name)?).ok_or_else(|| unsupported(gguf, name))
 }
 
 fn unsupported(gguf: &Gguf, name: &str) -> ArchitectureError {

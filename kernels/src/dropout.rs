@@ -26,6 +26,15 @@ impl Dropout {
         Dropout { seed: [seed as u32, (seed >> 32) as u32], threshold, keep: 1.0 / (1.0 - p) }
     }
 
+    /// What the first `n` elements are multiplied with: for engines that cannot hash.
+    ///
+    /// # Panics
+    /// If `n` is `2^32` or more.
+    pub fn mask(&self, n: usize) -> Vec<f32> {
+        let n = u32::try_from(n).expect("a mask of less than 2^32 elements");
+        (0..n).map(|index| self.factor(index)).collect()
+    }
+
     /// What element `index` is multiplied with.
     #[inline(always)]
     fn factor(&self, index: u32) -> f32 {
@@ -85,6 +94,7 @@ mod tests {
     fn a_part_is_a_part_of_the_whole() {
         let whole = mask(5, 0, 4096, 0.5);
         assert_eq!(mask(5, 1000, 96, 0.5), whole[1000..1096]);
+        assert_eq!(Dropout::new(5, 0.5).mask(4096), whole);
         assert_ne!(mask(6, 0, 4096, 0.5), whole);
         assert_ne!(mask(5 | 1 << 40, 0, 4096, 0.5), whole);
         assert!(mask(5, 0, 4096, 0.0).iter().all(|&x| x == 1.0));

@@ -1,5 +1,6 @@
 //! What the proofs in `tests/tests` share, and models with random weights for them and for benches.
 
+pub mod computing;
 pub mod data;
 pub mod golden;
 pub mod group;

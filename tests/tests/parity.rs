@@ -10,9 +10,8 @@ use cutq_core::objective::Cut;
 use cutq_core::optimizer::{AdamW, Optimizer};
 use cutq_core::schedule::{LrSchedule, Schedule};
 use cutq_core::trainer::{Trainer, TrainerOptions, read};
-use cutq_ffi::{
-    Adapter, Architecture, Engine, EngineOptions, Gguf, LoraConfig, Module, Precision, Tokenizer,
-};
+use cutq_ffi::{Adapter, Architecture, Engine, Gguf, LoraConfig, Module, Precision, Tokenizer};
+use cutq_tests::computing::Computing;
 use cutq_tests::golden::{Golden, lora_tensor};
 use cutq_tests::group::tokenize;
 use cutq_tests::model::TestModel;
@@ -20,34 +19,93 @@ use cutq_tests::tolerance;
 
 #[test]
 fn smollm2_f32() {
-    Parity::new(TestModel::SmolLm2, Precision::F32).exact();
+    exact(TestModel::SmolLm2, Computing::Kernels);
 }
 
 #[test]
 fn smollm2_int8() {
-    Parity::new(TestModel::SmolLm2, Precision::Int8).rounded();
+    rounded(TestModel::SmolLm2, Computing::Kernels);
+}
+
+#[test]
+fn smollm2_f32_portable() {
+    exact(TestModel::SmolLm2, Computing::Portable);
+}
+
+#[test]
+fn smollm2_int8_portable() {
+    rounded(TestModel::SmolLm2, Computing::Portable);
 }
 
 #[test]
 fn gemma3_f32() {
-    Parity::new(TestModel::Gemma3, Precision::F32).exact();
+    exact(TestModel::Gemma3, Computing::Kernels);
 }
 
 #[test]
 fn gemma3_int8() {
-    Parity::new(TestModel::Gemma3, Precision::Int8).rounded();
+    rounded(TestModel::Gemma3, Computing::Kernels);
+}
+
+#[test]
+fn gemma3_f32_portable() {
+    exact(TestModel::Gemma3, Computing::Portable);
+}
+
+#[test]
+fn gemma3_int8_portable() {
+    rounded(TestModel::Gemma3, Computing::Portable);
 }
 
 #[test]
 #[ignore = "the 1.1 GB model: make test-models"]
 fn qwen2_f32() {
-    Parity::new(TestModel::Qwen2, Precision::F32).exact();
+    exact(TestModel::Qwen2, Computing::Kernels);
 }
 
 #[test]
 #[ignore = "the 1.1 GB model: make test-models"]
 fn qwen2_int8() {
-    Parity::new(TestModel::Qwen2, Precision::Int8).rounded();
+    rounded(TestModel::Qwen2, Computing::Kernels);
+}
+
+#[test]
+#[ignore = "the 1.1 GB model: make test-models"]
+fn qwen2_f32_portable() {
+    exact(TestModel::Qwen2, Computing::Portable);
+}
+
+#[cfg(feature = "vulkan")]
+#[test]
+fn smollm2_f32_vulkan() {
+    exact(TestModel::SmolLm2, Computing::Device("Vulkan"));
+}
+
+#[cfg(feature = "cuda")]
+mod cuda {
+    use super::*;
+
+    #[test]
+    fn smollm2_int8_cuda() {
+        rounded(TestModel::SmolLm2, Computing::Device("CUDA"));
+    }
+
+    #[test]
+    fn gemma3_int8_cuda() {
+        rounded(TestModel::Gemma3, Computing::Device("CUDA"));
+    }
+}
+
+fn exact(model: TestModel, computing: Computing) {
+    if let Some(parity) = Parity::new(model, computing, Precision::F32) {
+        parity.exact();
+    }
+}
+
+fn rounded(model: TestModel, computing: Computing) {
+    if let Some(parity) = Parity::new(model, computing, Precision::Int8) {
+        parity.rounded();
+    }
 }
 
 /// One model with the adapter of its golden values, and what the engine makes of them.
@@ -82,8 +140,10 @@ struct Distance {
 }
 
 impl Parity {
-    fn new(model: TestModel, precision: Precision) -> Self {
+    /// `None` if the device is missing.
+    fn new(model: TestModel, computing: Computing, precision: Precision) -> Option<Self> {
         let alone = model.alone();
+        let options = computing.options(precision)?;
         let golden = Golden::read(model.fixture());
         let gguf = Gguf::open(&model.path()).expect("the model opens");
         let tokenizer = Tokenizer::from_gguf(&gguf).expect("it has a tokenizer");
@@ -95,9 +155,8 @@ impl Parity {
         });
         let groups = groups.collect();
         let adapter = golden_adapter(&golden, &gguf);
-        let options = EngineOptions { precision, ..EngineOptions::default() };
         let engine = Engine::open(&gguf, adapter, options).expect("the model is supported");
-        Self { _alone: alone, name: model.fixture(), golden, engine, groups }
+        Some(Self { _alone: alone, name: model.fixture(), golden, engine, groups })
     }
 
     /// At f32 everything agrees but for rounding.

@@ -26,10 +26,12 @@ use crate::architecture::{Architecture, ArchitectureError};
 use crate::backend::{Backend, BackendError};
 use crate::batch::Batch;
 use crate::buffer::{Arena, Tensor};
+use crate::device::Device;
 use crate::gguf::Gguf;
+use crate::lowering::Lowering;
 use crate::module::Module;
 use crate::timings::Timings;
-use crate::weights::Weights;
+use crate::weights::{Residence, Weights};
 
 /// The embedding's tensor, which in some models is the head's too.
 const EMBEDDING_TENSOR: &str = "token_embd.weight";
@@ -37,6 +39,11 @@ const EMBEDDING_TENSOR: &str = "token_embd.weight";
 /// How an [`Engine`] computes.
 #[derive(Debug, Clone, Copy)]
 pub struct EngineOptions {
+    /// Where it computes.
+    pub device: Device,
+    /// Whether the CPU computes with the operations that every device has, instead of its own
+    /// kernels: slower, for comparisons. Other devices always do.
+    pub portable: bool,
     /// Threads; all available ones by default.
     pub n_threads: usize,
     /// Arithmetic of the products with frozen weights.
@@ -53,7 +60,14 @@ pub struct EngineOptions {
 impl Default for EngineOptions {
     fn default() -> Self {
         let n_threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        Self { n_threads, precision: Precision::Int8, kept_layers: 0, resident: true }
+        Self {
+            device: Device::cpu(),
+            portable: false,
+            n_threads,
+            precision: Precision::Int8,
+            kept_layers: 0,
+            resident: true,
+        }
     }
 }
 
@@ -103,10 +117,10 @@ pub enum EngineError {
     NoForward,
 }
 
-/// A quantized model with a trainable adapter, on the CPU.
+/// A quantized model with a trainable adapter, on one device.
 pub struct Engine {
     backend: Backend,
-    kernels: Kernels,
+    lowering: Lowering,
     precision: Precision,
     n_threads: usize,
     kept_layers: usize,
@@ -161,12 +175,18 @@ impl Engine {
         options: EngineOptions,
     ) -> Result<Self, EngineError> {
         let architecture = Architecture::from_gguf(gguf)?;
-        let backend = Backend::cpu(options.n_threads)?;
-        let weights = Weights::map(gguf, &architecture)?;
+        let EngineOptions { device, precision, .. } = options;
+        let backend = Backend::open(device, options.n_threads)?;
+        let residence = if device.is_cpu() { Residence::Map } else { Residence::Device(&backend) };
+        let weights = Weights::open(gguf, &architecture, residence)?;
+        let lowering = match device.is_cpu() && !options.portable {
+            true => Lowering::Kernels { kernels: Kernels::detect()?, precision },
+            false => Lowering::Portable { precision },
+        };
         Ok(Self {
             trained: adapter.pairs.iter().map(TrainedPair::new).collect(),
-            kernels: Kernels::detect()?,
-            precision: options.precision,
+            lowering,
+            precision,
             n_threads: options.n_threads,
             kept_layers: options.kept_layers.min(architecture.n_layer),
             resident: options.resident,

@@ -10,14 +10,15 @@ use crate::backend::BackendError;
 use crate::batch::Batch;
 use crate::block::Block;
 use crate::buffer::{self, Tensor};
-use crate::frozen::Products;
+use crate::frozen::{Products, portable};
 use crate::graph::{Graph, Node, Rotation};
 use crate::head::Head;
+use crate::lowering::Lowering;
 use crate::module::Module;
 use crate::ops::{Attention, Lora};
 use crate::tape::{Kept, Tape, Var};
 
-/// More than the tensors of one block's forward and backward pass.
+/// More than the tensors of one block's forward and backward pass by the kernels.
 const BLOCK_CAPACITY: usize = 1024;
 
 /// One block in one pass.
@@ -33,7 +34,7 @@ pub(super) struct Place<'a> {
 impl Engine {
     /// Rows of the embedding, dequantized on the host and written to the first checkpoint.
     pub(super) fn embed(&self, tokens: &[u32], stream: &Tensor) {
-        let (embedding, n_embd) = (&self.weights.embedding.data, self.architecture.n_embd);
+        let (embedding, n_embd) = (&self.weights.embedding, self.architecture.n_embd);
         let mut row = vec![0.0; n_embd];
         for (t, &token) in tokens.iter().enumerate() {
             embedding.unpack(token as usize, 0, &mut row);
@@ -48,9 +49,9 @@ impl Engine {
         at: &Place<'_>,
         [before, behind]: [&Tensor; 2],
     ) -> Result<(), BackendError> {
-        let graph = Graph::new(BLOCK_CAPACITY);
+        let graph = self.block_graph(at.layer, at.batch);
         let kept = at.kept.map_or(Kept::Nothing, Kept::Into);
-        let mut tape = Tape::new(&graph, self.kernels).with_kept(kept);
+        let mut tape = Tape::new(&graph, self.lowering).with_kept(kept);
         let block = self.block(&graph, &mut tape, at);
         let x = tape.constant(graph.leaf(before));
         let y = block.forward(&mut tape, x);
@@ -68,9 +69,9 @@ impl Engine {
         before: &Tensor,
         d_stream: &Tensor,
     ) -> Result<Vec<PairGradient>, BackendError> {
-        let graph = Graph::new(BLOCK_CAPACITY);
+        let graph = self.block_graph(at.layer, at.batch);
         let kept = at.kept.map_or(Kept::Nothing, Kept::In);
-        let mut tape = Tape::new(&graph, self.kernels).with_kept(kept);
+        let mut tape = Tape::new(&graph, self.lowering).with_kept(kept);
         let ends = [graph.leaf(before), graph.leaf(d_stream)];
         let (of_pairs, dx) = self.block_backward(&graph, &mut tape, at, ends);
         if let Some(dx) = dx {
@@ -89,8 +90,8 @@ impl Engine {
     /// Bytes of the intermediate tensors of the block's backward pass, which has more of them than
     /// any other graph.
     pub(super) fn block_bytes(&self, layer: usize, batch: &Batch) -> usize {
-        let graph = Graph::new(BLOCK_CAPACITY);
-        let mut tape = Tape::new(&graph, self.kernels);
+        let graph = self.block_graph(layer, batch);
+        let mut tape = Tape::new(&graph, self.lowering);
         let at = Place { layer, batch, seed: None, kept: None };
         let shape = [self.architecture.n_embd, batch.tokens.len()];
         let ends = [(); 2].map(|()| graph.placeholder(shape));
@@ -185,8 +186,8 @@ impl Engine {
 
     /// Shapes of what block `layer` can keep.
     pub(super) fn keepable(&self, layer: usize, batch: &Batch) -> Vec<[usize; 2]> {
-        let graph = Graph::new(BLOCK_CAPACITY);
-        let mut tape = Tape::new(&graph, self.kernels);
+        let graph = self.block_graph(layer, batch);
+        let mut tape = Tape::new(&graph, self.lowering);
         let shape = [self.architecture.n_embd, batch.tokens.len()];
         let x = tape.constant(graph.placeholder(shape));
         let at = Place { layer, batch, seed: None, kept: None };
@@ -204,8 +205,8 @@ impl Engine {
         let loras = self.pairs_of(layer).map(|(i, pair)| {
             let r = self.adapter.config.r;
             let lora = Lora {
-                a: tape.parameter(graph.slice(&pair.a, [pair.n_in, r])),
-                b: tape.parameter(graph.slice(&pair.b, [r, pair.n_out])),
+                a: tape.parameter(self.adapter_matrix(graph, &pair.a, [pair.n_in, r])),
+                b: tape.parameter(self.adapter_matrix(graph, &pair.b, [r, pair.n_out])),
                 scaling: self.adapter.scaling(),
                 dropout: self.dropout(seed, i),
             };
@@ -214,19 +215,39 @@ impl Engine {
         Block {
             architecture: &self.architecture,
             layer: &self.weights.layers[layer],
-            products: Products::new(graph, self.kernels, self.precision),
+            products: Products::new(graph, self.lowering),
             rotation: Rotation {
                 rope: self.architecture.rope(layer),
                 positions: graph.input([n_tokens, 1], batch.positions.clone()),
                 factors: self.weights.rope_factors.as_ref().map(|f| graph.leaf(f)),
             },
             attention: Attention {
-                kernels: self.kernels,
                 shape: self.attention_shape(layer),
                 segments: batch.segments.clone(),
             },
             loras: loras.collect::<Vec<(Module, Lora<'g>)>>(),
         }
+    }
+
+    /// A matrix of the adapter: on the CPU where it lies, else a copy on the device.
+    fn adapter_matrix<'g>(&self, graph: &'g Graph, values: &'g [f32], ne: [usize; 2]) -> Node<'g> {
+        match self.lowering {
+            Lowering::Kernels { .. } => graph.slice(values, ne),
+            Lowering::Portable { .. } => graph.input(ne, values.to_vec()),
+        }
+    }
+
+    /// A graph with room for a block, forward and backward.
+    fn block_graph(&self, layer: usize, batch: &Batch) -> Graph {
+        Graph::new(match self.lowering {
+            Lowering::Kernels { .. } => BLOCK_CAPACITY,
+            Lowering::Portable { .. } => {
+                let layer = &self.weights.layers[layer];
+                let weights = Module::ALL.map(|module| &layer.projection(module).weight.data);
+                let products: usize = weights.map(portable::capacity).iter().sum();
+                BLOCK_CAPACITY + products + Attention::capacity(&batch.segments)
+            }
+        })
     }
 
     pub(super) fn attention_shape(&self, layer: usize) -> AttentionShape {
@@ -249,8 +270,7 @@ impl Engine {
     pub(super) fn head<'a>(&'a self, batch: &'a Batch, stream: &'a Tensor) -> Head<'a> {
         Head {
             backend: &self.backend,
-            kernels: self.kernels,
-            precision: self.precision,
+            lowering: self.lowering,
             weights: &self.weights,
             rms_eps: self.architecture.rms_eps,
             batch,

@@ -1,8 +1,10 @@
 //! Causal grouped-query attention over packed sequences: ggml custom operations around
-//! [`cutq_kernels`].
+//! [`cutq_kernels`], or composed of portable operations.
 //!
 //! Composed of ggml's own operations, attention took most of a training step on the CPU and memory
 //! for every score; the kernel keeps no scores.
+
+mod portable;
 
 use cutq_kernels::{
     AttentionGradient, AttentionInput, AttentionOutput, AttentionSaved, AttentionShape, Kernels,
@@ -11,13 +13,13 @@ use cutq_kernels::{
 
 use crate::frozen::SCRATCH;
 use crate::graph::{CustomOp, Node};
+use crate::lowering::Lowering;
 use crate::sys;
 use crate::tape::{Tape, Var};
 
 /// The attention of one block.
 #[derive(Clone)]
 pub(crate) struct Attention {
-    pub kernels: Kernels,
     pub shape: AttentionShape,
     /// The sequences of the pack.
     pub segments: Vec<Segment>,
@@ -27,11 +29,21 @@ impl<'g> Tape<'g> {
     /// `softmax(scale · qᵀk) v` within each segment; `q` is of shape (D, H, T), `k` and `v` of
     /// (D, Hkv, T), the result of (D·H, T). See [`Kernels::attention`] for the gradient.
     pub fn attention(&mut self, [q, k, v]: [Var<'g>; 3], attention: &Attention) -> Var<'g> {
+        attention.check(&[q.node, k.node, v.node]);
+        match self.lowering {
+            Lowering::Kernels { kernels, .. } => {
+                let attention = Fused { kernels, attention: attention.clone() };
+                self.fused_attention([q, k, v], &attention)
+            }
+            Lowering::Portable { .. } => attention.composed(self, [q, k, v]),
+        }
+    }
+
+    fn fused_attention(&mut self, [q, k, v]: [Var<'g>; 3], attention: &Fused) -> Var<'g> {
         let g = self.graph;
         let [d, h, n_tokens, _] = q.node.ne();
         let [_, h_kv, ..] = k.node.ne();
         let sources = [q.node, k.node, v.node];
-        attention.check(&sources);
         let (n_out, n_kv) = (d * h * n_tokens, d * h_kv * n_tokens);
         let ne = [n_out + h * n_tokens, 1];
         let op = || Forward(attention.clone());
@@ -72,6 +84,11 @@ impl Attention {
         assert_eq!(end, n_tokens, "segments cover the pack");
     }
 
+    /// Nodes of a graph with this attention, forward and backward, at most.
+    pub fn capacity(segments: &[Segment]) -> usize {
+        portable::capacity(segments)
+    }
+
     fn n_out(&self) -> usize {
         let n_tokens: usize = self.segments.iter().map(|s| s.len).sum();
         self.shape.head_dim * self.shape.n_head * n_tokens
@@ -80,6 +97,13 @@ impl Attention {
     fn n_kv(&self) -> usize {
         self.n_out() / self.shape.n_head * self.shape.n_head_kv
     }
+}
+
+/// Attention by the kernels.
+#[derive(Clone)]
+struct Fused {
+    kernels: Kernels,
+    attention: Attention,
 }
 
 /// Data of source `i`.
@@ -92,30 +116,32 @@ unsafe fn source(dst: &sys::ggml_tensor, i: usize) -> *const f32 {
 }
 
 /// `out` and, behind it, `lse`.
-struct Forward(Attention);
+struct Forward(Fused);
 
 impl CustomOp for Forward {
     unsafe fn run(&self, dst: &sys::ggml_tensor, thread: usize, n_threads: usize) {
-        let Attention { kernels, shape, segments } = &self.0;
+        let Fused { kernels, attention } = &self.0;
+        let Attention { shape, segments } = attention;
         let share = Share { thread, n_threads };
         // SAFETY: sources and destination have the shapes that `Attention::check` found and the
         // sizes that the node was made with; each thread passes its own number.
         SCRATCH.with_borrow_mut(|scratch| unsafe {
             let input = AttentionInput { q: source(dst, 0), k: source(dst, 1), v: source(dst, 2) };
             let out = dst.data.cast::<f32>();
-            let output = AttentionOutput { out, lse: out.add(self.0.n_out()) };
+            let output = AttentionOutput { out, lse: out.add(attention.n_out()) };
             kernels.attention(*shape, segments, input, output, share, scratch);
         });
     }
 }
 
 /// `dq` and, behind it, `dk` and `dv`.
-struct Backward(Attention);
+struct Backward(Fused);
 
 impl CustomOp for Backward {
     unsafe fn run(&self, dst: &sys::ggml_tensor, thread: usize, n_threads: usize) {
-        let Attention { kernels, shape, segments } = &self.0;
-        let (n_out, n_kv) = (self.0.n_out(), self.0.n_kv());
+        let Fused { kernels, attention } = &self.0;
+        let Attention { shape, segments } = attention;
+        let (n_out, n_kv) = (attention.n_out(), attention.n_kv());
         let share = Share { thread, n_threads };
         // SAFETY: as for `Forward`; the fourth source is its result, the fifth its gradient.
         SCRATCH.with_borrow_mut(|scratch| unsafe {

@@ -4,6 +4,7 @@ use cutq_kernels::{Dropout, Kernels, LoraShape};
 
 use crate::frozen::{Addend, Frozen, SCRATCH, share};
 use crate::graph::{CustomOp, Node};
+use crate::lowering::Lowering;
 use crate::sys;
 use crate::tape::{Tape, Var};
 
@@ -32,17 +33,61 @@ impl<'g> Tape<'g> {
         lora: Option<Lora<'g>>,
         needed: bool,
     ) -> Var<'g> {
+        match (lora, self.lowering) {
+            (None, _) => self.bare_linear(x, weight, needed),
+            (Some(lora), Lowering::Kernels { kernels, .. }) => {
+                self.fused_linear(x, weight, lora, needed, kernels)
+            }
+            (Some(lora), Lowering::Portable { .. }) => {
+                self.composed_linear(x, weight, lora, needed)
+            }
+        }
+    }
+
+    /// Without an adapter.
+    fn bare_linear(&mut self, x: Var<'g>, weight: &Frozen<'g>, needed: bool) -> Var<'g> {
         let (g, weight) = (self.graph, weight.clone());
+        let make = || weight.product(g, x.node, None);
         let wide = [weight.n_out(), x.node.ne()[1]];
-        let product = |tape: &mut Self, addend| {
-            let make = || weight.product(g, x.node, addend);
-            if needed { tape.keep(wide, make) } else { make() }
-        };
-        let Some(lora) = lora else {
-            let y = product(self, None);
-            return self.record(y, &[x], move |dy| vec![weight.product_transposed(g, dy, None)]);
-        };
-        let (kernels, shape) = (self.kernels, lora.shape(x.node));
+        let y = if needed { self.keep(wide, make) } else { make() };
+        self.record(y, &[x], move |dy| vec![weight.product_transposed(g, dy, None)])
+    }
+
+    fn composed_linear(
+        &mut self,
+        x: Var<'g>,
+        weight: &Frozen<'g>,
+        lora: Lora<'g>,
+        needed: bool,
+    ) -> Var<'g> {
+        let (g, weight) = (self.graph, weight.clone());
+        let LoraShape { n_tokens, n_in, n_out, r, scaling, dropout } = lora.shape(x.node);
+        let (a, b) = (lora.a.node, lora.b.node);
+        let mask = dropout.map(|dropout| g.input([n_in, n_tokens], dropout.mask(n_in * n_tokens)));
+        let dropped = move |x| mask.map_or(x, |mask| g.mul(x, mask));
+        let input = dropped(x.node);
+        let low = self.keep([r, n_tokens], || g.affine(g.mul_mat(a, input), scaling, 0.0));
+        let make = || g.add(weight.product(g, x.node, None), g.mul_mat(b, low));
+        let y = if needed { self.keep([n_out, n_tokens], make) } else { make() };
+        self.record(y, &[x, lora.a, lora.b], move |dy| {
+            let dlow = g.affine(g.mul_mat(g.transpose(b), dy), scaling, 0.0);
+            let da = g.mul_mat(g.transpose(input), g.transpose(dlow));
+            let db = g.mul_mat(g.transpose(low), g.transpose(dy));
+            let dx = dropped(g.mul_mat(g.transpose(a), dlow));
+            vec![g.add(weight.product_transposed(g, dy, None), dx), da, db]
+        })
+    }
+
+    fn fused_linear(
+        &mut self,
+        x: Var<'g>,
+        weight: &Frozen<'g>,
+        lora: Lora<'g>,
+        needed: bool,
+        kernels: Kernels,
+    ) -> Var<'g> {
+        let (g, weight) = (self.graph, weight.clone());
+        let shape = lora.shape(x.node);
         let LoraShape { n_tokens, n_in, n_out, r, .. } = shape;
         let (a, b) = (lora.a.node, lora.b.node);
         let narrow = [shape.row(), n_tokens];
@@ -51,7 +96,8 @@ impl<'g> Tape<'g> {
         };
         let low = self.keep(narrow, || node(narrow, [x.node, a], Product::Low));
         let addend = Addend { narrow: low, wide: b, shape };
-        let y = product(self, Some(addend));
+        let make = || weight.product(g, x.node, Some(addend));
+        let y = if needed { self.keep([n_out, n_tokens], make) } else { make() };
         self.record(y, &[x, lora.a, lora.b], move |dy| {
             assert!(dy.is_contiguous() && dy.ne() == [n_out, n_tokens, 1, 1]);
             let dlow = node(narrow, [dy, b], Product::DLow);

@@ -6,14 +6,39 @@ use cutq_kernels::Kernels;
 
 use crate::frozen::share;
 use crate::graph::{CustomOp, Node, floats, floats_mut};
+use crate::lowering::Lowering;
 use crate::sys;
 use crate::tape::{Tape, Var};
 
 impl<'g> Tape<'g> {
-    /// `y = w · x / √(mean(x²) + eps)` along the fastest dimension; see
-    /// [`Kernels::rms_norm_backward`] for the gradient.
+    /// `y = w · x / r` with `r = √(mean(x²) + eps)` along the fastest dimension.
+    ///
+    /// With `x̂ = x / r` and `g = w · dy`: `dx = (g − x̂ · mean(g · x̂)) / r`.
     pub fn rms_norm(&mut self, x: Var<'g>, weight: Node<'g>, eps: f32) -> Var<'g> {
-        let (g, op) = (self.graph, Norm { kernels: self.kernels, eps });
+        match self.lowering {
+            Lowering::Kernels { kernels, .. } => {
+                self.fused_rms_norm(x, weight, Norm { kernels, eps })
+            }
+            Lowering::Portable { .. } => self.composed_rms_norm(x, weight, eps),
+        }
+    }
+
+    fn composed_rms_norm(&mut self, x: Var<'g>, weight: Node<'g>, eps: f32) -> Var<'g> {
+        let graph = self.graph;
+        let n = x.node.ne()[0] as f32;
+        let normed = graph.normalize(x.node, eps);
+        let y = graph.mul(normed, weight);
+        self.record(y, &[x], move |dy| {
+            let g = graph.mul(dy, weight);
+            let mean = graph.affine(graph.sum_rows(graph.mul(g, normed)), 1.0 / n, 0.0);
+            let mean_square = graph.affine(graph.sum_rows(graph.sqr(x.node)), 1.0 / n, eps);
+            let numerator = graph.sub(g, graph.mul(normed, mean));
+            vec![graph.div(numerator, graph.sqrt(mean_square))]
+        })
+    }
+
+    fn fused_rms_norm(&mut self, x: Var<'g>, weight: Node<'g>, op: Norm) -> Var<'g> {
+        let g = self.graph;
         let [n, heads, n_tokens, _] = x.node.ne();
         assert!(x.node.is_contiguous() && weight.ne() == [n, 1, 1, 1]);
         let rows = [n, heads * n_tokens];

@@ -1,0 +1,72 @@
+//! Products with frozen weights composed of portable operations.
+//!
+//! ggml multiplies with a quantized matrix in one orientation only. The other, `dX = Wᵀ dY`, and
+//! exact products dequantize a piece of the matrix at a time, with GET_ROWS, which knows nearly
+//! every type on every backend. Pieces stay in F32: a gradient is easily smaller than the smallest
+//! F16, and backends round the right operand of an F16 product to F16.
+
+use std::ops::Range;
+
+use cutq_kernels::Precision;
+
+use super::{Frozen, Products};
+use crate::graph::{Graph, Node};
+use crate::quantized::Quantized;
+
+/// Bytes of a dequantized piece.
+const PIECE_BYTES: usize = 16 << 20;
+
+/// Rows of a piece.
+fn piece(weight: &Quantized) -> usize {
+    (PIECE_BYTES / (4 * weight.n_in)).clamp(1, weight.n_out)
+}
+
+/// Nodes of a graph for both products with `weight`, at most.
+pub(crate) fn capacity(weight: &Quantized) -> usize {
+    32 + 12 * weight.n_out.div_ceil(piece(weight))
+}
+
+impl<'g> Frozen<'g> {
+    /// `y[m, t] = Σ_k W[k, m] x[k, t]`.
+    pub(super) fn composed(&self, g: &'g Graph, x: Node<'g>, precision: Precision) -> Node<'g> {
+        let weight = g.leaf(&self.weight.tensor);
+        match precision {
+            Precision::Int8 => g.mul_mat(weight, x),
+            Precision::F32 => {
+                let part = |rows| g.mul_mat(self.products.dequantized(weight, rows), x);
+                g.concat(self.pieces().map(part).collect(), 0)
+            }
+        }
+    }
+
+    /// `dx[k, t] = Σ_m W[k, m] dy[m, t]`.
+    pub(super) fn composed_transposed(&self, g: &'g Graph, dy: Node<'g>) -> Node<'g> {
+        let weight = g.leaf(&self.weight.tensor);
+        let part = |rows: Range<usize>| {
+            let dy = match rows.len() == self.weight.data.n_out {
+                true => dy,
+                false => g.columns(dy, rows.start, rows.len()),
+            };
+            g.mul_mat(g.transpose(self.products.dequantized(weight, rows)), dy)
+        };
+        let sum = self.pieces().map(part).reduce(|sum, part| g.add(sum, part));
+        sum.expect("a matrix has rows")
+    }
+
+    fn pieces(&self) -> impl Iterator<Item = Range<usize>> {
+        let (n, step) = (self.weight.data.n_out, piece(&self.weight.data));
+        (0..n).step_by(step).map(move |first| first..(first + step).min(n))
+    }
+}
+
+impl<'g> Products<'g> {
+    /// Rows of a weight in F32.
+    fn dequantized(&self, weight: Node<'g>, rows: Range<usize>) -> Node<'g> {
+        let mut indices = self.indices.borrow_mut();
+        let index = *indices.entry((rows.start, rows.end)).or_insert_with(|| {
+            let all = rows.clone().map(|row| row as i32).collect();
+            self.graph.input([rows.len(), 1], all)
+        });
+        self.graph.rows(weight, index)
+    }
+}

@@ -1,0 +1,147 @@
+//! The head composed of portable operations, some targets at a time.
+//!
+//! No backend needs more than the logits of a few rows. There is no portable maximum, so ln Σ exp
+//! comes from the softmax of the label, whose own maximum is the backend's; where the label's
+//! probability is too small for F32, its row of logits is read and summed up on the host.
+
+use cutq_kernels::LogProb;
+
+use super::Head;
+use crate::backend::BackendError;
+use crate::buffer::{self, Tensor};
+use crate::frozen::{Frozen, Products, portable};
+use crate::graph::{Graph, Node};
+use crate::tape::{Tape, Var};
+
+/// Bytes of logits that are held at a time.
+const LOGITS_BYTES: usize = 64 << 20;
+
+/// Below this probability a label's softmax is no longer trusted: F32 ends near 1e-38.
+const SMALLEST: f32 = 1e-30;
+
+/// Nodes of a graph besides those of the products, at most.
+const CAPACITY: usize = 64;
+
+/// A target that has a weight in the loss: where it is predicted, the token, the weight.
+type Weighted = (usize, u32, f32);
+
+/// Some rows of the residual stream on their way to their logits.
+struct Rows<'g> {
+    stream: Var<'g>,
+    normed: Var<'g>,
+    head: Frozen<'g>,
+    logits: Node<'g>,
+}
+
+impl Head<'_> {
+    pub(super) fn composed_log_probs(&self) -> Result<Vec<LogProb>, BackendError> {
+        let mut all = Vec::with_capacity(self.batch.targets.len());
+        for targets in self.batch.targets.chunks(self.chunk()) {
+            let graph = self.graph();
+            let mut tape = Tape::new(&graph, self.lowering);
+            let logits = self.rows(&graph, &mut tape, targets.iter().map(|t| t.0)).logits;
+            let n_vocab = self.weights.head.data.n_out;
+            let labels =
+                targets.iter().enumerate().map(|(t, target)| t * n_vocab + target.1 as usize);
+            let labels = graph.input([targets.len(), 1], labels.map(|i| i as i32).collect());
+            let of_labels =
+                |x| graph.rows(graph.reshape(x, [1, n_vocab * targets.len(), 1]), labels);
+            let found = [graph.soft_max(logits, None, 1.0), logits].map(of_labels);
+            found.into_iter().chain([logits]).for_each(|node| graph.output(node));
+            self.backend.run(&graph)?;
+            let [p, of_label] = found.map(buffer::read);
+            all.extend(p.into_iter().zip(of_label).enumerate().map(|(t, (p, logit))| {
+                let log_prob = match p >= SMALLEST {
+                    true => f64::from(p).ln().min(0.0),
+                    false => f64::from(logit) - log_sum_exp(&buffer::read_row(logits, t)),
+                };
+                LogProb { log_prob, log_sum_exp: f64::from(logit) - log_prob }
+            }));
+        }
+        Ok(all)
+    }
+
+    /// With `d` the gradient of a target's log-probability: `d · W[label] − Wᵀ (d · p)`.
+    pub(super) fn composed_backward(
+        &self,
+        dlog_probs: &[f64],
+        d_stream: &Tensor,
+    ) -> Result<(), BackendError> {
+        let n_embd = self.weights.head.data.n_in;
+        let mut values = vec![0.0; d_stream.len()];
+        let targets = self.batch.targets.iter().zip(dlog_probs);
+        // Targets without a weight add nothing: CUT leaves out many.
+        let targets = targets.filter(|&(_, &weight)| weight != 0.0);
+        let targets: Vec<Weighted> =
+            targets.map(|(&(p, t), &weight)| (p, t, weight as f32)).collect();
+        for targets in targets.chunks(self.chunk()) {
+            let d_rows = self.d_rows(targets)?;
+            for (&(position, ..), row) in targets.iter().zip(d_rows.chunks_exact(n_embd)) {
+                values[position * n_embd..][..n_embd].copy_from_slice(row);
+            }
+        }
+        d_stream.write(0, &values);
+        Ok(())
+    }
+
+    /// The gradient of the rows of the residual stream that predict `targets`.
+    fn d_rows(&self, targets: &[Weighted]) -> Result<Vec<f32>, BackendError> {
+        let graph = self.graph();
+        let mut tape = Tape::new(&graph, self.lowering);
+        let rows = self.rows(&graph, &mut tape, targets.iter().map(|t| t.0));
+        let n = targets.len();
+        let labels = graph.input([n, 1], targets.iter().map(|t| t.1 as i32).collect());
+        let weights = graph.input([1, n], targets.iter().map(|t| t.2).collect());
+        let of_labels = graph.rows(graph.leaf(&self.weights.head.tensor), labels);
+        let d_logits = graph.mul(graph.soft_max(rows.logits, None, 1.0), weights);
+        let of_all = rows.head.product_transposed(&graph, d_logits, None);
+        let d_normed = graph.sub(graph.mul(of_labels, weights), of_all);
+        let gradients = tape.backward(rows.normed, d_normed);
+        let d_rows = gradients.of(rows.stream).expect("the norm depends on the rows");
+        graph.output(d_rows);
+        self.backend.run(&graph)?;
+        Ok(buffer::read(d_rows))
+    }
+
+    /// Targets handled at a time.
+    fn chunk(&self) -> usize {
+        (LOGITS_BYTES / (4 * self.weights.head.data.n_out)).clamp(32, 512)
+    }
+
+    fn graph(&self) -> Graph {
+        Graph::new(CAPACITY + portable::capacity(&self.weights.head.data))
+    }
+
+    fn rows<'g>(
+        &'g self,
+        graph: &'g Graph,
+        tape: &mut Tape<'g>,
+        positions: impl Iterator<Item = usize>,
+    ) -> Rows<'g> {
+        let index: Vec<i32> = positions.map(|position| position as i32).collect();
+        let index = graph.input([index.len(), 1], index);
+        let stream = tape.parameter(graph.rows(graph.leaf(self.stream), index));
+        let normed = tape.rms_norm(stream, graph.leaf(&self.weights.output_norm), self.rms_eps);
+        let head = Frozen::new(&self.weights.head, &Products::new(graph, self.lowering));
+        let logits = head.product(graph, normed.node, None);
+        Rows { stream, normed, head, logits }
+    }
+}
+
+/// `ln Σ exp`, summed in f64 after subtracting the maximum.
+fn log_sum_exp(logits: &[f32]) -> f64 {
+    let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let sum: f64 = logits.iter().map(|&logit| f64::from(logit - max).exp()).sum();
+    f64::from(max) + sum.ln()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_logits_do_not_overflow() {
+        assert!((log_sum_exp(&[1000.0, 1000.0]) - 1000.0 - 2f64.ln()).abs() < 1e-12);
+        assert!((log_sum_exp(&[-1000.0, 0.0]) - 0.0).abs() < 1e-12);
+    }
+}
