@@ -85,6 +85,10 @@ impl Backend {
         }
     }
 
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
     pub fn as_ptr(&self) -> *mut sys::ggml_backend {
         self.raw.as_ptr()
     }

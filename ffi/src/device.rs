@@ -1,5 +1,7 @@
 //! The devices that ggml can compute on.
 
+mod speed;
+
 use std::ffi::CStr;
 use std::fmt;
 

@@ -26,6 +26,9 @@ pub struct BenchArgs {
     /// Projections to adapt
     #[arg(long, value_name = "LIST", default_value = "ffn_gate,ffn_up,ffn_down")]
     pub target_modules: String,
+    /// Where to compute: `auto` for the fastest that works, `cpu`, or a name that `cutq devices` lists
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    pub device: String,
     /// Threads [default: all cores]
     #[arg(long, value_name = "N", value_parser = count)]
     pub threads: Option<usize>,

@@ -6,10 +6,13 @@ use clap::Args;
 use super::range::count;
 use crate::settings::PrecisionName;
 
-/// Threads, arithmetic, memory.
+/// Device, threads, arithmetic, memory.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Engine")]
 pub struct EngineArgs {
+    /// Where to compute: `auto` for the fastest that works, `cpu`, or a name that `cutq devices` lists
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    pub device: String,
     /// Threads [default: all cores]
     #[arg(long, value_name = "N", value_parser = count)]
     pub threads: Option<usize>,

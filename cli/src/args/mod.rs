@@ -2,6 +2,7 @@
 
 mod bench;
 mod data;
+mod devices;
 mod engine;
 mod finetune;
 mod generate;
@@ -13,6 +14,7 @@ mod range;
 
 pub use bench::BenchArgs;
 pub use data::{DataArgs, ScreenArgs};
+pub use devices::DevicesArgs;
 pub use engine::{EngineArgs, MemoryArgs};
 pub use finetune::{FinetuneArgs, LoraArgs};
 pub use generate::GenerateArgs;
@@ -54,6 +56,8 @@ pub enum Command {
     Plan(Box<PlanArgs>),
     /// Measure reading and training speed and peak memory
     Bench(BenchArgs),
+    /// List what can compute: the CPU, GPUs, and why others are missing
+    Devices(DevicesArgs),
 }
 
 #[cfg(test)]

@@ -41,7 +41,9 @@ pub fn plan(engine: &mut Engine, wish: Wish, memory: Option<u64>) -> Result<Plan
     let adapter: usize =
         pairs.map(|pair| size_of_val(&pair.a[..]) + size_of_val(&pair.b[..])).sum();
     let resident = memory::resident().unwrap_or(0).saturating_sub(adapter as u64);
-    let program = resident.next_multiple_of(STEP);
+    // What the program takes of the host's memory is not a device's.
+    let on_cpu = engine.device().is_cpu();
+    let program = if on_cpu { resident.next_multiple_of(STEP) } else { 0 };
     let Wish { largest, longest, micro_batch, usual, optimizer_bytes } = wish;
     let demand = Demand {
         largest,
@@ -56,13 +58,25 @@ pub fn plan(engine: &mut Engine, wish: Wish, memory: Option<u64>) -> Result<Plan
         Some(budget) => Plan::choose(engine, demand, budget).map_err(|error| too_small(&error))?,
         None => usual_plan(engine, demand)?,
     };
+    if !on_cpu && !plan.resident {
+        let whole = Plan { resident: true, ..plan };
+        bail!(
+            "the run takes {} of {}'s memory\nhint: --device cpu, where the model need not fit",
+            size(whole.peak()),
+            engine.device()
+        );
+    }
     engine.keep(plan.kept_layers, plan.resident);
     Ok(plan)
 }
 
 /// Half of the available memory, or all of it where that is not enough.
 fn usual_plan(engine: &Engine, demand: Demand) -> Result<Plan> {
-    let available = memory::available().unwrap_or(u64::MAX);
+    let device = engine.device();
+    let available = match device.is_cpu() {
+        true => memory::available().unwrap_or(u64::MAX),
+        false => device.memory().free,
+    };
     let plan = Plan::choose(engine, demand, available / 2)
         .or_else(|_| Plan::choose(engine, demand, available));
     match plan {

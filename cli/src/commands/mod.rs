@@ -2,6 +2,7 @@
 
 mod bench;
 mod budget;
+mod devices;
 mod finetune;
 mod generate;
 mod inspect;
@@ -9,6 +10,7 @@ mod model;
 mod plan;
 
 pub use bench::bench;
+pub use devices::devices;
 pub use finetune::finetune;
 pub use generate::generate;
 pub use inspect::inspect;

@@ -4,7 +4,7 @@ use std::num::NonZero;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use cutq_ffi::{Adapter, Architecture, Engine, EngineOptions, Gguf, LoraConfig};
+use cutq_ffi::{Adapter, Architecture, Device, Engine, EngineOptions, Gguf, LoraConfig};
 
 use crate::settings::PrecisionName;
 use crate::usage::UsageError;
@@ -45,10 +45,12 @@ impl ModelFile {
     pub fn engine(
         &self,
         adapter: Adapter,
+        device: Device,
         threads: usize,
         precision: PrecisionName,
     ) -> Result<Engine> {
         let options = EngineOptions {
+            device,
             n_threads: threads,
             precision: precision.into(),
             ..EngineOptions::default()
@@ -69,6 +71,21 @@ impl ModelFile {
             .into()),
         }
     }
+}
+
+/// The device asked for by name, or the fastest, which is then said on stderr if there is a choice.
+///
+/// # Errors
+/// If there is no such device.
+pub fn device(asked: &str, threads: usize) -> Result<Device> {
+    if asked != "auto" {
+        return Ok(Device::find(asked)?);
+    }
+    let fastest = Device::fastest(threads);
+    if Device::all().len() > 1 {
+        eprintln!("device: {fastest}, the fastest here");
+    }
+    Ok(fastest)
 }
 
 /// The threads asked for, or one per core.

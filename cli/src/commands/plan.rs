@@ -7,7 +7,7 @@ use cutq_ffi::{Adapter, LoraConfig, Module};
 use serde::Serialize;
 
 use super::budget::{self, MICRO_BATCH, PlanFigures, Wish};
-use super::model::{ModelFile, threads};
+use super::model::{ModelFile, device, threads};
 use crate::args::PlanArgs;
 use crate::settings::OptimizerName;
 use crate::usage::UsageError;
@@ -16,6 +16,7 @@ use crate::usage::UsageError;
 #[derive(Serialize)]
 struct Forecast {
     model: String,
+    device: String,
     threads: usize,
     max_length: usize,
     train_tok_per_s: f64,
@@ -32,7 +33,8 @@ pub fn plan(args: &PlanArgs) -> Result<ExitCode> {
     let config = LoraConfig { r: args.r, lora_alpha: 1.0, lora_dropout: 0.0, target_modules };
     let adapter = Adapter::init(&model.gguf, &model.architecture, config, 0);
     let threads = threads(args.engine.threads);
-    let mut engine = model.engine(adapter, threads, args.engine.precision)?;
+    let device = device(&args.engine.device, threads)?;
+    let mut engine = model.engine(adapter, device, threads, args.engine.precision)?;
     let wish = Wish {
         largest: longest * usize::from(args.contexts),
         longest,
@@ -44,6 +46,7 @@ pub fn plan(args: &PlanArgs) -> Result<ExitCode> {
     let rates = engine.probe(plan.micro_batch.max(wish.largest).min(MICRO_BATCH), longest)?;
     let forecast = Forecast {
         model: args.model.display().to_string(),
+        device: device.name(),
         threads,
         max_length: longest,
         train_tok_per_s: rates.tok_per_s(model.architecture.n_layer, plan.kept_layers),

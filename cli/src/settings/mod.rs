@@ -181,6 +181,8 @@ impl RecipeSettings {
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs)]
 pub struct EngineSettings {
+    /// The name of the device; never `auto`: a run goes on where it began.
+    pub device: String,
     pub threads: usize,
     pub precision: PrecisionName,
     /// As planned when the run began: it decides the order of sums.

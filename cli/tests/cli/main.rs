@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod bench;
+mod devices;
 mod finetune;
 mod generate;
 mod help;

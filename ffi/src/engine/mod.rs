@@ -206,6 +206,11 @@ impl Engine {
         &self.adapter
     }
 
+    /// Where it computes.
+    pub fn device(&self) -> Device {
+        self.backend.device()
+    }
+
     /// The shape of the model.
     pub fn architecture(&self) -> &Architecture {
         &self.architecture

@@ -19,6 +19,7 @@ pub struct Figures {
     pub tokens: usize,
     /// Sequences per step.
     pub batch: usize,
+    pub device: String,
     pub threads: usize,
     pub precision: PrecisionName,
     pub target_modules: Vec<String>,

@@ -17,7 +17,7 @@ use super::operations::Operations;
 use super::sample::{median, repeat};
 use crate::args::BenchArgs;
 use crate::commands::budget::{self, PlanFigures, Wish};
-use crate::commands::model::{ModelFile, threads};
+use crate::commands::model::{ModelFile, device, threads};
 use crate::settings::OptimizerName;
 use crate::usage::UsageError;
 
@@ -47,7 +47,8 @@ fn run(args: &BenchArgs, model: &ModelFile, modules: Vec<Module>) -> Result<Figu
     let config =
         LoraConfig { r: 16, lora_alpha: 16.0, lora_dropout: 0.0, target_modules: modules.clone() };
     let adapter = Adapter::init(&model.gguf, shape, config, SEED);
-    let mut engine = model.engine(adapter, threads, args.precision)?;
+    let device = device(&args.device, threads)?;
+    let mut engine = model.engine(adapter, device, threads, args.precision)?;
     let groups = random_groups(args.batch, tokens, shape.n_vocab);
     let groups: Vec<&Group> = groups.iter().collect();
     let wish = Wish {
@@ -88,6 +89,7 @@ fn run(args: &BenchArgs, model: &ModelFile, modules: Vec<Module>) -> Result<Figu
         n_params: model.gguf.tensors().values().map(elements).sum(),
         tokens,
         batch: args.batch,
+        device: device.name(),
         threads,
         precision: args.precision,
         target_modules: modules.iter().map(Module::to_string).collect(),

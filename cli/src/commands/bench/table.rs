@@ -29,9 +29,10 @@ pub fn markdown(all: &[Figures]) -> String {
     text.extend(rows.iter().map(|row| line(row, &widths)));
     if let Some(figures) = all.first() {
         text += &format!(
-            "\n{} × {} tokens, half of them targets; {} threads; median of {}; LoRA on {}\n",
+            "\n{} × {} tokens, half of them targets; {}, {} threads; median of {}; LoRA on {}\n",
             figures.batch,
             figures.tokens,
+            figures.device,
             figures.threads,
             figures.train_seconds.len(),
             figures.target_modules.join(", "),

@@ -17,7 +17,7 @@ use self::examples::Examples;
 use self::train::{Outcome, Training};
 use crate::args::FinetuneArgs;
 use crate::commands::budget::{self, MICRO_BATCH, PlanFigures, Wish};
-use crate::commands::model::ModelFile;
+use crate::commands::model::{self, ModelFile};
 use crate::settings::{EngineSettings, Settings};
 
 /// What a shell reports for a program that Ctrl-C ended.
@@ -70,8 +70,9 @@ fn engine(
     adapter: Adapter,
     quiet: bool,
 ) -> Result<(Engine, usize)> {
-    let EngineSettings { threads, precision, micro_batch, memory } = settings.engine;
-    let mut engine = model.engine(adapter, threads, precision)?;
+    let EngineSettings { ref device, threads, precision, micro_batch, memory } = settings.engine;
+    let device = model::device(device, threads)?;
+    let mut engine = model.engine(adapter, device, threads, precision)?;
     let (largest, longest) = examples.sizes();
     let optimizer_bytes = settings.recipe.optimizer.bytes_per_parameter();
     let wish = Wish { largest, longest, micro_batch, usual: MICRO_BATCH, optimizer_bytes };

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use cutq_ffi::{Adapter, LoraConfig, Module};
 
 use crate::args::{FinetuneArgs, LoraArgs, Preset};
-use crate::commands::model::{ModelFile, threads};
+use crate::commands::model::{ModelFile, device, threads};
 use crate::settings::{
     DataSettings, EngineSettings, InputFile, LoraSettings, PromptSettings, RecipeSettings, Settings,
 };
@@ -42,6 +42,7 @@ pub fn settings(args: &FinetuneArgs) -> Result<(Settings, ModelFile, Adapter)> {
         lora: lora(&args.lora, modules.as_deref(), &model)?,
         recipe: recipe(args),
         engine: EngineSettings {
+            device: device(&args.engine.device, threads(args.engine.threads))?.name(),
             threads: threads(args.engine.threads),
             precision: args.engine.precision,
             micro_batch: args.engine.micro_batch,

@@ -15,7 +15,7 @@ use cutq_core::trainer;
 
 use self::line::InspectLine;
 use self::view::View;
-use super::model::{ModelFile, threads};
+use super::model::{ModelFile, device, threads};
 use crate::args::InspectArgs;
 use crate::commands::budget::MICRO_BATCH;
 use crate::encoder::Encoder;
@@ -47,7 +47,9 @@ pub fn inspect(args: &InspectArgs) -> Result<ExitCode> {
     let (groups, _) = tokenize.all(&reading.records)?;
 
     let engine_args = &args.engine;
-    let mut engine = model.engine(adapter, threads(engine_args.threads), engine_args.precision)?;
+    let threads = threads(engine_args.threads);
+    let device = device(&engine_args.device, threads)?;
+    let mut engine = model.engine(adapter, device, threads, engine_args.precision)?;
     let mut show = Show::new(args, &reading.records);
     for batch in batches(&groups, &objective, engine_args.micro_batch.unwrap_or(MICRO_BATCH)) {
         let readings = trainer::read(&objective, &mut engine, &batch, Mode::Eval)?;
