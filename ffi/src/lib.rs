@@ -9,7 +9,7 @@
 //!
 //! | module | what it knows |
 //! |---|---|
-//! | `gguf`, `quantized` | the file: metadata, where tensors lie, how a row is dequantized |
+//! | `gguf`, `quantized`, `unpack` | the file: metadata, where tensors lie, how a row is dequantized |
 //! | `architecture`, `weights` | what differs between llama, qwen2 and gemma3, as data; the tensors of a block |
 //! | `tensor_type`, `gguf_header` | what tensors are stored in; writing GGUF headers |
 //! | `adapter`, `gguf_writer`, `peft` | the LoRA matrices, and the files that llama.cpp and PEFT load |
@@ -76,6 +76,7 @@ mod tape;
 mod tensor_type;
 mod timings;
 mod tokenizer;
+mod unpack;
 mod vocabulary;
 mod weights;
 

@@ -2,6 +2,7 @@
 
 use crate::gguf::{Gguf, TensorInfo};
 use crate::sys;
+use crate::unpack;
 
 /// A matrix of any ggml type, in the memory map.
 ///
@@ -36,7 +37,7 @@ impl Quantized {
             row_bytes: info.ne[0] / block * traits.type_size,
             block,
             block_bytes: traits.type_size,
-            to_float: if float { None } else { traits.to_float },
+            to_float: if float { None } else { unpack::faster(info.ggml_type).or(traits.to_float) },
             n_in: info.ne[0],
             n_out: info.ne[1],
         })
