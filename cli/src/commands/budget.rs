@@ -28,6 +28,8 @@ pub struct Wish {
     pub usual: usize,
     /// Bytes of optimizer state per parameter.
     pub optimizer_bytes: usize,
+    /// Whether that state is in memory already, as it is when a run is resumed.
+    pub optimizer_loaded: bool,
 }
 
 /// Plans a run within `memory` bytes or, unless asked, half of what is available, and sets the
@@ -36,15 +38,16 @@ pub struct Wish {
 /// # Errors
 /// If it does not fit.
 pub fn plan(engine: &mut Engine, wish: Wish, memory: Option<u64>) -> Result<Plan> {
-    // The adapter is resident already, and a part of the plan.
     let pairs = engine.adapter().pairs.iter();
-    let adapter: usize =
-        pairs.map(|pair| size_of_val(&pair.a[..]) + size_of_val(&pair.b[..])).sum();
-    let resident = memory::resident().unwrap_or(0).saturating_sub(adapter as u64);
+    let parameters: usize = pairs.map(|pair| pair.a.len() + pair.b.len()).sum();
+    let loaded = if wish.optimizer_loaded { wish.optimizer_bytes } else { 0 };
+    // The adapter is resident already, perhaps the optimizer's state too; both are parts of the plan.
+    let planned = parameters * (size_of::<f32>() + loaded);
+    let resident = memory::resident().unwrap_or(0).saturating_sub(planned as u64);
     // What the program takes of the host's memory is not a device's.
     let on_cpu = engine.device().is_cpu();
     let program = if on_cpu { resident.next_multiple_of(STEP) } else { 0 };
-    let Wish { largest, longest, micro_batch, usual, optimizer_bytes } = wish;
+    let Wish { largest, longest, micro_batch, usual, optimizer_bytes, .. } = wish;
     let demand = Demand {
         largest,
         longest,

@@ -41,6 +41,7 @@ pub fn plan(args: &PlanArgs) -> Result<ExitCode> {
         micro_batch: args.engine.micro_batch,
         usual: MICRO_BATCH,
         optimizer_bytes: args.optimizer.bytes_per_parameter(),
+        optimizer_loaded: false,
     };
     let plan = budget::plan(&mut engine, wish, args.memory.memory)?;
     let rates = engine.probe(plan.micro_batch.max(wish.largest).min(MICRO_BATCH), longest)?;

@@ -57,6 +57,7 @@ fn run(args: &BenchArgs, model: &ModelFile, modules: Vec<Module>) -> Result<Figu
         micro_batch: args.micro_batch,
         usual: args.batch * tokens,
         optimizer_bytes: OptimizerName::Adamw.bytes_per_parameter(),
+        optimizer_loaded: false,
     };
     let plan = budget::plan(&mut engine, wish, args.memory.memory)?;
     let mut trainer = Trainer::new(Mle, options(plan.micro_batch)?);

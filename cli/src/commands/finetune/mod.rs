@@ -35,7 +35,7 @@ fn begin(args: &FinetuneArgs) -> Result<ExitCode> {
     let (mut settings, model, adapter) = plan::settings(args)?;
     plan::check_writable(&settings.out)?;
     let examples = Examples::read(&settings, &model, args.quiet)?;
-    let (engine, micro_batch) = engine(&settings, &model, &examples, adapter, args.quiet)?;
+    let (engine, micro_batch) = engine(&settings, &model, &examples, adapter, false, args.quiet)?;
     settings.engine.micro_batch = Some(micro_batch);
     let run_dir = match &args.run_dir {
         Some(path) => path.clone(),
@@ -58,7 +58,7 @@ fn resume(path: &Path, quiet: bool) -> Result<ExitCode> {
             Adapter { config: settings.lora.config()?, ..model.adapter(&checkpoint.adapter)? }
         }
     };
-    let (engine, _) = engine(&settings, &model, &examples, adapter, quiet)?;
+    let (engine, _) = engine(&settings, &model, &examples, adapter, checkpoint.is_some(), quiet)?;
     run(&settings, &examples, &folder, engine, checkpoint, quiet)
 }
 
@@ -68,6 +68,7 @@ fn engine(
     model: &ModelFile,
     examples: &Examples,
     adapter: Adapter,
+    optimizer_loaded: bool,
     quiet: bool,
 ) -> Result<(Engine, usize)> {
     let EngineSettings { ref device, threads, precision, micro_batch, memory } = settings.engine;
@@ -75,7 +76,14 @@ fn engine(
     let mut engine = model.engine(adapter, device, threads, precision)?;
     let (largest, longest) = examples.sizes();
     let optimizer_bytes = settings.recipe.optimizer.bytes_per_parameter();
-    let wish = Wish { largest, longest, micro_batch, usual: MICRO_BATCH, optimizer_bytes };
+    let wish = Wish {
+        largest,
+        longest,
+        micro_batch,
+        usual: MICRO_BATCH,
+        optimizer_bytes,
+        optimizer_loaded,
+    };
     let plan = budget::plan(&mut engine, wish, memory)?;
     if !quiet {
         eprintln!("{}", PlanFigures::new(&plan, &engine).line());
