@@ -149,7 +149,7 @@ impl Architecture {
             n_head_kv: keys.size_or("attention.head_count_kv", n_head),
             head_dim,
             context_length: keys.size("context_length")?,
-            n_vocab: keys.gguf.tensor("token_embd.weight")?.ne[1],
+            n_vocab: keys.gguf.tensor(Self::EMBEDDING_TENSOR)?.ne[1],
             rms_eps: keys.need_float("attention.layer_norm_rms_epsilon")? as f32,
             attention_scale: 1.0 / (query_width as f32).sqrt(),
             embedding_scale: if gemma { (n_embd as f32).sqrt() } else { 1.0 },
@@ -199,12 +199,15 @@ impl Architecture {
         }
     }
 
+    /// The name of the embedding's tensor.
+    pub const EMBEDDING_TENSOR: &str = "token_embd.weight";
+
     /// The name of the GGUF's head: the embedding where the two are tied.
     pub fn head_tensor(gguf: &Gguf) -> &'static str {
         if gguf.tensors().contains_key("output.weight") {
             "output.weight"
         } else {
-            "token_embd.weight"
+            Self::EMBEDDING_TENSOR
         }
     }
 
@@ -227,7 +230,7 @@ impl Architecture {
     /// tensor is left out of the computation silently, unknown ones are refused.
     fn check_shapes(&self, gguf: &Gguf) -> Result<(), ArchitectureError> {
         let mut known = vec![
-            ("token_embd.weight".to_owned(), vec![self.n_embd, self.n_vocab]),
+            (Self::EMBEDDING_TENSOR.to_owned(), vec![self.n_embd, self.n_vocab]),
             (Self::head_tensor(gguf).to_owned(), vec![self.n_embd, self.n_vocab]),
             ("output_norm.weight".to_owned(), vec![self.n_embd]),
         ];

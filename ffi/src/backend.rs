@@ -1,8 +1,9 @@
 //! Where graphs run.
 
 use std::ptr::NonNull;
+use std::rc::Rc;
 
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, Meter};
 use crate::device::Device;
 use crate::graph::Graph;
 use crate::sys;
@@ -57,6 +58,7 @@ pub(crate) struct Backend {
     raw: NonNull<sys::ggml_backend>,
     allocator: NonNull<sys::ggml_gallocr>,
     threads: Option<NonNull<sys::ggml_threadpool>>,
+    meter: Rc<Meter>,
 }
 
 impl Backend {
@@ -81,7 +83,7 @@ impl Backend {
             }
             let kind = sys::ggml_backend_get_default_buffer_type(raw.as_ptr());
             let allocator = NonNull::new(sys::ggml_gallocr_new(kind)).ok_or_else(failed)?;
-            Ok(Self { device, raw, allocator, threads })
+            Ok(Self { device, raw, allocator, threads, meter: Rc::default() })
         }
     }
 
@@ -114,7 +116,14 @@ impl Backend {
     pub fn allocate(&self, bytes: usize) -> Result<Buffer, BackendError> {
         // SAFETY: the backend is alive.
         let raw = unsafe { sys::ggml_backend_alloc_buffer(self.as_ptr(), bytes.max(1)) };
-        NonNull::new(raw).map(Buffer).ok_or_else(|| self.out_of_memory(bytes))
+        let raw = NonNull::new(raw).ok_or_else(|| self.out_of_memory(bytes))?;
+        // SAFETY: nothing else knows the buffer.
+        Ok(unsafe { Buffer::own(raw, Some(self.meter.clone())) })
+    }
+
+    /// What of this backend's memory is allocated: tensors that outlive graphs and those of graphs.
+    pub fn meter(&self) -> &Meter {
+        &self.meter
     }
 
     fn out_of_memory(&self, bytes: usize) -> BackendError {
@@ -150,6 +159,7 @@ impl Backend {
             {
                 return Err(self.out_of_memory(self.graph_bytes(graph)));
             }
+            self.meter.set_graphs(sys::ggml_gallocr_get_buffer_size(allocator, 0));
             graph.write_inputs();
             let status = sys::ggml_backend_graph_compute(self.as_ptr(), graph.as_ptr());
             if status == sys::GGML_STATUS_SUCCESS {

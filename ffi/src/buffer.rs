@@ -1,5 +1,6 @@
 //! Tensors that outlive a graph: checkpoints, adapters, and weights in the memory map.
 
+use std::cell::Cell;
 use std::ffi::c_void;
 use std::ptr::NonNull;
 use std::rc::Rc;
@@ -18,27 +19,93 @@ pub(crate) struct Tensor {
 /// A ggml context and the memory of its tensors, freed with the last of them.
 #[derive(Debug)]
 struct Memory {
-    ctx: NonNull<sys::ggml_context>,
+    _ctx: Context,
     _buffer: Rc<Buffer>,
     /// Keeps the map alive that the buffer points into.
     _map: Option<Gguf>,
 }
 
-impl Drop for Memory {
+/// A ggml context that holds nothing but the headers of tensors.
+#[derive(Debug)]
+struct Context(NonNull<sys::ggml_context>);
+
+impl Drop for Context {
     fn drop(&mut self) {
         // SAFETY: the context belongs to this value alone and is freed once.
-        unsafe { sys::ggml_free(self.ctx.as_ptr()) }
+        unsafe { sys::ggml_free(self.0.as_ptr()) }
     }
 }
 
 /// Memory of a backend.
 #[derive(Debug)]
-pub(crate) struct Buffer(pub NonNull<sys::ggml_backend_buffer>);
+pub(crate) struct Buffer {
+    raw: NonNull<sys::ggml_backend_buffer>,
+    meter: Option<Rc<Meter>>,
+}
+
+impl Buffer {
+    /// Memory that belongs to the value from now on, counted by `meter` if there is one.
+    ///
+    /// # Safety
+    /// The buffer is alive and nothing else frees it.
+    pub unsafe fn own(raw: NonNull<sys::ggml_backend_buffer>, meter: Option<Rc<Meter>>) -> Self {
+        let buffer = Self { raw, meter };
+        if let Some(meter) = &buffer.meter {
+            meter.buffers.set(meter.buffers.get() + buffer.bytes());
+            meter.look();
+        }
+        buffer
+    }
+
+    fn bytes(&self) -> usize {
+        // SAFETY: the buffer is alive.
+        unsafe { sys::ggml_backend_buffer_get_size(self.raw.as_ptr()) }
+    }
+
+    /// Where its memory begins, which only its backend may read or write.
+    pub fn base(&self) -> *mut u8 {
+        // SAFETY: the buffer is alive.
+        unsafe { sys::ggml_backend_buffer_get_base(self.raw.as_ptr()).cast() }
+    }
+}
 
 impl Drop for Buffer {
     fn drop(&mut self) {
+        if let Some(meter) = &self.meter {
+            meter.buffers.set(meter.buffers.get() - self.bytes());
+        }
         // SAFETY: the buffer belongs to this value alone and is freed once.
-        unsafe { sys::ggml_backend_buffer_free(self.0.as_ptr()) }
+        unsafe { sys::ggml_backend_buffer_free(self.raw.as_ptr()) }
+    }
+}
+
+/// Bytes of a backend's memory that are allocated.
+#[derive(Debug, Default)]
+pub(crate) struct Meter {
+    /// In buffers, now.
+    buffers: Cell<usize>,
+    /// For intermediate tensors of graphs, now.
+    graphs: Cell<usize>,
+    /// Both, at most so far.
+    peak: Cell<usize>,
+}
+
+impl Meter {
+    /// Notes how much the intermediate tensors of graphs take.
+    pub fn set_graphs(&self, bytes: usize) {
+        self.graphs.set(bytes);
+        self.look();
+    }
+
+    /// The most that was allocated at a time since this was asked last.
+    pub fn take_peak(&self) -> usize {
+        let peak = self.peak.take();
+        self.look();
+        peak
+    }
+
+    fn look(&self) {
+        self.peak.set(self.peak.get().max(self.buffers.get() + self.graphs.get()));
     }
 }
 
@@ -79,14 +146,14 @@ impl Arena {
         };
         self.bytes = self.bytes.max(bytes);
         let ctx = context(shapes.len());
-        let raw: Vec<_> = shapes.iter().map(|&[n0, n1]| new_f32(ctx, n0, n1)).collect();
+        let raw: Vec<_> = shapes.iter().map(|&[n0, n1]| new_f32(&ctx, n0, n1)).collect();
         let mut offset = 0;
         for (&raw, &shape) in raw.iter().zip(shapes) {
             // SAFETY: the buffer holds all tensors one behind the other, as summed up above.
             unsafe { place(&buffer, raw, offset) };
             offset += Self::size(&[shape]);
         }
-        let memory = Rc::new(Memory { ctx, _buffer: buffer, _map: None });
+        let memory = Rc::new(Memory { _ctx: ctx, _buffer: buffer, _map: None });
         Ok(raw.into_iter().map(|raw| Tensor { raw, _memory: memory.clone() }).collect())
     }
 }
@@ -138,9 +205,8 @@ impl Tensor {
 unsafe fn place(buffer: &Buffer, tensor: NonNull<sys::ggml_tensor>, offset: usize) {
     // SAFETY: the caller's promise.
     unsafe {
-        let base = sys::ggml_backend_buffer_get_base(buffer.0.as_ptr()).cast::<u8>();
-        let at = base.wrapping_add(offset).cast::<c_void>();
-        sys::ggml_backend_tensor_alloc(buffer.0.as_ptr(), tensor.as_ptr(), at);
+        let at = buffer.base().wrapping_add(offset).cast::<c_void>();
+        sys::ggml_backend_tensor_alloc(buffer.raw.as_ptr(), tensor.as_ptr(), at);
     }
 }
 
@@ -167,60 +233,63 @@ pub(crate) fn read(node: crate::graph::Node<'_>) -> Vec<f32> {
     out
 }
 
-/// Copies of tensors of `gguf` on a device, in one buffer.
-pub(crate) fn upload(
-    gguf: &Gguf,
-    infos: &[&TensorInfo],
-    backend: &Backend,
-) -> Result<Vec<Tensor>, BackendError> {
-    let ctx = context(infos.len());
-    let new = |info: &&TensorInfo| {
-        let ne = info.ne.map(|n| n as i64);
-        // SAFETY: the context is alive and was sized for the tensors.
-        let raw = unsafe { sys::ggml_new_tensor(ctx.as_ptr(), info.ggml_type, 4, ne.as_ptr()) };
-        NonNull::new(raw).expect("the context was sized for the tensors")
-    };
-    let raw: Vec<_> = infos.iter().map(new).collect();
-    let alignment = backend.alignment();
-    let size = |&raw: &_| backend.tensor_bytes(raw).next_multiple_of(alignment);
-    let buffer = Rc::new(backend.allocate(raw.iter().map(size).sum())?);
-    let memory = Rc::new(Memory { ctx, _buffer: buffer.clone(), _map: None });
-    let mut offset = 0;
-    for (&raw, info) in raw.iter().zip(infos) {
-        let data = gguf.data(info);
-        // SAFETY: the buffer holds all tensors one behind the other, and the file has each
-        // tensor's bytes, as `Gguf::open` checked.
-        unsafe {
-            place(&buffer, raw, offset);
-            sys::ggml_backend_tensor_set(raw.as_ptr(), data.as_ptr().cast(), 0, data.len());
-        }
-        offset += size(&raw);
+/// Tensors of a file one behind the other, as a buffer of some backend holds them.
+pub(crate) struct Layout {
+    ctx: Context,
+    tensors: Vec<(NonNull<sys::ggml_tensor>, usize)>,
+    /// Bytes of the buffer.
+    pub bytes: usize,
+}
+
+impl Layout {
+    pub fn new(infos: &[&TensorInfo], backend: &Backend) -> Self {
+        let ctx = context(infos.len());
+        let (alignment, mut bytes) = (backend.alignment(), 0);
+        let new = |info: &&TensorInfo| {
+            let (raw, offset) = (new_tensor(&ctx, info), bytes);
+            bytes += backend.tensor_bytes(raw).next_multiple_of(alignment);
+            (raw, offset)
+        };
+        let tensors = infos.iter().map(new).collect();
+        Self { ctx, tensors, bytes }
     }
-    Ok(raw.into_iter().map(|raw| Tensor { raw, _memory: memory.clone() }).collect())
+
+    /// The tensors in a buffer; their content is whatever the buffer holds.
+    ///
+    /// # Panics
+    /// If the buffer is too small.
+    pub fn place(self, buffer: &Rc<Buffer>) -> Vec<Tensor> {
+        assert!(self.bytes <= buffer.bytes(), "{} of {} bytes", self.bytes, buffer.bytes());
+        for &(raw, offset) in &self.tensors {
+            // SAFETY: the buffer holds all tensors one behind the other.
+            unsafe { place(buffer, raw, offset) };
+        }
+        let memory = Rc::new(Memory { _ctx: self.ctx, _buffer: buffer.clone(), _map: None });
+        let tensor = |(raw, _)| Tensor { raw, _memory: memory.clone() };
+        self.tensors.into_iter().map(tensor).collect()
+    }
 }
 
 /// The tensor `info` of `gguf`, pointing into the map: nothing is copied.
 pub(crate) fn map(gguf: &Gguf, info: &TensorInfo) -> Tensor {
     let ctx = context(1);
-    let ne = info.ne.map(|n| n as i64);
+    let raw = new_tensor(&ctx, info);
     let data = gguf.data(info).as_ptr().cast_mut().cast::<c_void>();
     let (start, len) = (gguf.map().as_ptr().cast_mut().cast::<c_void>(), gguf.map().len());
     // SAFETY: the buffer spans the map, which `Memory` keeps alive and nothing writes to; the
     // tensor's data lies within it, as `Gguf::open` checked.
     unsafe {
-        let raw = sys::ggml_new_tensor(ctx.as_ptr(), info.ggml_type, 4, ne.as_ptr());
-        let raw = NonNull::new(raw).expect("the context was sized for the tensor");
         let buffer = NonNull::new(sys::ggml_backend_cpu_buffer_from_ptr(start, len))
             .expect("memory for a buffer's header");
         (*raw.as_ptr()).data = data;
         (*raw.as_ptr()).buffer = buffer.as_ptr();
-        let buffer = Rc::new(Buffer(buffer));
-        let memory = Rc::new(Memory { ctx, _buffer: buffer, _map: Some(gguf.clone()) });
+        let buffer = Rc::new(Buffer::own(buffer, None));
+        let memory = Rc::new(Memory { _ctx: ctx, _buffer: buffer, _map: Some(gguf.clone()) });
         Tensor { raw, _memory: memory }
     }
 }
 
-fn context(n_tensors: usize) -> NonNull<sys::ggml_context> {
+fn context(n_tensors: usize) -> Context {
     // SAFETY: with `no_alloc` the context holds `n_tensors` headers and nothing else.
     let raw = unsafe {
         sys::ggml_init(sys::ggml_init_params {
@@ -229,12 +298,20 @@ fn context(n_tensors: usize) -> NonNull<sys::ggml_context> {
             no_alloc: true,
         })
     };
-    NonNull::new(raw).expect("memory for tensor headers")
+    Context(NonNull::new(raw).expect("memory for tensor headers"))
 }
 
-fn new_f32(ctx: NonNull<sys::ggml_context>, n0: usize, n1: usize) -> NonNull<sys::ggml_tensor> {
+fn new_f32(ctx: &Context, n0: usize, n1: usize) -> NonNull<sys::ggml_tensor> {
+    let [n0, n1] = [n0, n1].map(|n| n as i64);
     // SAFETY: the context is alive.
-    let raw =
-        unsafe { sys::ggml_new_tensor_2d(ctx.as_ptr(), sys::GGML_TYPE_F32, n0 as i64, n1 as i64) };
+    let raw = unsafe { sys::ggml_new_tensor_2d(ctx.0.as_ptr(), sys::GGML_TYPE_F32, n0, n1) };
+    NonNull::new(raw).expect("the context was sized for the tensor")
+}
+
+/// The header of a tensor of a file.
+fn new_tensor(ctx: &Context, info: &TensorInfo) -> NonNull<sys::ggml_tensor> {
+    let ne = info.ne.map(|n| n as i64);
+    // SAFETY: the context is alive.
+    let raw = unsafe { sys::ggml_new_tensor(ctx.0.as_ptr(), info.ggml_type, 4, ne.as_ptr()) };
     NonNull::new(raw).expect("the context was sized for the tensor")
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
 use std::fs::File;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -213,14 +214,28 @@ impl Gguf {
     /// Lets the system take back the pages of these tensors: they are read from the file again
     /// when they are next needed. Does nothing where the system has no such call.
     pub(crate) fn release<'a>(&self, names: impl IntoIterator<Item = &'a str>) {
+        let infos = names.into_iter().filter_map(|name| self.tensors().get(name));
+        infos.for_each(|info| self.release_range(info.offset..info.offset + info.size));
+    }
+
+    /// [`Gguf::release`] of bytes of the file.
+    pub(crate) fn release_range(&self, range: Range<usize>) {
+        #[cfg(unix)]
+        // SAFETY: the map is read-only and backed by the file, so that dropped pages come back
+        // with the same bytes. An error leaves them where they are.
+        let _ = unsafe {
+            let advice = memmap2::UncheckedAdvice::DontNeed;
+            self.map.unchecked_advise_range(advice, range.start, range.len())
+        };
+    }
+
+    /// Lets the system begin to read these tensors from the file, without waiting for it. Does
+    /// nothing where the system has no such call.
+    pub(crate) fn prefetch<'a>(&self, names: impl IntoIterator<Item = &'a str>) {
+        #[cfg(unix)]
         for info in names.into_iter().filter_map(|name| self.tensors().get(name)) {
-            #[cfg(unix)]
-            // SAFETY: the map is read-only and backed by the file, so that dropped pages come back
-            // with the same bytes. An error leaves them where they are.
-            let _ = unsafe {
-                let advice = memmap2::UncheckedAdvice::DontNeed;
-                self.map.unchecked_advise_range(advice, info.offset, info.size)
-            };
+            // An error leaves the reading to the first access.
+            let _ = self.map.advise_range(memmap2::Advice::WillNeed, info.offset, info.size);
         }
     }
 

@@ -22,8 +22,11 @@ pub(crate) struct Graph {
     /// Data of custom operations, which ggml holds by address.
     keep: RefCell<Vec<Box<dyn Any>>>,
     /// Tensors that are written before the graph runs.
-    inputs: RefCell<Vec<(NonNull<sys::ggml_tensor>, Vec<u32>)>>,
+    inputs: RefCell<Vec<Input>>,
 }
+
+/// A tensor and what makes its content.
+type Input = (NonNull<sys::ggml_tensor>, Box<dyn Fn() -> Vec<u32>>);
 
 /// A tensor of a graph; `ne[0]` is the fastest dimension.
 #[derive(Clone, Copy)]
@@ -154,13 +157,23 @@ impl Graph {
     /// A tensor whose content is `data`, written before the graph runs.
     pub fn input<T: Element>(&self, ne: [usize; 2], data: Vec<T>) -> Node<'_> {
         assert_eq!(ne[0] * ne[1], data.len());
+        self.input_with(ne, move || data.clone())
+    }
+
+    /// An input whose content is made only if the graph runs.
+    pub fn input_with<T: Element>(
+        &self,
+        ne: [usize; 2],
+        make: impl Fn() -> Vec<T> + 'static,
+    ) -> Node<'_> {
         // SAFETY: the context is alive; the flag keeps the allocator from reusing the memory.
         let node = unsafe {
             let raw = sys::ggml_new_tensor_2d(self.ctx(), T::TYPE, ne[0] as i64, ne[1] as i64);
             sys::ggml_set_input(raw);
             self.node(raw)
         };
-        self.inputs.borrow_mut().push((node.raw, bytemuck::allocation::cast_vec(data)));
+        let make = move || bytemuck::allocation::cast_vec(make());
+        self.inputs.borrow_mut().push((node.raw, Box::new(make)));
         node
     }
 
@@ -189,12 +202,14 @@ impl Graph {
 
     /// Writes the inputs; the allocator must have placed them.
     pub fn write_inputs(&self) {
-        for (tensor, words) in self.inputs.borrow().iter() {
+        for (tensor, make) in self.inputs.borrow().iter() {
             // SAFETY: an input that no output needs has no buffer and is skipped; the others hold
-            // exactly these 32-bit words, by construction in `input`.
+            // 32-bit words, by construction in `input_with`.
             unsafe {
                 if !tensor.as_ref().buffer.is_null() {
+                    let words = make();
                     let (data, bytes) = (words.as_ptr().cast(), size_of_val(words.as_slice()));
+                    assert_eq!(bytes, sys::ggml_nbytes(tensor.as_ptr()));
                     sys::ggml_backend_tensor_set(tensor.as_ptr(), data, 0, bytes);
                 }
             }

@@ -3,35 +3,45 @@
 mod fused;
 mod portable;
 
+use std::rc::Rc;
+
 use cutq_kernels::LogProb;
 
 use crate::backend::{Backend, BackendError};
 use crate::batch::Batch;
 use crate::buffer::Tensor;
+use crate::graph::{Graph, Node};
 use crate::lowering::Lowering;
-use crate::weights::Weights;
+use crate::tape::{Tape, Var};
+use crate::weights::HeadWeights;
 
 use fused::Fused;
 
-/// The head of a model, over the residual stream of a pack.
+/// The head of a model, for a pack. The residual stream after the last block, of shape
+/// (n_embd, tokens), comes in as `stream`.
 pub(crate) struct Head<'a> {
     pub backend: &'a Backend,
     pub lowering: Lowering,
-    pub weights: &'a Weights,
+    pub weights: Rc<HeadWeights>,
     pub rms_eps: f32,
     pub batch: &'a Batch,
-    /// The residual stream after the last block, (n_embd, tokens).
-    pub stream: &'a Tensor,
+}
+
+/// Some rows of the residual stream, on their way to their logits.
+#[derive(Clone, Copy)]
+struct Rows<'g> {
+    stream: Var<'g>,
+    normed: Var<'g>,
 }
 
 impl Head<'_> {
     /// The log-probability of every target.
-    pub fn log_probs(&self) -> Result<Vec<LogProb>, BackendError> {
+    pub fn log_probs(&self, stream: &Tensor) -> Result<Vec<LogProb>, BackendError> {
         match self.lowering {
             Lowering::Kernels { kernels, precision } => {
-                Fused { head: self, kernels, precision }.log_probs()
+                Fused { head: self, kernels, precision }.log_probs(stream)
             }
-            Lowering::Portable { .. } => self.composed_log_probs(),
+            Lowering::Portable { .. } => self.composed_log_probs(stream),
         }
     }
 
@@ -42,13 +52,30 @@ impl Head<'_> {
         &self,
         found: &[LogProb],
         dlog_probs: &[f64],
+        stream: &Tensor,
         d_stream: &Tensor,
     ) -> Result<(), BackendError> {
         match self.lowering {
             Lowering::Kernels { kernels, precision } => {
-                Fused { head: self, kernels, precision }.backward(found, dlog_probs, d_stream)
+                let fused = Fused { head: self, kernels, precision };
+                fused.backward(found, dlog_probs, stream, d_stream)
             }
-            Lowering::Portable { .. } => self.composed_backward(dlog_probs, d_stream),
+            Lowering::Portable { .. } => self.composed_backward(dlog_probs, stream, d_stream),
         }
+    }
+
+    /// Rows `positions` of the residual stream after the final norm.
+    fn rows<'g>(
+        &'g self,
+        tape: &mut Tape<'g>,
+        stream: Node<'g>,
+        positions: impl Iterator<Item = usize>,
+    ) -> Rows<'g> {
+        let graph: &'g Graph = tape.graph;
+        let index: Vec<i32> = positions.map(|position| position as i32).collect();
+        let index = graph.input([index.len(), 1], index);
+        let stream = tape.parameter(graph.rows(stream, index));
+        let norm = graph.leaf(&self.weights.norm);
+        Rows { stream, normed: tape.rms_norm(stream, norm, self.rms_eps) }
     }
 }

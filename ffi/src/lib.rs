@@ -3,7 +3,7 @@
 //! [`Engine`] implements `cutq_core`'s `Model`: sequences in, log-probabilities of the response
 //! tokens out; one weight per token in, gradients of the adapter out. The model itself is never
 //! dequantized as a whole: its tensors point into the memory-mapped file, or are copied to a device as
-//! they are.
+//! they are, all of them or block by block.
 //!
 //! # From the file to a gradient
 //!
@@ -19,6 +19,8 @@
 //! | `frozen`, `pieces`, `ops`, `head` | both, for products, a block's operations, the head |
 //! | `block`, `head`, `batch` | one transformer block; logits at target positions, a few rows at a time; the pack of sequences |
 //! | `engine`, `timings` | the executor: block after block forward, and backward from checkpoints |
+//! | `plan` | what a run will take, and how it fits into a budget |
+//! | `streaming`, `lane` | blocks that come to a device while another one is computed |
 //! | `tokenizer`, `chat_template`, `generator`, `vocabulary` | text in and out, by llama.cpp and `minijinja` |
 //! | `sys` | the bindings, and the C side's log |
 //!
@@ -31,6 +33,10 @@
 //!   `RMS_NORM_BACK` and others that only its CPU backend has, and its `OUT_PROD` dequantizes every
 //!   weight row once per token. On devices the gradients are composed of operations that CUDA, Metal
 //!   and Vulkan all have, and every node is asked for (`ggml_backend_supports_op`) before it runs.
+//! - **Models may be larger than a device's memory.** Blocks that do not fit are copied when they are
+//!   needed, by a thread of the host beside the computation: ggml's backends run the copies of a
+//!   second thread on queues of their own, so that no backend needs code of its own here. The
+//!   embedding's rows are read on the host, and adapter and optimizer live there.
 //! - **Dequantized pieces stay in F32 on devices**: gradients are easily smaller than the smallest
 //!   F16.
 //! - **On the CPU the arithmetic is ours**; ggml allocates, schedules, rotates and adds. Composed of
@@ -64,6 +70,7 @@ mod gguf_header;
 mod gguf_writer;
 mod graph;
 mod head;
+mod lane;
 mod lowering;
 mod module;
 mod ops;
@@ -71,6 +78,7 @@ mod peft;
 mod pieces;
 mod plan;
 mod quantized;
+mod streaming;
 mod sys;
 mod tape;
 mod tensor_type;
@@ -86,7 +94,7 @@ pub use backend::BackendError;
 pub use chat_template::{ChatTemplate, TemplateError};
 pub use cutq_kernels::{Activation, Precision, SimdError};
 pub use device::{Device, DeviceMemory, MissingDevices, NoDevice};
-pub use engine::{Engine, EngineError, EngineOptions, Footprint, Rates};
+pub use engine::{Engine, EngineError, EngineOptions, Footprint, Rates, WeightBytes};
 pub use generator::{Generator, GeneratorOptions, Sampling};
 pub use gguf::{Gguf, GgufError, TensorInfo, Value};
 pub use gguf_header::GgufHeader;

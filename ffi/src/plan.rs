@@ -2,12 +2,12 @@
 //!
 //! A step takes the adapter with its optimizer, one checkpoint per block, one block's activations,
 //! and whatever blocks keep to save computing them again ([`Footprint`]). Of these, the number of
-//! tokens in a pass and the number of blocks that keep their products can be chosen, and whether
-//! the model's file stays resident. The choice depends on sizes alone, never on a measured time, so
+//! tokens in a pass and the number of blocks that keep their products can be chosen, and how many
+//! blocks' weights stay in memory. The choice depends on sizes alone, never on a measured time, so
 //! that the same run is planned the same way every time: the number of tokens decides in which order
 //! gradients are summed up.
 
-use crate::engine::{Engine, Footprint};
+use crate::engine::{Engine, Footprint, WeightBytes};
 
 /// Unpacking a weight costs as much as multiplying it with so many tokens. Measured in the kernels'
 /// benchmark: 0.28 ns against 0.0033 ns per token.
@@ -16,6 +16,11 @@ const UNPACKING: f64 = 85.0;
 /// What giving pages back and reading them again adds to a pass over the weights, relative to
 /// multiplying them with [`UNPACKING`] tokens.
 const RELEASING: f64 = 0.5;
+
+/// Copying a block to a device, while another one is computed, takes as long as multiplying its
+/// weights with so many tokens. Not measured: what PCI Express and the arithmetic of consumer cards
+/// amount to (half a byte per weight at 12 GB/s against 2 operations per token at 30 Tflop/s).
+const COPYING: f64 = 700.0;
 
 /// What a run asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,8 +52,8 @@ pub struct Plan {
     pub micro_batch: usize,
     /// Blocks, counted from the last, that keep their products.
     pub kept_layers: usize,
-    /// Whether the model's file stays resident.
-    pub resident: bool,
+    /// Blocks, counted from the last, whose weights stay in memory.
+    pub resident_layers: usize,
 }
 
 /// A budget that no plan meets.
@@ -67,9 +72,14 @@ impl Plan {
         self.program + self.own() + self.weights()
     }
 
-    /// Bytes of the model's file that are resident.
+    /// Bytes of weights in memory.
     pub fn weights(&self) -> u64 {
-        if self.resident { self.footprint.weights } else { self.footprint.weights_in_use }
+        self.footprint.weights.resident(self.resident_layers)
+    }
+
+    /// Whether all weights stay in memory.
+    pub fn resident(&self) -> bool {
+        self.resident_layers == self.footprint.weights.n_layer
     }
 
     /// Bytes that the blocks keep.
@@ -83,13 +93,23 @@ impl Plan {
         adapter + self.optimizer + checkpoints + activations + scratch + self.kept()
     }
 
-    /// Relative time per token: a forward and a backward product with every weight, and the forward
-    /// one again where it is not kept.
-    fn cost(&self, n_layer: usize) -> f64 {
+    /// Relative time per token: a product with every weight forward, one backward, and the forward
+    /// one again where it is not kept; beside them what blocks that come and go cost.
+    fn cost(&self) -> f64 {
+        let WeightBytes { n_layer, copied, .. } = self.footprint.weights;
         let unpacking = UNPACKING / self.micro_batch as f64;
-        let releasing = if self.resident { 0.0 } else { RELEASING * unpacking };
-        let again = 1.0 - self.kept_layers as f64 / n_layer as f64;
-        (2.0 + again) * (1.0 + unpacking + releasing)
+        let copying = COPYING / self.micro_batch as f64;
+        // Blocks are counted from the last.
+        let block = |i: usize| {
+            let passes = [1.0, if i < self.kept_layers { 1.0 } else { 2.0 }];
+            let times = passes.map(|products| match (i < self.resident_layers, copied) {
+                (true, _) => products * (1.0 + unpacking),
+                (false, true) => f64::max(products * (1.0 + unpacking), copying),
+                (false, false) => products * (1.0 + unpacking + RELEASING * unpacking),
+            });
+            times.iter().sum::<f64>()
+        };
+        (0..n_layer).map(block).sum()
     }
 
     /// The fastest plan within `budget` bytes.
@@ -97,18 +117,19 @@ impl Plan {
     /// # Errors
     /// If there is none.
     pub fn choose(engine: &Engine, demand: Demand, budget: u64) -> Result<Self, TooSmall> {
-        let n_layer = engine.architecture().n_layer;
         let mut best: Option<Self> = None;
         let mut smallest = u64::MAX;
         for micro_batch in demand.micro_batches() {
             let least = Self::least(engine, demand, micro_batch);
-            for resident in [true, false] {
-                let plan = Self { resident, ..least };
-                smallest = smallest.min(plan.peak());
-                let Some(left) = budget.checked_sub(plan.peak()) else { continue };
-                let kept_layers = (left / plan.footprint.kept_layer.max(1)).min(n_layer as u64);
-                let plan = Self { kept_layers: kept_layers as usize, ..plan };
-                if best.is_none_or(|best| plan.cost(n_layer) < best.cost(n_layer)) {
+            let all = Self { resident_layers: engine.architecture().n_layer, ..least };
+            smallest = smallest.min(least.peak()).min(all.peak());
+            // What comes first gets the memory, the other one what is left.
+            let orders = [
+                least.most_resident(budget).and_then(|plan| plan.most_kept(budget)),
+                least.most_kept(budget).and_then(|plan| plan.most_resident(budget)),
+            ];
+            for plan in orders.into_iter().flatten() {
+                if best.is_none_or(|best| plan.cost() < best.cost()) {
                     best = Some(plan);
                 }
             }
@@ -116,16 +137,34 @@ impl Plan {
         best.ok_or(TooSmall { budget, smallest })
     }
 
-    /// The plan for passes of `micro_batch` tokens that keeps nothing.
+    /// This plan with as many blocks staying as the budget allows, if it allows any number.
+    fn most_resident(self, budget: u64) -> Option<Self> {
+        let numbers = (0..=self.footprint.weights.n_layer).rev();
+        let mut plans = numbers.map(|resident_layers| Self { resident_layers, ..self });
+        plans.find(|plan| plan.peak() <= budget)
+    }
+
+    /// This plan with as many blocks keeping their products as the budget allows, if it allows any
+    /// number.
+    fn most_kept(self, budget: u64) -> Option<Self> {
+        let numbers = (0..=self.footprint.weights.n_layer).rev();
+        let mut plans = numbers.map(|kept_layers| Self { kept_layers, ..self });
+        plans.find(|plan| plan.peak() <= budget)
+    }
+
+    /// The plan for passes of `micro_batch` tokens that keeps nothing, and in which no block stays.
     fn least(engine: &Engine, demand: Demand, micro_batch: usize) -> Self {
         let parameters = engine.adapter().pairs.iter().map(|pair| pair.a.len() + pair.b.len());
+        let footprint = engine.footprint(micro_batch.max(demand.largest), demand.longest);
+        let optimizer = (parameters.sum::<usize>() * demand.optimizer_bytes) as u64;
         Self {
             program: demand.program,
-            footprint: engine.footprint(micro_batch.max(demand.largest), demand.longest),
-            optimizer: (parameters.sum::<usize>() * demand.optimizer_bytes) as u64,
+            footprint,
+            // Beside a device, the optimizer works in the host's memory.
+            optimizer: if footprint.weights.copied { 0 } else { optimizer },
             micro_batch,
             kept_layers: 0,
-            resident: true,
+            resident_layers: 0,
         }
     }
 }

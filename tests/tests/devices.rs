@@ -6,8 +6,8 @@ use std::path::Path;
 
 use cutq_core::model::{Mode, Model, Sequence};
 use cutq_ffi::{
-    Adapter, Architecture, Engine, EngineOptions, Family, Gguf, LoraConfig, Module, Precision,
-    TensorType,
+    Adapter, Architecture, Demand, Engine, EngineOptions, Family, Gguf, LoraConfig, Module, Plan,
+    Precision, TensorType,
 };
 use cutq_tests::computing::Computing;
 use cutq_tests::synthetic::{Shape, Synthetic, preset};
@@ -34,9 +34,34 @@ fn portable_operations_compute_the_same_with_kept_products() {
     kept_products(Computing::Portable);
 }
 
+#[test]
+fn the_kernels_compute_the_same_whatever_stays_in_memory() {
+    resident_layers(Computing::Kernels);
+}
+
+#[test]
+fn portable_operations_compute_the_same_whatever_stays_in_memory() {
+    resident_layers(Computing::Portable);
+}
+
+#[test]
+fn portable_operations_stay_within_every_budget() {
+    budgets(Computing::Portable);
+}
+
 #[cfg(feature = "vulkan")]
 mod vulkan {
     use super::*;
+
+    #[test]
+    fn vulkan_computes_the_same_whatever_stays_in_memory() {
+        resident_layers(Computing::Device("Vulkan"));
+    }
+
+    #[test]
+    fn vulkan_stays_within_every_budget() {
+        budgets(Computing::Device("Vulkan"));
+    }
 
     #[test]
     fn vulkan_computes_every_family() {
@@ -59,6 +84,16 @@ mod cuda {
     use super::*;
 
     #[test]
+    fn cuda_computes_the_same_whatever_stays_in_memory() {
+        resident_layers(Computing::Device("CUDA"));
+    }
+
+    #[test]
+    fn cuda_stays_within_every_budget() {
+        budgets(Computing::Device("CUDA"));
+    }
+
+    #[test]
     fn cuda_computes_every_family() {
         every_family(Computing::Device("CUDA"));
     }
@@ -72,6 +107,16 @@ mod cuda {
 #[cfg(feature = "metal")]
 mod metal {
     use super::*;
+
+    #[test]
+    fn metal_computes_the_same_whatever_stays_in_memory() {
+        resident_layers(Computing::Device("MTL"));
+    }
+
+    #[test]
+    fn metal_stays_within_every_budget() {
+        budgets(Computing::Device("MTL"));
+    }
 
     #[test]
     fn metal_computes_every_family() {
@@ -112,6 +157,63 @@ fn kept_products(computing: Computing) {
     });
 }
 
+/// Blocks that come and go change nothing: none stays, one does, all but one, all.
+fn resident_layers(computing: Computing) {
+    let Some(options) = computing.options(Precision::Int8) else { return };
+    in_a_file(&deep(), |path| {
+        let results = [0, 1, DEPTH - 1, DEPTH].map(|resident_layers| {
+            let mut engine = open(path, EngineOptions { resident_layers, ..options }, 0.1);
+            [(); 2].map(|()| step(&mut engine, SHORT))
+        });
+        assert!(results.iter().all(|found| *found == results[0]));
+        assert!(results[0][0].gradients == results[0][1].gradients);
+    });
+}
+
+/// At the smallest budget, at one for everything, and between them, as many bytes are allocated as
+/// planned, and the results are the same.
+fn budgets(computing: Computing) {
+    let Some(options) = computing.options(Precision::Int8) else { return };
+    in_a_file(&deep(), |path| {
+        let mut results: Vec<Outcome> = Vec::new();
+        let mut planned = Vec::new();
+        let demand = Demand {
+            largest: SHORT.iter().sum(),
+            longest: SHORT[0],
+            micro_batch: 0,
+            fixed: false,
+            optimizer_bytes: 8,
+            program: 0,
+        };
+        let choose = |engine: &Engine, budget| Plan::choose(engine, demand, budget);
+        let engine = open(path, options, 0.1);
+        let smallest = choose(&engine, 0).unwrap_err().smallest;
+        let largest = choose(&engine, u64::MAX).unwrap();
+        let middle = smallest + 2 * largest.footprint.weights.layer;
+        for budget in [smallest, middle, largest.peak()] {
+            let mut engine = open(path, options, 0.1);
+            let plan = choose(&engine, budget).unwrap();
+            engine.keep(plan.kept_layers, plan.resident_layers);
+            results.push(step(&mut engine, SHORT));
+            let peak = engine.take_peak_bytes();
+            assert!(peak <= plan.peak() && plan.peak() <= budget, "{peak} of {budget}: {plan:?}");
+            // A plan that reserves much more than is used would refuse what fits.
+            assert!(peak * 10 >= (plan.peak() - plan.footprint.scratch) * 9, "{peak}: {plan:?}");
+            planned.push((plan.resident_layers, plan.kept_layers));
+        }
+        assert!(results.iter().all(|found| *found == results[0]));
+        assert_eq!(planned, [(0, 0), (2, 0), (DEPTH, DEPTH)]);
+    });
+}
+
+/// Blocks of [`deep`].
+const DEPTH: usize = 6;
+
+/// A model with more blocks than come and go at a time.
+fn deep() -> Synthetic {
+    Synthetic::new(Shape { n_layer: DEPTH, ..shape() }, "q4_k".parse().unwrap())
+}
+
 /// Whether an engine with these options does what the CPU's kernels do, in f32.
 fn agree(model: &Synthetic, options: EngineOptions, lens: [usize; 2], dropout: f32, what: &str) {
     in_a_file(model, |path| {
@@ -136,7 +238,12 @@ struct Outcome {
 }
 
 /// One training pass over random tokens.
-fn run(path: &Path, options: EngineOptions, lens: [usize; 2], lora_dropout: f32) -> Outcome {
+fn run(path: &Path, options: EngineOptions, lens: [usize; 2], dropout: f32) -> Outcome {
+    step(&mut open(path, options, dropout), lens)
+}
+
+/// An engine with an adapter on every module, in which nothing is zero.
+fn open(path: &Path, options: EngineOptions, lora_dropout: f32) -> Engine {
     let gguf = Gguf::open(path).unwrap();
     let architecture = Architecture::from_gguf(&gguf).unwrap();
     let target_modules = Module::ALL.to_vec();
@@ -147,14 +254,18 @@ fn run(path: &Path, options: EngineOptions, lens: [usize; 2], lora_dropout: f32)
         pair.b.iter_mut().enumerate().for_each(|(i, b)| *b = (i as f32 * 1.7).sin() * 0.05);
     }
     // Tests run side by side, and threads of small graphs mostly wait for each other.
-    let options = EngineOptions { n_threads: 1, ..options };
-    let mut engine = Engine::open(&gguf, adapter, options).unwrap();
-    let token = |i: usize| (i * 71 % architecture.n_vocab) as u32;
-    let tokens = lens.map(|len| (0..len).map(token).collect::<Vec<u32>>());
+    Engine::open(&gguf, adapter, EngineOptions { n_threads: 1, ..options }).unwrap()
+}
+
+/// One training pass over random tokens.
+fn step(engine: &mut Engine, lens: [usize; 2]) -> Outcome {
+    let n_vocab = engine.architecture().n_vocab;
+    let tokens = lens.map(|len| (0..len).map(|i| (i * 71 % n_vocab) as u32).collect::<Vec<_>>());
     let sequences = tokens.each_ref().map(|tokens| {
         let (prompt, response) = tokens.split_at(tokens.len() / 3);
         Sequence { prompt, response }
     });
+    engine.zero_grads();
     let log_probs = engine.forward(&sequences, Mode::Train { seed: 1 }).unwrap();
     let weights: Vec<f64> = (0..log_probs.len()).map(|i| (i % 3) as f64 - 0.5).collect();
     engine.backward(&weights).unwrap();

@@ -61,27 +61,26 @@ pub fn plan(engine: &mut Engine, wish: Wish, memory: Option<u64>) -> Result<Plan
         Some(budget) => Plan::choose(engine, demand, budget).map_err(|error| too_small(&error))?,
         None => usual_plan(engine, demand)?,
     };
-    if !on_cpu && !plan.resident {
-        let whole = Plan { resident: true, ..plan };
-        bail!(
-            "the run takes {} of {}'s memory\nhint: --device cpu, where the model need not fit",
-            size(whole.peak()),
-            engine.device()
-        );
-    }
-    engine.keep(plan.kept_layers, plan.resident);
+    engine.keep(plan.kept_layers, plan.resident_layers);
     Ok(plan)
 }
 
-/// Half of the available memory, or all of it where that is not enough.
+/// Half of the available memory, or all of it where that is not enough; of a device's, where
+/// nothing else wants it, most.
 fn usual_plan(engine: &Engine, demand: Demand) -> Result<Plan> {
     let device = engine.device();
-    let available = match device.is_cpu() {
-        true => memory::available().unwrap_or(u64::MAX),
-        false => device.memory().free,
+    let (available, usual) = match device.is_cpu() {
+        true => {
+            let available = memory::available().unwrap_or(u64::MAX);
+            (available, available / 2)
+        }
+        false => {
+            let available = device.memory().free;
+            (available, available / 10 * 9)
+        }
     };
-    let plan = Plan::choose(engine, demand, available / 2)
-        .or_else(|_| Plan::choose(engine, demand, available));
+    let plan =
+        Plan::choose(engine, demand, usual).or_else(|_| Plan::choose(engine, demand, available));
     match plan {
         Ok(plan) => Ok(plan),
         Err(TooSmall { smallest, .. }) => bail!(
@@ -90,6 +89,22 @@ fn usual_plan(engine: &Engine, demand: Demand) -> Result<Plan> {
             size(available)
         ),
     }
+}
+
+/// What a run allocated of its device's memory; none on the CPU, where the system counts.
+///
+/// # Errors
+/// If it was more than planned.
+pub fn device_peak(engine: &Engine, plan: &Plan) -> Result<Option<u64>> {
+    if engine.device().is_cpu() {
+        return Ok(None);
+    }
+    let (peak, planned) = (engine.take_peak_bytes(), plan.peak());
+    if peak > planned {
+        let (peak, planned) = (size(peak), size(planned));
+        bail!("{} gave {peak}, and {planned} were planned: please report this", engine.device());
+    }
+    Ok(Some(peak))
 }
 
 fn too_small(&TooSmall { budget, smallest }: &TooSmall) -> UsageError {
@@ -123,13 +138,16 @@ pub struct PlanFigures {
     pub weight_bytes: u64,
     pub micro_batch: usize,
     pub kept_layers: usize,
+    pub resident_layers: usize,
     pub n_layer: usize,
-    pub weights_resident: bool,
+    /// Whether the figures are those of a device's memory, into which weights are copied.
+    pub on_device: bool,
 }
 
 impl PlanFigures {
     pub fn new(plan: &Plan, engine: &Engine) -> Self {
-        let Plan { program, footprint, optimizer, micro_batch, kept_layers, resident } = *plan;
+        let Plan { program, footprint, optimizer, micro_batch, kept_layers, resident_layers } =
+            *plan;
         Self {
             peak_bytes: plan.peak(),
             program_bytes: program,
@@ -142,15 +160,20 @@ impl PlanFigures {
             weight_bytes: plan.weights(),
             micro_batch,
             kept_layers,
+            resident_layers,
             n_layer: engine.architecture().n_layer,
-            weights_resident: resident,
+            on_device: footprint.weights.copied,
         }
     }
 
     /// One line, for the beginning of a run.
     pub fn line(&self) -> String {
-        let Self { peak_bytes, micro_batch, kept_layers, n_layer, .. } = self;
-        let weights = if self.weights_resident { "" } else { ", the model read block by block" };
+        let Self { peak_bytes, micro_batch, kept_layers, resident_layers, n_layer, .. } = self;
+        let weights = match (resident_layers == n_layer, self.on_device) {
+            (true, _) => String::new(),
+            (false, true) => format!(", {resident_layers} stay on the device"),
+            (false, false) => format!(", {resident_layers} stay in memory"),
+        };
         format!(
             "memory: {} at the peak; {micro_batch} tokens in a pass, {kept_layers} of {n_layer} blocks \
              keep their products{weights}",
@@ -160,13 +183,15 @@ impl PlanFigures {
 
     /// A table of the parts.
     pub fn table(&self) -> String {
-        let Self { micro_batch, kept_layers, n_layer, .. } = self;
-        let weights = match self.weights_resident {
-            true => "model's file, resident",
-            false => "model's file, its largest part in use",
+        let Self { micro_batch, kept_layers, resident_layers, n_layer, .. } = self;
+        let weights = match (resident_layers == n_layer, self.on_device) {
+            (true, false) => "model's file, resident".to_owned(),
+            (false, false) => format!("model's file, {resident_layers} of {n_layer} blocks stay"),
+            (true, true) => "weights, all on the device".to_owned(),
+            (false, true) => format!("weights, {resident_layers} of {n_layer} blocks stay"),
         };
         let parts = [
-            (weights.to_owned(), self.weight_bytes),
+            (weights, self.weight_bytes),
             ("program".to_owned(), self.program_bytes),
             ("adapter and gradients".to_owned(), self.adapter_bytes),
             ("optimizer".to_owned(), self.optimizer_bytes),

@@ -50,7 +50,7 @@ pub fn plan(args: &PlanArgs) -> Result<ExitCode> {
         device: device.name(),
         threads,
         max_length: longest,
-        train_tok_per_s: rates.tok_per_s(model.architecture.n_layer, plan.kept_layers),
+        train_tok_per_s: rates.tok_per_s(&plan),
         plan: PlanFigures::new(&plan, &engine),
     };
     match args.json {

@@ -2,29 +2,62 @@
 
 use cutq_kernels::{HeadShape, LoraShape, PackedShape};
 
-use super::{EMBEDDING_TENSOR, Engine};
-use crate::architecture::Architecture;
+use super::Engine;
 use crate::batch::Batch;
 use crate::buffer::Arena;
+use crate::lowering::Lowering;
 use crate::module::Module;
 
-/// Bytes that a training step takes with a pass of so many tokens.
+/// Bytes that a training step takes with a pass of so many tokens: on the CPU all of them, else
+/// those of the device's memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Footprint {
     /// The adapter and its gradients: independent of the tokens.
     pub adapter: u64,
     /// The residual stream before each block and behind the last, and its gradient.
     pub checkpoints: u64,
-    /// Intermediate tensors of a block's forward and backward pass.
+    /// Intermediate tensors of a block's forward and backward pass, or of the head's.
     pub activations: u64,
-    /// Copies of results, and what the threads work in.
+    /// On the CPU copies of results, and what the threads work in. Else an estimate of what ggml's
+    /// backend takes for itself: one copy of the widest activations.
     pub scratch: u64,
     /// What each block takes that keeps its products.
     pub kept_layer: u64,
-    /// The model's tensors, if they stay resident.
-    pub weights: u64,
-    /// The most of them that is in use at a time: the head and the block before it.
-    pub weights_in_use: u64,
+    /// The weights.
+    pub weights: WeightBytes,
+}
+
+/// Bytes of a model's weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WeightBytes {
+    /// Blocks of the model.
+    pub n_layer: usize,
+    /// All blocks.
+    pub layers: u64,
+    /// The largest block.
+    pub layer: u64,
+    /// Blocks in use at a time, of those that come and go.
+    pub in_use: usize,
+    /// Everything else, if all blocks stay.
+    pub others: u64,
+    /// The most of everything else that is in use at a time.
+    pub others_in_use: u64,
+    /// Whether they are copies on a device; else they are the file's own pages.
+    pub copied: bool,
+}
+
+impl WeightBytes {
+    /// Bytes in memory if `resident_layers` blocks stay.
+    pub fn resident(&self, resident_layers: usize) -> u64 {
+        let streamed = self.n_layer - resident_layers;
+        match streamed {
+            0 => self.layers + self.others,
+            _ => {
+                let blocks = resident_layers + streamed.min(self.in_use);
+                blocks as u64 * self.layer + self.others_in_use
+            }
+        }
+    }
 }
 
 impl Engine {
@@ -33,32 +66,47 @@ impl Engine {
         let batch = Batch::of_shape(n_tokens, longest);
         let layers = 0..self.architecture.n_layer;
         let kept = layers.clone().map(|layer| Arena::size(&self.keepable(layer, &batch)));
-        let activations = layers.map(|layer| self.block_bytes(layer, &batch));
+        let blocks = layers.map(|layer| self.block_bytes(layer, &batch)).max();
         let adapter = self.adapter.pairs.iter().map(|pair| 8 * (pair.a.len() + pair.b.len()));
+        let adapter: usize = adapter.sum();
+        let (adapter, head, scratch) = match self.lowering {
+            Lowering::Kernels { .. } => (adapter, 0, self.scratch_bytes(n_tokens, longest)),
+            // The adapter's own place is the host's memory; a block's share is among its inputs.
+            Lowering::Portable { .. } => {
+                let head = self.head_with(self.weights.mapped_head().clone(), &batch);
+                (0, head.composed_bytes(), 4 * n_tokens * self.widest())
+            }
+        };
         Footprint {
-            adapter: adapter.sum::<usize>() as u64,
+            adapter: adapter as u64,
             checkpoints: Arena::size(&self.stream_shapes(&batch)) as u64,
-            activations: activations.max().unwrap_or(0) as u64,
-            scratch: self.scratch_bytes(n_tokens, longest) as u64,
+            activations: blocks.unwrap_or(0).max(head) as u64,
+            scratch: scratch as u64,
             kept_layer: kept.max().unwrap_or(0) as u64,
-            weights: self.tensor_bytes(self.gguf.tensors().keys().map(String::as_str)),
-            weights_in_use: self.weights_in_use(),
+            weights: self.weight_bytes(),
         }
     }
 
-    fn tensor_bytes<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> u64 {
-        let sizes = names.into_iter().filter_map(|name| self.gguf.tensors().get(name));
-        sizes.map(|info| info.size as u64).sum()
+    fn weight_bytes(&self) -> WeightBytes {
+        let n_layer = self.architecture.n_layer;
+        let layers = (0..n_layer).map(|n| self.weights.layer_bytes(&self.backend, n) as u64);
+        let [others, others_in_use] = self.weights.other_bytes(&self.backend);
+        let copied = matches!(self.lowering, Lowering::Portable { .. });
+        WeightBytes {
+            n_layer,
+            layers: layers.clone().sum(),
+            layer: layers.max().unwrap_or(0),
+            in_use: if copied { 2 } else { 1 },
+            others: others as u64,
+            others_in_use: others_in_use as u64,
+            copied,
+        }
     }
 
-    fn weights_in_use(&self) -> u64 {
-        let blocks = (0..self.architecture.n_layer).map(|layer| {
-            let names = Module::ALL.map(|module| module.tensor_name(layer));
-            self.tensor_bytes(names.iter().map(String::as_str))
-        });
-        let head = self.tensor_bytes([EMBEDDING_TENSOR]);
-        let head = head.max(self.tensor_bytes([Architecture::head_tensor(&self.gguf)]));
-        blocks.max().unwrap_or(0) + head
+    /// Elements of the widest activation of a token.
+    fn widest(&self) -> usize {
+        let widths = Module::ALL.map(|module| self.architecture.module_shape(module));
+        widths.into_iter().flat_map(|(n_in, n_out)| [n_in, n_out]).max().unwrap_or(0)
     }
 
     /// The head's rows on their way back, a block's gradients of its adapters, and the largest

@@ -10,7 +10,7 @@ mod footprint;
 mod passes;
 mod probe;
 
-pub use footprint::Footprint;
+pub use footprint::{Footprint, WeightBytes};
 pub use probe::Rates;
 
 use passes::Place;
@@ -29,12 +29,8 @@ use crate::buffer::{Arena, Tensor};
 use crate::device::Device;
 use crate::gguf::Gguf;
 use crate::lowering::Lowering;
-use crate::module::Module;
 use crate::timings::Timings;
-use crate::weights::{Residence, Weights};
-
-/// The embedding's tensor, which in some models is the head's too.
-const EMBEDDING_TENSOR: &str = "token_embd.weight";
+use crate::weights::Weights;
 
 /// How an [`Engine`] computes.
 #[derive(Debug, Clone, Copy)]
@@ -51,10 +47,11 @@ pub struct EngineOptions {
     /// Blocks, counted from the last, whose products the forward pass keeps; the backward pass
     /// computes those of the others again. Changes speed and memory, no result.
     pub kept_layers: usize,
-    /// Whether the model's file stays resident; else the pages of a block are given back to the
-    /// system when the block is done, and read again when it is needed. Changes speed and memory,
-    /// no result.
-    pub resident: bool,
+    /// Blocks, counted from the last, whose weights stay in memory. Those of the others come and go:
+    /// on the CPU their pages are given back to the system when a block is done and read again when
+    /// it is needed; to another device they are copied while the block before is computed. Changes
+    /// speed and memory, no result.
+    pub resident_layers: usize,
 }
 
 impl Default for EngineOptions {
@@ -66,7 +63,7 @@ impl Default for EngineOptions {
             n_threads,
             precision: Precision::Int8,
             kept_layers: 0,
-            resident: true,
+            resident_layers: usize::MAX,
         }
     }
 }
@@ -124,7 +121,6 @@ pub struct Engine {
     precision: Precision,
     n_threads: usize,
     kept_layers: usize,
-    resident: bool,
     arena: Arena,
     gguf: Gguf,
     architecture: Architecture,
@@ -177,19 +173,19 @@ impl Engine {
         let architecture = Architecture::from_gguf(gguf)?;
         let EngineOptions { device, precision, .. } = options;
         let backend = Backend::open(device, options.n_threads)?;
-        let residence = if device.is_cpu() { Residence::Map } else { Residence::Device(&backend) };
-        let weights = Weights::open(gguf, &architecture, residence)?;
         let lowering = match device.is_cpu() && !options.portable {
             true => Lowering::Kernels { kernels: Kernels::detect()?, precision },
             false => Lowering::Portable { precision },
         };
+        let copied = matches!(lowering, Lowering::Portable { .. });
+        let mut weights = Weights::open(gguf, &architecture, copied)?;
+        weights.keep(options.resident_layers);
         Ok(Self {
             trained: adapter.pairs.iter().map(TrainedPair::new).collect(),
             lowering,
             precision,
             n_threads: options.n_threads,
             kept_layers: options.kept_layers.min(architecture.n_layer),
-            resident: options.resident,
             arena: Arena::default(),
             gguf: gguf.clone(),
             backend,
@@ -216,26 +212,18 @@ impl Engine {
         &self.architecture
     }
 
-    /// Changes what is kept, see [`EngineOptions`]; between two steps.
-    pub fn keep(&mut self, kept_layers: usize, resident: bool) {
+    /// Changes what is kept and what stays, see [`EngineOptions`]; between two steps.
+    pub fn keep(&mut self, kept_layers: usize, resident_layers: usize) {
         self.pending = None;
         self.kept_layers = kept_layers.min(self.architecture.n_layer);
-        self.resident = resident;
+        self.weights.keep(resident_layers);
     }
 
-    /// Gives the pages of a block's weights back, unless they stay.
-    fn release_block(&self, layer: usize) {
-        if !self.resident {
-            let tensors = Module::ALL.map(|module| module.tensor_name(layer));
-            self.gguf.release(tensors.iter().map(String::as_str));
-        }
-    }
-
-    /// Gives the pages of embedding and head back, unless they stay.
-    fn release_head(&self) {
-        if !self.resident {
-            self.gguf.release([EMBEDDING_TENSOR, Architecture::head_tensor(&self.gguf)]);
-        }
+    /// The most bytes of the device's memory that were allocated at a time since this was asked
+    /// last: weights, what passes leave, and the intermediate tensors of graphs. What ggml's backend
+    /// and the driver take for themselves is not among them.
+    pub fn take_peak_bytes(&self) -> u64 {
+        self.backend.meter().take_peak() as u64
     }
 
     /// The model's file.
@@ -298,13 +286,14 @@ impl Model for Engine {
         }
         let started = Instant::now();
         let n_layer = self.architecture.n_layer;
-        let head = self.head(&pending.batch, &pending.stream[n_layer]);
-        head.backward(&pending.targets, dlog_probs, &pending.d_stream)?;
-        self.release_head();
+        let (stream, d_stream) = (&pending.stream[n_layer], &pending.d_stream);
+        let head = self.head(&pending.batch)?;
+        head.backward(&pending.targets, dlog_probs, stream, d_stream)?;
+        drop(head);
+        self.weights.release_head();
         self.timings.head += started.elapsed();
         let started = Instant::now();
-        let lowest = self.adapter.pairs.iter().map(|pair| pair.layer).min().unwrap_or(n_layer);
-        for layer in (lowest..n_layer).rev() {
+        for layer in (self.lowest()..n_layer).rev() {
             let Pending { batch, stream, d_stream, kept, seed, .. } = &pending;
             let kept = layer.checked_sub(n_layer - kept.len()).map(|i| kept[i].as_slice());
             let at = Place { layer, batch, seed: Some(*seed), kept };

@@ -1,12 +1,12 @@
 //! The passes of a model over a pack: graphs of one block each.
 
+use std::rc::Rc;
 use std::time::Instant;
 
 use cutq_kernels::{AttentionShape, Dropout};
 
 use super::{Engine, EngineError, PairGradient, Pending};
 use crate::adapter::LoraPair;
-use crate::backend::BackendError;
 use crate::batch::Batch;
 use crate::block::Block;
 use crate::buffer::{self, Tensor};
@@ -17,6 +17,7 @@ use crate::lowering::Lowering;
 use crate::module::Module;
 use crate::ops::{Attention, Lora};
 use crate::tape::{Kept, Tape, Var};
+use crate::weights::{HeadWeights, Layer};
 
 /// More than the tensors of one block's forward and backward pass by the kernels.
 const BLOCK_CAPACITY: usize = 1024;
@@ -48,16 +49,21 @@ impl Engine {
         &self,
         at: &Place<'_>,
         [before, behind]: [&Tensor; 2],
-    ) -> Result<(), BackendError> {
-        let graph = self.block_graph(at.layer, at.batch);
+    ) -> Result<(), EngineError> {
+        let weights = self.weights.layer(&self.backend, at.layer)?;
+        let graph = self.block_graph(&weights, at.batch);
         let kept = at.kept.map_or(Kept::Nothing, Kept::Into);
         let mut tape = Tape::new(&graph, self.lowering).with_kept(kept);
-        let block = self.block(&graph, &mut tape, at);
+        let block = self.block(&graph, &mut tape, at, &weights);
         let x = tape.constant(graph.leaf(before));
         let y = block.forward(&mut tape, x);
         graph.store(y.node, behind);
+        let next = at.layer + 1;
+        if next < self.architecture.n_layer {
+            self.weights.expect(&self.backend, next)?;
+        }
         self.backend.run(&graph)?;
-        self.release_block(at.layer);
+        self.weights.release(at.layer);
         Ok(())
     }
 
@@ -68,18 +74,22 @@ impl Engine {
         at: &Place<'_>,
         before: &Tensor,
         d_stream: &Tensor,
-    ) -> Result<Vec<PairGradient>, BackendError> {
-        let graph = self.block_graph(at.layer, at.batch);
+    ) -> Result<Vec<PairGradient>, EngineError> {
+        let weights = self.weights.layer(&self.backend, at.layer)?;
+        let graph = self.block_graph(&weights, at.batch);
         let kept = at.kept.map_or(Kept::Nothing, Kept::In);
         let mut tape = Tape::new(&graph, self.lowering).with_kept(kept);
         let ends = [graph.leaf(before), graph.leaf(d_stream)];
-        let (of_pairs, dx) = self.block_backward(&graph, &mut tape, at, ends);
+        let (of_pairs, dx) = self.block_backward(&graph, &mut tape, at, &weights, ends);
         if let Some(dx) = dx {
             // Last, since it overwrites what the others read.
             graph.store(dx, d_stream);
         }
+        if at.layer > self.lowest() {
+            self.weights.expect(&self.backend, at.layer - 1)?;
+        }
         self.backend.run(&graph)?;
-        self.release_block(at.layer);
+        self.weights.release(at.layer);
         let read = |((pair, _), nodes): ((usize, _), [Node<'_>; 2])| {
             let [da, db] = nodes.map(buffer::read);
             PairGradient { pair, da, db }
@@ -90,12 +100,13 @@ impl Engine {
     /// Bytes of the intermediate tensors of the block's backward pass, which has more of them than
     /// any other graph.
     pub(super) fn block_bytes(&self, layer: usize, batch: &Batch) -> usize {
-        let graph = self.block_graph(layer, batch);
+        let weights = self.weights.mapped_layer(layer);
+        let graph = self.block_graph(weights, batch);
         let mut tape = Tape::new(&graph, self.lowering);
-        let at = Place { layer, batch, seed: None, kept: None };
+        let at = Place { layer, batch, seed: Some(0), kept: None };
         let shape = [self.architecture.n_embd, batch.tokens.len()];
         let ends = [(); 2].map(|()| graph.placeholder(shape));
-        if let (_, Some(dx)) = self.block_backward(&graph, &mut tape, &at, ends) {
+        if let (_, Some(dx)) = self.block_backward(&graph, &mut tape, &at, weights, ends) {
             graph.output(dx);
         }
         self.backend.graph_bytes(&graph)
@@ -109,9 +120,10 @@ impl Engine {
         graph: &'g Graph,
         tape: &mut Tape<'g>,
         at: &Place<'g>,
+        weights: &'g Layer,
         [x, dy]: [Node<'g>; 2],
     ) -> (Vec<[Node<'g>; 2]>, Option<Node<'g>>) {
-        let block = self.block(graph, tape, at);
+        let block = self.block(graph, tape, at, weights);
         let below = self.adapter.pairs.iter().any(|pair| pair.layer < at.layer);
         let x: Var<'_> = if below { tape.parameter(x) } else { tape.constant(x) };
         let y = block.forward(tape, x);
@@ -121,6 +133,12 @@ impl Engine {
         let of_pairs: Vec<[Node<'_>; 2]> = of_pairs.collect();
         of_pairs.iter().flatten().for_each(|&node| graph.output(node));
         (of_pairs, below.then(|| of(x)))
+    }
+
+    /// The lowest block with an adapter, below which the backward pass does not go.
+    pub(super) fn lowest(&self) -> usize {
+        let layers = self.adapter.pairs.iter().map(|pair| pair.layer);
+        layers.min().unwrap_or(self.architecture.n_layer)
     }
 
     fn pairs_of(&self, layer: usize) -> impl Iterator<Item = (usize, &LoraPair)> {
@@ -140,8 +158,8 @@ impl Engine {
         }
         self.timings.forward += started.elapsed();
         let started = Instant::now();
-        let targets = self.head(batch, &stream[n_layer % 2]).log_probs()?;
-        self.release_head();
+        let targets = self.head(batch)?.log_probs(&stream[n_layer % 2])?;
+        self.weights.release_head();
         self.timings.head += started.elapsed();
         Ok(targets.iter().map(|t| t.log_prob).collect())
     }
@@ -164,8 +182,8 @@ impl Engine {
         }
         self.timings.forward += started.elapsed();
         let started = Instant::now();
-        let targets = self.head(&batch, &stream[n_layer]).log_probs()?;
-        self.release_head();
+        let targets = self.head(&batch)?.log_probs(&stream[n_layer])?;
+        self.weights.release_head();
         self.timings.head += started.elapsed();
         Ok(Pending { batch, stream, d_stream, kept, targets, seed })
     }
@@ -186,12 +204,13 @@ impl Engine {
 
     /// Shapes of what block `layer` can keep.
     pub(super) fn keepable(&self, layer: usize, batch: &Batch) -> Vec<[usize; 2]> {
-        let graph = self.block_graph(layer, batch);
+        let weights = self.weights.mapped_layer(layer);
+        let graph = self.block_graph(weights, batch);
         let mut tape = Tape::new(&graph, self.lowering);
         let shape = [self.architecture.n_embd, batch.tokens.len()];
         let x = tape.constant(graph.placeholder(shape));
         let at = Place { layer, batch, seed: None, kept: None };
-        self.block(&graph, &mut tape, &at).forward(&mut tape, x);
+        self.block(&graph, &mut tape, &at, weights).forward(&mut tape, x);
         tape.keepable().to_vec()
     }
 
@@ -200,6 +219,7 @@ impl Engine {
         graph: &'g Graph,
         tape: &mut Tape<'g>,
         &Place { layer, batch, seed, .. }: &Place<'g>,
+        weights: &'g Layer,
     ) -> Block<'g> {
         let n_tokens = batch.tokens.len();
         let loras = self.pairs_of(layer).map(|(i, pair)| {
@@ -214,12 +234,12 @@ impl Engine {
         });
         Block {
             architecture: &self.architecture,
-            layer: &self.weights.layers[layer],
+            layer: weights,
             products: Products::new(graph, self.lowering),
             rotation: Rotation {
                 rope: self.architecture.rope(layer),
                 positions: graph.input([n_tokens, 1], batch.positions.clone()),
-                factors: self.weights.rope_factors.as_ref().map(|f| graph.leaf(f)),
+                factors: weights.rope_factors.as_ref().map(|f| graph.leaf(f)),
             },
             attention: Attention {
                 shape: self.attention_shape(layer),
@@ -238,13 +258,12 @@ impl Engine {
     }
 
     /// A graph with room for a block, forward and backward.
-    fn block_graph(&self, layer: usize, batch: &Batch) -> Graph {
+    fn block_graph(&self, weights: &Layer, batch: &Batch) -> Graph {
         Graph::new(match self.lowering {
             Lowering::Kernels { .. } => BLOCK_CAPACITY,
             Lowering::Portable { .. } => {
-                let layer = &self.weights.layers[layer];
-                let weights = Module::ALL.map(|module| &layer.projection(module).weight.data);
-                let products: usize = weights.map(portable::capacity).iter().sum();
+                let weight = |module| &weights.projection(module).weight.data;
+                let products: usize = Module::ALL.map(weight).map(portable::capacity).iter().sum();
                 BLOCK_CAPACITY + products + Attention::capacity(&batch.segments)
             }
         })
@@ -267,15 +286,13 @@ impl Engine {
         Some(Dropout::new(dropout_seed(step_seed, pair), p))
     }
 
-    pub(super) fn head<'a>(&'a self, batch: &'a Batch, stream: &'a Tensor) -> Head<'a> {
-        Head {
-            backend: &self.backend,
-            lowering: self.lowering,
-            weights: &self.weights,
-            rms_eps: self.architecture.rms_eps,
-            batch,
-            stream,
-        }
+    pub(super) fn head<'a>(&'a self, batch: &'a Batch) -> Result<Head<'a>, EngineError> {
+        Ok(self.head_with(self.weights.head(&self.backend)?, batch))
+    }
+
+    pub(super) fn head_with<'a>(&'a self, weights: Rc<HeadWeights>, batch: &'a Batch) -> Head<'a> {
+        let (backend, lowering) = (&self.backend, self.lowering);
+        Head { backend, lowering, weights, rms_eps: self.architecture.rms_eps, batch }
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::passes::Place;
 use super::{Engine, EngineError};
 use crate::batch::Batch;
+use crate::plan::Plan;
 
 /// What a pass takes, measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,17 +20,23 @@ pub struct Rates {
     pub backward_kept: Duration,
     /// The head forward and backward.
     pub head: Duration,
+    /// Copying a block's weights to the device, which happens while another block is computed; zero
+    /// where blocks need not come and go.
+    pub copy: Duration,
 }
 
 impl Rates {
-    /// Tokens per second of a training step of a model of `n_layer` blocks, of which `kept_layers`
-    /// keep their products; the optimizer's time is left out.
-    pub fn tok_per_s(&self, n_layer: usize, kept_layers: usize) -> f64 {
-        let times = |n: usize, time: Duration| n as f64 * time.as_secs_f64();
-        let backward =
-            times(n_layer - kept_layers, self.backward) + times(kept_layers, self.backward_kept);
-        let seconds = times(n_layer, self.forward) + backward + self.head.as_secs_f64();
-        self.n_tokens as f64 / seconds
+    /// Tokens per second of a training step with this plan; the optimizer's time is left out.
+    pub fn tok_per_s(&self, plan: &Plan) -> f64 {
+        let n_layer = plan.footprint.weights.n_layer;
+        // Blocks are counted from the last.
+        let block = |i: usize| {
+            let backward = if i < plan.kept_layers { self.backward_kept } else { self.backward };
+            let copy = if i < plan.resident_layers { Duration::ZERO } else { self.copy };
+            self.forward.max(copy) + backward.max(copy)
+        };
+        let seconds = (0..n_layer).map(block).sum::<Duration>() + self.head;
+        self.n_tokens as f64 / seconds.as_secs_f64()
     }
 }
 
@@ -48,6 +55,7 @@ impl Engine {
         let tensors = self.arena.tensors(&self.backend, &shapes)?;
         let ([x, y, dy], mut kept) = (&tensors[..3], &tensors[3..]) else { unreachable!() };
         self.embed(&batch.tokens, x);
+        let copy = self.time_to_copy()?;
         let mut times = [Duration::ZERO; 3];
         for layer in layers {
             let (own, rest) = kept.split_at(self.keepable(layer, &batch).len());
@@ -65,12 +73,23 @@ impl Engine {
             }
         }
         let [forward, backward, backward_kept] = times.map(|sum| sum / layers.len() as u32);
-        let head = self.head(&batch, x);
+        let head = self.head(&batch)?;
         let mut found = Vec::new();
-        let reading = timed(|| head.log_probs().map(|log_probs| found = log_probs))?;
+        let reading = timed(|| head.log_probs(x).map(|log_probs| found = log_probs))?;
         let weights = vec![1.0; found.len()];
-        let writing = timed(|| head.backward(&found, &weights, dy))?;
-        Ok(Rates { n_tokens, forward, backward, backward_kept, head: reading + writing })
+        let writing = timed(|| head.backward(&found, &weights, x, dy))?;
+        Ok(Rates { n_tokens, forward, backward, backward_kept, head: reading + writing, copy })
+    }
+
+    /// The time to copy the first block that is not on the device while two others are.
+    fn time_to_copy(&self) -> Result<Duration, EngineError> {
+        let away = self.weights.streamed();
+        for layer in away.clone().take(2) {
+            self.weights.layer(&self.backend, layer)?;
+        }
+        let mut third =
+            away.skip(2).map(|layer| timed(|| self.weights.layer(&self.backend, layer)));
+        third.next().unwrap_or(Ok(Duration::ZERO))
     }
 }
 

@@ -12,14 +12,14 @@ use cutq_kernels::{
     COLUMNS, HeadShape, Kernels, LogProb, LogitGradient, Output, Precision, VOCAB_PART,
 };
 
-use super::Head;
+use super::{Head, Rows};
 use crate::backend::BackendError;
 use crate::buffer::{self, Tensor};
 use crate::frozen::{Products, SCRATCH, share};
 use crate::graph::{CustomOp, Graph, Node};
 use crate::quantized::Quantized;
 use crate::sys;
-use crate::tape::{Tape, Var};
+use crate::tape::Tape;
 
 /// More than the tensors of a graph besides those of the pieces of the vocabulary.
 const CAPACITY: usize = 64;
@@ -31,33 +31,24 @@ pub(super) struct Fused<'a> {
     pub precision: Precision,
 }
 
-/// The rows of the residual stream that predict some targets.
-struct Rows<'g> {
-    stream: Var<'g>,
-    normed: Var<'g>,
-    /// The normed rows for the products.
-    packed: Node<'g>,
-}
-
 impl Fused<'_> {
     /// The log-probability of every target.
-    pub fn log_probs(&self) -> Result<Vec<LogProb>, BackendError> {
+    pub fn log_probs(&self, stream: &Tensor) -> Result<Vec<LogProb>, BackendError> {
         let targets = &self.head.batch.targets;
         let graph = Graph::new(CAPACITY);
-        let rows = self.rows(
-            &graph,
-            &mut Tape::new(&graph, self.head.lowering),
-            targets.iter().map(|t| t.0),
-        );
+        let mut tape = Tape::new(&graph, self.head.lowering);
+        let positions = targets.iter().map(|t| t.0);
+        let rows = self.head.rows(&mut tape, graph.leaf(stream), positions);
         let op = Sums {
             kernels: self.kernels,
             shape: self.shape(targets.len()),
-            weight: self.head.weights.head.data,
+            weight: self.head.weights.weight.data,
             labels: targets.iter().map(|t| t.1).collect(),
         };
-        let (shape, weight) = (op.shape, graph.leaf(&self.head.weights.head.tensor));
+        let (shape, weight) = (op.shape, graph.leaf(&self.head.weights.weight.tensor));
         let ne = [shape.sums_len(), 1];
-        let sums = graph.custom(sys::GGML_TYPE_F32, ne, &[rows.packed, weight], op);
+        let sources = [self.pack(&graph, rows), weight];
+        let sums = graph.custom(sys::GGML_TYPE_F32, ne, &sources, op);
         graph.output(sums);
         self.head.backend.run(&graph)?;
         Ok(shape.log_probs(&buffer::read(sums)))
@@ -70,6 +61,7 @@ impl Fused<'_> {
         &self,
         found: &[LogProb],
         dlog_probs: &[f64],
+        stream: &Tensor,
         d_stream: &Tensor,
     ) -> Result<(), BackendError> {
         d_stream.zero();
@@ -89,14 +81,14 @@ impl Fused<'_> {
         let n_pieces = self.pieces(positions.len()).count();
         let graph = Graph::new(CAPACITY + 2 * n_pieces);
         let mut tape = Tape::new(&graph, self.head.lowering);
-        let rows = self.rows(&graph, &mut tape, positions.iter().copied());
-        let d_normed = self.d_normed(&graph, &rows, gradients);
+        let rows = self.head.rows(&mut tape, graph.leaf(stream), positions.iter().copied());
+        let d_normed = self.d_normed(&graph, rows, gradients);
         let gradients = tape.backward(rows.normed, d_normed);
         let d_rows = gradients.of(rows.stream).expect("the norm depends on the rows");
         graph.output(d_rows);
         self.head.backend.run(&graph)?;
         let values = buffer::read(d_rows);
-        let n_embd = self.head.weights.head.data.n_in;
+        let n_embd = self.head.weights.weight.data.n_in;
         for (position, row) in positions.into_iter().zip(values.chunks_exact(n_embd)) {
             d_stream.write(position * n_embd, row);
         }
@@ -104,7 +96,7 @@ impl Fused<'_> {
     }
 
     fn shape(&self, n_tokens: usize) -> HeadShape {
-        let Quantized { n_in, n_out, .. } = self.head.weights.head.data;
+        let Quantized { n_in, n_out, .. } = self.head.weights.weight.data;
         HeadShape { precision: self.precision, n_tokens, n_embd: n_in, n_vocab: n_out }
     }
 
@@ -115,43 +107,34 @@ impl Fused<'_> {
         (0..n_vocab).step_by(piece).map(move |first| first..(first + piece).min(n_vocab))
     }
 
-    fn rows<'g>(
-        &'g self,
-        graph: &'g Graph,
-        tape: &mut Tape<'g>,
-        positions: impl Iterator<Item = usize>,
-    ) -> Rows<'g> {
-        let index: Vec<i32> = positions.map(|position| position as i32).collect();
-        let index = graph.input([index.len(), 1], index);
-        let stream = tape.parameter(graph.rows(graph.leaf(self.head.stream), index));
-        let norm = graph.leaf(&self.head.weights.output_norm);
-        let normed = tape.rms_norm(stream, norm, self.head.rms_eps);
+    /// The normed rows for the products.
+    fn pack<'g>(&self, graph: &'g Graph, rows: Rows<'g>) -> Node<'g> {
         let products = Products::new(graph, self.head.lowering);
-        let (packed, _) = products.pack(normed.node, self.kernels, self.precision);
-        Rows { stream, normed, packed }
+        products.pack(rows.normed.node, self.kernels, self.precision).0
     }
 
     /// The gradient of the normed rows, piece by piece of the vocabulary.
     fn d_normed<'g>(
         &'g self,
         graph: &'g Graph,
-        rows: &Rows<'g>,
+        rows: Rows<'g>,
         gradients: Vec<LogitGradient>,
     ) -> Node<'g> {
         let shape = self.shape(gradients.len());
         let gradients: Rc<[LogitGradient]> = gradients.into();
-        let weight = graph.leaf(&self.head.weights.head.tensor);
+        let weight = graph.leaf(&self.head.weights.weight.tensor);
+        let packed = self.pack(graph, rows);
         let mut sum: Option<Node<'g>> = None;
         for piece in self.pieces(shape.n_tokens) {
             let op = Piece {
                 kernels: self.kernels,
                 shape,
-                weight: self.head.weights.head.data,
+                weight: self.head.weights.weight.data,
                 piece: piece.clone(),
             };
             let bytes = shape.dlogits(piece.len()).bytes();
             let dlogits = DLogits { op: op.clone(), gradients: gradients.clone() };
-            let sources = [rows.packed, weight];
+            let sources = [packed, weight];
             let dlogits = graph.custom(sys::GGML_TYPE_I8, [bytes, 1], &sources, dlogits);
             let sources = [dlogits, weight];
             sum = Some(match sum {

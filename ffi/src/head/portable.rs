@@ -6,12 +6,13 @@
 
 use cutq_kernels::LogProb;
 
-use super::Head;
+use super::{Head, Rows};
 use crate::backend::BackendError;
+use crate::batch::Batch;
 use crate::buffer::{self, Tensor};
 use crate::frozen::{Frozen, Products, portable};
 use crate::graph::{Graph, Node};
-use crate::tape::{Tape, Var};
+use crate::tape::Tape;
 
 /// Bytes of logits that are held at a time.
 const LOGITS_BYTES: usize = 64 << 20;
@@ -25,32 +26,24 @@ const CAPACITY: usize = 64;
 /// A target that has a weight in the loss: where it is predicted, the token, the weight.
 type Weighted = (usize, u32, f32);
 
-/// Some rows of the residual stream on their way to their logits.
-struct Rows<'g> {
-    stream: Var<'g>,
-    normed: Var<'g>,
-    head: Frozen<'g>,
+/// What a graph finds out about some targets, a row or an entry for each.
+struct Found<'g> {
+    /// Probabilities of the labels.
+    p: Node<'g>,
+    /// Their logits.
+    of_labels: Node<'g>,
     logits: Node<'g>,
 }
 
 impl Head<'_> {
-    pub(super) fn composed_log_probs(&self) -> Result<Vec<LogProb>, BackendError> {
+    pub(super) fn composed_log_probs(&self, stream: &Tensor) -> Result<Vec<LogProb>, BackendError> {
         let mut all = Vec::with_capacity(self.batch.targets.len());
         for targets in self.batch.targets.chunks(self.chunk()) {
             let graph = self.graph();
-            let mut tape = Tape::new(&graph, self.lowering);
-            let logits = self.rows(&graph, &mut tape, targets.iter().map(|t| t.0)).logits;
-            let n_vocab = self.weights.head.data.n_out;
-            let labels =
-                targets.iter().enumerate().map(|(t, target)| t * n_vocab + target.1 as usize);
-            let labels = graph.input([targets.len(), 1], labels.map(|i| i as i32).collect());
-            let of_labels =
-                |x| graph.rows(graph.reshape(x, [1, n_vocab * targets.len(), 1]), labels);
-            let found = [graph.soft_max(logits, None, 1.0), logits].map(of_labels);
-            found.into_iter().chain([logits]).for_each(|node| graph.output(node));
+            let Found { p, of_labels, logits } = self.find(&graph, graph.leaf(stream), targets);
             self.backend.run(&graph)?;
-            let [p, of_label] = found.map(buffer::read);
-            all.extend(p.into_iter().zip(of_label).enumerate().map(|(t, (p, logit))| {
+            let pairs = buffer::read(p).into_iter().zip(buffer::read(of_labels));
+            all.extend(pairs.enumerate().map(|(t, (p, logit))| {
                 let log_prob = match p >= SMALLEST {
                     true => f64::from(p).ln().min(0.0),
                     false => f64::from(logit) - log_sum_exp(&buffer::read_row(logits, t)),
@@ -61,13 +54,13 @@ impl Head<'_> {
         Ok(all)
     }
 
-    /// With `d` the gradient of a target's log-probability: `d · W[label] − Wᵀ (d · p)`.
     pub(super) fn composed_backward(
         &self,
         dlog_probs: &[f64],
+        stream: &Tensor,
         d_stream: &Tensor,
     ) -> Result<(), BackendError> {
-        let n_embd = self.weights.head.data.n_in;
+        let n_embd = self.weights.weight.data.n_in;
         let mut values = vec![0.0; d_stream.len()];
         let targets = self.batch.targets.iter().zip(dlog_probs);
         // Targets without a weight add nothing: CUT leaves out many.
@@ -75,7 +68,10 @@ impl Head<'_> {
         let targets: Vec<Weighted> =
             targets.map(|(&(p, t), &weight)| (p, t, weight as f32)).collect();
         for targets in targets.chunks(self.chunk()) {
-            let d_rows = self.d_rows(targets)?;
+            let graph = self.graph();
+            let d_rows = self.d_rows(&graph, graph.leaf(stream), targets);
+            self.backend.run(&graph)?;
+            let d_rows = buffer::read(d_rows);
             for (&(position, ..), row) in targets.iter().zip(d_rows.chunks_exact(n_embd)) {
                 values[position * n_embd..][..n_embd].copy_from_slice(row);
             }
@@ -84,47 +80,72 @@ impl Head<'_> {
         Ok(())
     }
 
-    /// The gradient of the rows of the residual stream that predict `targets`.
-    fn d_rows(&self, targets: &[Weighted]) -> Result<Vec<f32>, BackendError> {
-        let graph = self.graph();
-        let mut tape = Tape::new(&graph, self.lowering);
-        let rows = self.rows(&graph, &mut tape, targets.iter().map(|t| t.0));
+    /// Bytes of the intermediate tensors of the larger of both graphs, if every token is a target.
+    pub fn composed_bytes(&self) -> usize {
+        let Batch { tokens, .. } = self.batch;
+        let n = tokens.len().min(self.chunk());
+        let shape = [self.weights.weight.data.n_in, tokens.len()];
+        let graphs = [self.graph(), self.graph()];
+        let [stream, same] = graphs.each_ref().map(|graph| graph.placeholder(shape));
+        self.find(&graphs[0], stream, &vec![(0, 0); n]);
+        self.d_rows(&graphs[1], same, &vec![(0, 0, 1.0); n]);
+        let bytes = graphs.each_ref().map(|graph| self.backend.graph_bytes(graph));
+        bytes[0].max(bytes[1])
+    }
+
+    fn find<'g>(
+        &'g self,
+        graph: &'g Graph,
+        stream: Node<'g>,
+        targets: &[(usize, u32)],
+    ) -> Found<'g> {
+        let mut tape = Tape::new(graph, self.lowering);
+        let rows = self.rows(&mut tape, stream, targets.iter().map(|t| t.0));
+        let logits = self.frozen(graph).product(graph, rows.normed.node, None);
+        let n_vocab = self.weights.weight.data.n_out;
+        let labels = targets.iter().enumerate().map(|(t, target)| t * n_vocab + target.1 as usize);
+        let labels = graph.input([targets.len(), 1], labels.map(|i| i as i32).collect());
+        let of_labels = |x| graph.rows(graph.reshape(x, [1, n_vocab * targets.len(), 1]), labels);
+        let found = Found {
+            p: of_labels(graph.soft_max(logits, None, 1.0)),
+            of_labels: of_labels(logits),
+            logits,
+        };
+        [found.p, found.of_labels, logits].into_iter().for_each(|node| graph.output(node));
+        found
+    }
+
+    /// The gradient of the rows of the residual stream that predict `targets`: with `d` the gradient
+    /// of a target's log-probability, `d · W[label] − Wᵀ (d · p)` behind the norm.
+    fn d_rows<'g>(&'g self, graph: &'g Graph, stream: Node<'g>, targets: &[Weighted]) -> Node<'g> {
+        let mut tape = Tape::new(graph, self.lowering);
+        let Rows { stream, normed } = self.rows(&mut tape, stream, targets.iter().map(|t| t.0));
+        let head = self.frozen(graph);
+        let logits = head.product(graph, normed.node, None);
         let n = targets.len();
         let labels = graph.input([n, 1], targets.iter().map(|t| t.1 as i32).collect());
         let weights = graph.input([1, n], targets.iter().map(|t| t.2).collect());
-        let of_labels = graph.rows(graph.leaf(&self.weights.head.tensor), labels);
-        let d_logits = graph.mul(graph.soft_max(rows.logits, None, 1.0), weights);
-        let of_all = rows.head.product_transposed(&graph, d_logits, None);
+        let of_labels = graph.rows(graph.leaf(&self.weights.weight.tensor), labels);
+        let d_logits = graph.mul(graph.soft_max(logits, None, 1.0), weights);
+        let of_all = head.product_transposed(graph, d_logits, None);
         let d_normed = graph.sub(graph.mul(of_labels, weights), of_all);
-        let gradients = tape.backward(rows.normed, d_normed);
-        let d_rows = gradients.of(rows.stream).expect("the norm depends on the rows");
+        let gradients = tape.backward(normed, d_normed);
+        let d_rows = gradients.of(stream).expect("the norm depends on the rows");
         graph.output(d_rows);
-        self.backend.run(&graph)?;
-        Ok(buffer::read(d_rows))
+        d_rows
     }
 
     /// Targets handled at a time.
     fn chunk(&self) -> usize {
-        (LOGITS_BYTES / (4 * self.weights.head.data.n_out)).clamp(32, 512)
+        (LOGITS_BYTES / (4 * self.weights.weight.data.n_out)).clamp(32, 512)
     }
 
     fn graph(&self) -> Graph {
-        Graph::new(CAPACITY + portable::capacity(&self.weights.head.data))
+        Graph::new(CAPACITY + portable::capacity(&self.weights.weight.data))
     }
 
-    fn rows<'g>(
-        &'g self,
-        graph: &'g Graph,
-        tape: &mut Tape<'g>,
-        positions: impl Iterator<Item = usize>,
-    ) -> Rows<'g> {
-        let index: Vec<i32> = positions.map(|position| position as i32).collect();
-        let index = graph.input([index.len(), 1], index);
-        let stream = tape.parameter(graph.rows(graph.leaf(self.stream), index));
-        let normed = tape.rms_norm(stream, graph.leaf(&self.weights.output_norm), self.rms_eps);
-        let head = Frozen::new(&self.weights.head, &Products::new(graph, self.lowering));
-        let logits = head.product(graph, normed.node, None);
-        Rows { stream, normed, head, logits }
+    fn frozen<'g>(&'g self, graph: &'g Graph) -> Frozen<'g> {
+        Frozen::new(&self.weights.weight, &Products::new(graph, self.lowering))
     }
 }
 

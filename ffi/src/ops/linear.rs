@@ -63,7 +63,8 @@ impl<'g> Tape<'g> {
         let (g, weight) = (self.graph, weight.clone());
         let LoraShape { n_tokens, n_in, n_out, r, scaling, dropout } = lora.shape(x.node);
         let (a, b) = (lora.a.node, lora.b.node);
-        let mask = dropout.map(|dropout| g.input([n_in, n_tokens], dropout.mask(n_in * n_tokens)));
+        let mask = dropout
+            .map(|dropout| g.input_with([n_in, n_tokens], move || dropout.mask(n_in * n_tokens)));
         let dropped = move |x| mask.map_or(x, |mask| g.mul(x, mask));
         let input = dropped(x.node);
         let low = self.keep([r, n_tokens], || g.affine(g.mul_mat(a, input), scaling, 0.0));

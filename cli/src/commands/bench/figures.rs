@@ -43,6 +43,8 @@ pub struct Figures {
     pub peak_anon_bytes: Option<u64>,
     /// Mapped files only. Their peak and the one before may be at different times.
     pub peak_file_bytes: Option<u64>,
+    /// What was allocated of a device's memory; none on the CPU.
+    pub peak_device_bytes: Option<u64>,
 }
 
 /// A part of a training step.

@@ -77,6 +77,7 @@ fn run(args: &BenchArgs, model: &ModelFile, modules: Vec<Module>) -> Result<Figu
         bail!("training does not work here: the loss went from {loss_first} to {loss_last}");
     }
 
+    let peak_device_bytes = budget::device_peak(&engine, &plan)?;
     // The last token of a sequence is predicted, not read.
     let read = args.batch * (tokens - 1);
     let operations = Operations::new(shape, &modules, read, args.batch * (tokens / 2));
@@ -107,6 +108,7 @@ fn run(args: &BenchArgs, model: &ModelFile, modules: Vec<Module>) -> Result<Figu
         peak_rss_bytes: None,
         peak_anon_bytes: None,
         peak_file_bytes: None,
+        peak_device_bytes,
     })
 }
 

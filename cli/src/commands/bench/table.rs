@@ -82,7 +82,13 @@ fn rows(figures: &Figures) -> Vec<Row> {
         row[5] = gops.map_or_else(String::new, number);
         row
     });
-    [read, train].into_iter().chain(phases).collect()
+    let device = figures.peak_device_bytes.map(|bytes| {
+        let mut row = Row::default();
+        row[1] = format!("· {} memory", figures.device);
+        row[6] = mib(Some(bytes));
+        row
+    });
+    [read, train].into_iter().chain(phases).chain(device).collect()
 }
 
 #[cfg(test)]

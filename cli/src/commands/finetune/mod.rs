@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use cutq::run::{Checkpoint, RunFolder};
-use cutq_ffi::{Adapter, Engine};
+use cutq_ffi::{Adapter, Engine, Plan};
 
 use self::examples::Examples;
 use self::train::{Outcome, Training};
@@ -35,14 +35,14 @@ fn begin(args: &FinetuneArgs) -> Result<ExitCode> {
     let (mut settings, model, adapter) = plan::settings(args)?;
     plan::check_writable(&settings.out)?;
     let examples = Examples::read(&settings, &model, args.quiet)?;
-    let (engine, micro_batch) = engine(&settings, &model, &examples, adapter, false, args.quiet)?;
-    settings.engine.micro_batch = Some(micro_batch);
+    let (engine, plan) = engine(&settings, &model, &examples, adapter, false, args.quiet)?;
+    settings.engine.micro_batch = Some(plan.micro_batch);
     let run_dir = match &args.run_dir {
         Some(path) => path.clone(),
         None => plan::default_run_dir(&settings),
     };
     let folder = RunFolder::create(&run_dir, &settings)?;
-    run(&settings, &examples, &folder, engine, None, args.quiet)
+    run(&settings, &examples, &folder, (engine, plan), None, args.quiet)
 }
 
 fn resume(path: &Path, quiet: bool) -> Result<ExitCode> {
@@ -58,11 +58,11 @@ fn resume(path: &Path, quiet: bool) -> Result<ExitCode> {
             Adapter { config: settings.lora.config()?, ..model.adapter(&checkpoint.adapter)? }
         }
     };
-    let (engine, _) = engine(&settings, &model, &examples, adapter, checkpoint.is_some(), quiet)?;
-    run(&settings, &examples, &folder, engine, checkpoint, quiet)
+    let planned = engine(&settings, &model, &examples, adapter, checkpoint.is_some(), quiet)?;
+    run(&settings, &examples, &folder, planned, checkpoint, quiet)
 }
 
-/// The engine, set up to stay within the memory of the run, and the tokens in a pass.
+/// The engine, set up to stay within the memory of the run, and how.
 fn engine(
     settings: &Settings,
     model: &ModelFile,
@@ -70,7 +70,7 @@ fn engine(
     adapter: Adapter,
     optimizer_loaded: bool,
     quiet: bool,
-) -> Result<(Engine, usize)> {
+) -> Result<(Engine, Plan)> {
     let EngineSettings { ref device, threads, precision, micro_batch, memory } = settings.engine;
     let device = model::device(device, threads)?;
     let mut engine = model.engine(adapter, device, threads, precision)?;
@@ -88,14 +88,14 @@ fn engine(
     if !quiet {
         eprintln!("{}", PlanFigures::new(&plan, &engine).line());
     }
-    Ok((engine, plan.micro_batch))
+    Ok((engine, plan))
 }
 
 fn run(
     settings: &Settings,
     examples: &Examples,
     folder: &RunFolder,
-    engine: Engine,
+    (engine, plan): (Engine, Plan),
     checkpoint: Option<Checkpoint>,
     quiet: bool,
 ) -> Result<ExitCode> {
@@ -108,6 +108,11 @@ fn run(
         Outcome::Done(summary) => {
             if !quiet {
                 eprintln!("{summary}");
+                let peak = budget::device_peak(training.engine(), &plan)?;
+                if let Some(peak) = peak {
+                    let (peak, planned) = (budget::size(peak), budget::size(plan.peak()));
+                    eprintln!("device memory: {peak} at the peak, {planned} planned");
+                }
                 let (model, out) = (settings.model.path.display(), settings.out.display());
                 eprintln!("use it: llama-cli -m {model} --lora {out} -p \"…\"");
             }

@@ -88,6 +88,11 @@ impl<'a> Training<'a> {
         })
     }
 
+    /// What computes the run.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
     /// Does the steps that are left, then writes the adapter and the summary.
     ///
     /// # Errors
