@@ -29,6 +29,7 @@ use args::{Args, Command};
 
 fn main() -> ExitCode {
     let matches = Args::command().get_matches();
+    cutq_ffi::exit_on_abort("error: the computation cannot go on\n".to_owned());
     let args = Args::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let done = match &args.command {
         Command::Finetune(args) => {

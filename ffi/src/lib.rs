@@ -22,7 +22,7 @@
 //! | `plan` | what a run will take, and how it fits into a budget |
 //! | `streaming`, `lane` | blocks that come to a device while another one is computed |
 //! | `tokenizer`, `chat_template`, `generator`, `vocabulary` | text in and out, by llama.cpp and `minijinja` |
-//! | `sys` | the bindings, and the C side's log |
+//! | `sys`, `abort` | the bindings, the C side's log, and what is left to do when it aborts |
 //!
 //! # Decisions
 //!
@@ -54,6 +54,7 @@
 //!   interface, its Vulkan backend and the gradients used here.
 #![deny(unsafe_op_in_unsafe_fn)]
 
+mod abort;
 mod adapter;
 mod architecture;
 mod backend;
@@ -88,6 +89,7 @@ mod unpack;
 mod vocabulary;
 mod weights;
 
+pub use abort::exit_on_abort;
 pub use adapter::{Adapter, AdapterError, LoraConfig, LoraPair};
 pub use architecture::{Architecture, ArchitectureError, Family, Rope, RopeMode};
 pub use backend::BackendError;

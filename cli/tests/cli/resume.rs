@@ -18,12 +18,18 @@ fn uninterrupted(place: &Place, threads: u32) -> Vec<u8> {
 
 /// The run `cut` in the background.
 fn start(place: &Place, threads: u32) -> Child {
+    start_with(place, threads, &[])
+}
+
+/// [`start`] with more flags.
+fn start_with(place: &Place, threads: u32, flags: &[&str]) -> Child {
     Command::new(env!("CARGO_BIN_EXE_cutq"))
         .current_dir(place.path(""))
         .arg("finetune")
         .arg(model())
         .args(RUN.split_whitespace())
         .args(["--out", "cut.gguf", "--run-dir", "cut", "--threads", &threads.to_string()])
+        .args(flags)
         .stderr(Stdio::piped())
         .spawn()
         .unwrap()
@@ -80,6 +86,43 @@ fn ctrl_c_saves_and_says_how_to_go_on() {
     assert_eq!(output.status.code(), Some(130), "{stderr}");
     assert!(stderr.contains("cutq finetune --resume cut"), "{stderr}");
     assert!(!place.path("cut.gguf").exists());
+    resume_and_compare(&place, &whole);
+}
+
+/// What a lost device does to the process: ggml and drivers abort.
+#[cfg(unix)]
+#[test]
+fn an_abort_in_the_middle_of_a_step_says_how_to_go_on() {
+    let place = Place::with_data();
+    let whole = uninterrupted(&place, 1);
+    let child = start(&place, 1);
+    wait_for_steps(&place, 2);
+    let id = child.id().to_string();
+    assert!(Command::new("kill").args(["-ABRT", &id]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("error: the computation cannot go on"), "{stderr}");
+    assert!(stderr.contains("cutq finetune --resume cut"), "{stderr}");
+    resume_and_compare(&place, &whole);
+}
+
+/// The optimizer's state, loaded before the plan is made, is not counted twice.
+#[test]
+fn a_run_goes_on_within_the_smallest_budget_it_began_with() {
+    let place = Place::with_data();
+    let refused = fail(&mut place.finetune(&format!("{RUN} --memory 20MiB --threads 1")), 2);
+    let budget = refused.split("--memory ").last().unwrap().split_whitespace().next().unwrap();
+    // The program itself takes a little more or less from run to run.
+    let mib: u64 = budget.strip_suffix("MiB").unwrap().parse().unwrap();
+    let budget = format!("--memory={}MiB", mib + 4);
+    let flags = format!("{RUN} --out whole.gguf --run-dir whole --threads 1 {budget}");
+    succeed(&mut place.finetune(&flags));
+    let whole = place.read("whole.gguf");
+    let mut child = start_with(&place, 1, &[&budget]);
+    wait_for_steps(&place, 2);
+    child.kill().unwrap();
+    child.wait().unwrap();
     resume_and_compare(&place, &whole);
 }
 

@@ -99,6 +99,8 @@ fn run(
     checkpoint: Option<Checkpoint>,
     quiet: bool,
 ) -> Result<ExitCode> {
+    let lost = how_to_resume("error: the computation cannot go on", folder);
+    cutq_ffi::exit_on_abort(format!("{lost}\n"));
     let mut training = Training::new(settings, examples, folder, engine, checkpoint, quiet)?;
     match training.run().with_context(|| how_to_resume("the run stopped", folder))? {
         Outcome::Interrupted => {
