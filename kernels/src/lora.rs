@@ -138,6 +138,7 @@ impl Kernels {
                 c: y.add(columns.start),
                 c_row: shape.n_out,
                 add: true,
+                factors: None,
             });
         }
     }
@@ -200,6 +201,7 @@ impl Kernels {
                 c: out.as_mut_ptr(),
                 c_row: row,
                 add: false,
+                factors: None,
             });
             for (m, from) in rows.zip(out.chunks_exact(row)) {
                 db.add(m * r).copy_from_nonoverlapping(from.as_ptr(), r);
@@ -238,6 +240,7 @@ impl Kernels {
                     c: da.add(columns.start),
                     c_row: shape.n_in,
                     add: tokens.start > 0,
+                    factors: None,
                 });
             }
         }
@@ -275,6 +278,7 @@ impl Kernels {
                     c: dx.add(first),
                     c_row: shape.n_in,
                     add: true,
+                    factors: None,
                 };
                 let Some(dropout) = &shape.dropout else {
                     (self.generic.gemm)(&product);
@@ -348,6 +352,7 @@ impl Kernels {
                 c: out,
                 c_row: row,
                 add: false,
+                factors: None,
             });
             for x in std::slice::from_raw_parts_mut(out, rows * row) {
                 *x *= shape.scaling;

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::LANES;
+use super::softmax::Row;
 
 /// Row `r` of a tile sees the lanes from `low + r` to before `high + r`.
 #[derive(Clone, Copy)]
@@ -37,6 +38,16 @@ impl Band {
         let low = clamp(self.low + rows.start as isize, lanes) / LANES * LANES;
         let high = clamp(self.high + rows.end as isize - 1, lanes).next_multiple_of(LANES);
         low..high.min(lanes).max(low)
+    }
+
+    /// Overwrites what is hidden in the first `lanes` lanes of a tile.
+    pub(crate) fn hide(&self, tile: &mut [Row], lanes: usize, value: f32) {
+        for (r, row) in tile.iter_mut().enumerate() {
+            let low = clamp(self.low + r as isize, lanes);
+            let high = clamp(self.high + r as isize, lanes).max(low);
+            row[..low].fill(value);
+            row[high..lanes].fill(value);
+        }
     }
 
     /// The rows that see some of the lanes, among the first `rows`.

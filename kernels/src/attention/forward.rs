@@ -1,17 +1,22 @@
 //! The forward pass: one block of queries of one head against all keys that it sees.
 
+use std::f64::consts::LN_2;
+
 use super::band::Band;
 use super::softmax::{Row, Running};
-use super::tile::{Buffers, copy_rows, strips, transpose};
+use super::tile::{Buffers, strips, transpose, whole_rows};
 use super::{AttentionInput, AttentionOutput, AttentionShape, LANES, Segment, Share, TILE, plan};
 use crate::generic::Gemm;
 use crate::generic::Generic;
 use crate::generic::Matrix;
 use crate::{Kernels, Scratch};
 
-/// Columns of a partly visible tile that are multiplied at a time: two vectors, as fewer sums would
+/// Keys of a partly visible tile whose scores are made at a time: two vectors, as fewer sums would
 /// wait for each other.
 const STRIP: usize = 32;
+
+/// Queries of a partly visible tile whose outputs are made at a time: two register blocks.
+const QUERY_STRIP: usize = 12;
 
 /// The tensors of a call and this thread's buffers.
 struct Forward {
@@ -23,9 +28,9 @@ struct Forward {
     q: *mut f32,
     /// `(64, 64)`, scores and probabilities; rows are keys.
     scores: *mut f32,
-    /// `(64, D)`, the values.
+    /// `(64, D)`, the values where they are copied.
     v: *mut f32,
-    /// `(D, 64)`, the output before the division by the sum.
+    /// `(64, D)`, the output before the division by the sum.
     out: *mut f32,
 }
 
@@ -84,11 +89,12 @@ impl Forward {
                 let offset = (segment.start + key) * shape.n_head_kv + head / shape.group();
                 self.scores(offset * d, rows, lanes, band);
                 let tile = std::slice::from_raw_parts_mut(self.scores.cast::<Row>(), rows);
-                let grew = (self.generic.forward)(tile, lanes, shape.scale, band, &mut running);
-                if grew && key > first {
-                    self.shrink(&running.factor);
+                if let Some(band) = band {
+                    band.hide(tile, lanes, f32::NEG_INFINITY);
                 }
-                self.values(offset * d, rows, lanes, band, key > first);
+                (self.generic.forward)(tile, lanes, shape.scale, &mut running);
+                let factors = (key > first).then_some(&running.factor);
+                self.values(offset * d, (rows, n), band, factors);
             }
             self.finish(segment.start + query, head, n, &running);
         }
@@ -116,57 +122,46 @@ impl Forward {
                     c: self.scores.add(rows.start * TILE + lanes.start),
                     c_row: TILE,
                     add: false,
+                    factors: None,
                 });
             }
         }
     }
 
-    /// `out[d, i] (+)= Σ_j v[j, d] p[j, i]`, over the visible keys.
+    /// `out[i, d] = factors[i] out[i, d] + Σ_j p[j, i] v[j, d]` for `n` queries, over the visible
+    /// among `n_keys`; overwrites without factors.
     ///
     /// # Safety
-    /// `rows` values at `offset` exist.
+    /// `n_keys` values at `offset` exist.
     unsafe fn values(
         &self,
         offset: usize,
-        rows: usize,
-        lanes: usize,
+        (n_keys, n): (usize, usize),
         band: Option<Band>,
-        add: bool,
+        factors: Option<&Row>,
     ) {
         let (d, row) = (self.shape.head_dim, self.shape.row());
         // SAFETY: the strip lies in the values and in the tile.
         unsafe {
-            copy_rows(self.input.v.add(offset), self.shape.n_head_kv * d, rows, d, self.v, row);
-            for lanes in strips(lanes, band, STRIP) {
-                let rows = band.map_or(0..rows, |band| band.rows(lanes.clone(), rows));
+            let v = self.input.v.add(offset).cast_mut();
+            let v = Matrix { data: v, row: self.shape.n_head_kv * d };
+            let v = whole_rows(v, n_keys, d, self.v);
+            for queries in strips(n, band, QUERY_STRIP) {
+                let keys = band.map_or(0..n_keys, |band| band.rows(queries.clone(), n_keys));
                 (self.generic.gemm)(&Gemm {
-                    rows: d,
-                    depth: rows.len(),
-                    columns: lanes.len(),
-                    a: self.v.add(rows.start * row),
+                    rows: queries.len(),
+                    depth: keys.len(),
+                    columns: row,
+                    a: self.scores.add(keys.start * TILE + queries.start),
                     a_row: 1,
-                    a_depth: row,
-                    b: self.scores.add(rows.start * TILE + lanes.start),
-                    b_row: TILE,
-                    c: self.out.add(lanes.start),
-                    c_row: TILE,
-                    add,
+                    a_depth: TILE,
+                    b: v.data.add(keys.start * v.row),
+                    b_row: v.row,
+                    c: self.out.add(queries.start * row),
+                    c_row: row,
+                    add: factors.is_some(),
+                    factors: factors.map(|factors| factors.as_ptr().add(queries.start)),
                 });
-            }
-        }
-    }
-
-    /// Multiplies the output of each query by its factor.
-    ///
-    /// # Safety
-    /// The output was written for all lanes in use.
-    unsafe fn shrink(&self, factor: &Row) {
-        // SAFETY: the buffer has `D` rows, and nothing else accesses it.
-        let rows =
-            unsafe { std::slice::from_raw_parts_mut(self.out.cast::<Row>(), self.shape.head_dim) };
-        for row in rows {
-            for (x, factor) in row.iter_mut().zip(factor) {
-                *x *= factor;
             }
         }
     }
@@ -177,17 +172,19 @@ impl Forward {
     /// The tensors hold those queries, and nothing else accesses their outputs.
     unsafe fn finish(&self, token: usize, head: usize, n: usize, running: &Running) {
         let (d, heads) = (self.shape.head_dim, self.shape.n_head);
-        let at = token * heads + head;
         for i in 0..n {
-            let lse = f64::from(running.max[i]) + f64::from(running.sum[i]).ln();
-            // SAFETY: query `token + i` of the output.
-            unsafe { self.output.lse.add(at + i * heads).write(lse as f32) };
-        }
-        // SAFETY: `out` has `D` rows, the output `n` queries.
-        unsafe {
-            self.shrink(&running.sum.map(|sum| 1.0 / sum));
-            let to = Matrix { data: self.output.out.add(at * d), row: heads * d };
-            (self.generic.transpose)(Matrix { data: self.out, row: TILE }, to, (d, n));
+            let at = (token + i) * heads + head;
+            let lse = f64::from(running.max[i]) * LN_2 + f64::from(running.sum[i]).ln();
+            let factor = 1.0 / running.sum[i];
+            // SAFETY: query `token + i` of the output, row `i` of the buffer.
+            unsafe {
+                self.output.lse.add(at).write(lse as f32);
+                let from = self.out.add(i * self.shape.row());
+                let to = self.output.out.add(at * d);
+                for x in 0..d {
+                    to.add(x).write(*from.add(x) * factor);
+                }
+            }
         }
     }
 }

@@ -1,8 +1,9 @@
 //! What happens to a tile of scores between the matrix products, for lanes of an array.
 
-use super::band::Band;
+use std::f32::consts::LOG2_E;
+
 use super::{LANES, TILE};
-use crate::exp::exp;
+use crate::exp::exp2;
 
 /// A row of a tile.
 pub(crate) type Row = [f32; TILE];
@@ -10,11 +11,11 @@ pub(crate) type Row = [f32; TILE];
 /// What the forward pass remembers of each query in the lanes.
 #[repr(C, align(64))]
 pub(crate) struct Running {
-    /// Largest score so far.
+    /// Largest `scale · score / ln 2` so far.
     pub max: Row,
     /// `Σ exp(score - max)` so far.
     pub sum: Row,
-    /// By how much the last tile shrank earlier results.
+    /// What earlier results are multiplied by after the last tile.
     pub factor: Row,
 }
 
@@ -32,79 +33,76 @@ pub(crate) struct Saved {
     pub delta: Row,
 }
 
-/// Turns unscaled scores (rows are keys, the first `lanes` lanes queries) into `exp(scale · score - max)` with
-/// the new running maximum, and hidden ones into 0. Returns whether any maximum grew.
+/// Turns unscaled scores (rows are keys, the first `lanes` lanes queries) into
+/// `exp(scale · score - max)` with the new running maximum.
 #[inline(always)]
-pub(crate) fn forward(
-    tile: &mut [Row],
-    lanes: usize,
-    scale: f32,
-    band: Option<Band>,
-    running: &mut Running,
-) -> bool {
-    let mut grew = false;
-    for first in (0..lanes).step_by(LANES) {
-        let before: [f32; LANES] = read(&running.max, first);
-        let mut max = before;
-        for (r, row) in tile.iter().enumerate() {
-            let scores: [f32; LANES] = read(row, first);
-            let (low, high) = visible(band, r, first);
-            for i in 0..LANES {
-                let x = scores[i] * scale;
-                let x = if low <= i as i32 && (i as i32) < high { x } else { f32::NEG_INFINITY };
-                // Passes over NaN, which the exponentials then show.
-                max[i] = if x > max[i] { x } else { max[i] };
-            }
-        }
-        let mut factor = [1.0; LANES];
-        for i in 0..LANES {
-            let shrunk = exp(before[i] - max[i]);
-            // Equal infinities too: nothing seen yet, or NaN already.
-            factor[i] = if before[i] == max[i] { 1.0 } else { shrunk };
-            grew |= before[i] != max[i];
-        }
-        let mut sum = [0.0; LANES];
-        for (r, row) in tile.iter_mut().enumerate() {
-            let mut p: [f32; LANES] = read(row, first);
-            let (low, high) = visible(band, r, first);
-            for i in 0..LANES {
-                let x = exp(p[i].mul_add(scale, -max[i]));
-                p[i] = if low <= i as i32 && (i as i32) < high { x } else { 0.0 };
-                sum[i] += p[i];
-            }
-            row[first..first + LANES].copy_from_slice(&p);
-        }
-        for i in 0..LANES {
-            running.max[first + i] = max[i];
-            running.factor[first + i] = factor[i];
-            running.sum[first + i] = running.sum[first + i].mul_add(factor[i], sum[i]);
-        }
+pub(crate) fn forward(tile: &mut [Row], lanes: usize, scale: f32, running: &mut Running) {
+    let scale = scale * LOG2_E;
+    // Several vectors side by side, as their maxima and sums are chains.
+    if lanes == TILE {
+        return forward_lanes::<TILE>(tile, 0, scale, running);
     }
-    grew
+    for first in (0..lanes).step_by(LANES) {
+        forward_lanes::<LANES>(tile, first, scale, running);
+    }
 }
 
-/// Turns unscaled scores (rows are queries, the first `lanes` lanes keys) into probabilities, and `dout · v` into
-/// the gradient of the unscaled scores; hidden ones into 0.
+/// [`forward`] of `N` lanes from `first`, with a scale for powers of two.
+#[inline(always)]
+fn forward_lanes<const N: usize>(
+    tile: &mut [Row],
+    first: usize,
+    scale: f32,
+    running: &mut Running,
+) {
+    let before: [f32; N] = read(&running.max, first);
+    let mut max = before;
+    for row in tile.iter() {
+        let scores: [f32; N] = read(row, first);
+        for i in 0..N {
+            let x = scores[i] * scale;
+            // Passes over NaN, which the exponentials then show.
+            max[i] = if x > max[i] { x } else { max[i] };
+        }
+    }
+    // Nothing but hidden scores so far: a difference of two infinities would be NaN.
+    let shift = max.map(|max| if max == f32::NEG_INFINITY { 0.0 } else { max });
+    let mut sum = [0.0; N];
+    for row in tile.iter_mut() {
+        let mut p: [f32; N] = read(row, first);
+        for i in 0..N {
+            p[i] = exp2(p[i].mul_add(scale, -shift[i]));
+            sum[i] += p[i];
+        }
+        row[first..first + N].copy_from_slice(&p);
+    }
+    for i in 0..N {
+        let factor = exp2(before[i] - shift[i]);
+        running.max[first + i] = max[i];
+        running.factor[first + i] = factor;
+        running.sum[first + i] = running.sum[first + i].mul_add(factor, sum[i]);
+    }
+}
+
+/// Turns unscaled scores (rows are queries, the first `lanes` lanes keys) into probabilities, and
+/// `dout · v` into the gradient of the unscaled scores.
 #[inline(always)]
 pub(crate) fn backward(
     scores: &mut [Row],
     dp: &mut [Row],
     lanes: usize,
     scale: f32,
-    band: Option<Band>,
     saved: &Saved,
 ) {
+    let exponent = scale * LOG2_E;
     for (r, (row, dp)) in scores.iter_mut().zip(dp).enumerate() {
-        let (lse, delta) = (saved.lse[r], saved.delta[r]);
+        let (lse, delta) = (saved.lse[r] * LOG2_E, saved.delta[r] * scale);
         for first in (0..lanes).step_by(LANES) {
-            let (mut p, mut ds) = (read(row, first), read(dp, first));
-            let (low, high) = visible(band, r, first);
+            let mut p: [f32; LANES] = read(row, first);
+            let mut ds: [f32; LANES] = read(dp, first);
             for i in 0..LANES {
-                let shown = low <= i as i32 && (i as i32) < high;
-                let x = exp(p[i].mul_add(scale, -lse));
-                let dx = x * (ds[i] - delta) * scale;
-                p[i] = if shown { x } else { 0.0 };
-                ds[i] = if shown { dx } else { 0.0 };
+                p[i] = exp2(p[i].mul_add(exponent, -lse));
+                ds[i] = p[i] * f32::mul_add(ds[i], scale, -delta);
             }
             row[first..first + LANES].copy_from_slice(&p);
             dp[first..first + LANES].copy_from_slice(&ds);
@@ -127,17 +125,7 @@ pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     sums.iter().sum::<f32>() + rest
 }
 
-/// The visible lanes of row `r`, counted from lane `first`.
 #[inline(always)]
-fn visible(band: Option<Band>, r: usize, first: usize) -> (i32, i32) {
-    let Some(band) = band else { return (i32::MIN, i32::MAX) };
-    let lane = |bound: isize| {
-        (bound + r as isize - first as isize).clamp(-(TILE as isize), TILE as isize) as i32
-    };
-    (lane(band.low), lane(band.high))
-}
-
-#[inline(always)]
-fn read(row: &Row, first: usize) -> [f32; LANES] {
-    std::array::from_fn(|i| row[first + i])
+fn read<const N: usize>(row: &Row, first: usize) -> [f32; N] {
+    *row[first..].first_chunk().expect("lanes of the row")
 }

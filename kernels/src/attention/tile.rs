@@ -67,26 +67,23 @@ pub(super) unsafe fn transpose(
     }
 }
 
-/// Copies `n` rows of `d` elements; the rows of `to` are `row` floats long, zeros at their ends.
+/// `n` rows of `d` elements, readable up to a whole vector: those of `from`, or a copy whose rows
+/// end in zeros.
 ///
 /// # Safety
-/// `from` has `n` rows, `stride` floats apart, `to` has `n` rows, not shared.
-pub(super) unsafe fn copy_rows(
-    from: *const f32,
-    stride: usize,
-    n: usize,
-    d: usize,
-    to: *mut f32,
-    row: usize,
-) {
+/// `from` has `n` rows, `copy` room for as many, `d` rounded up, and is not shared.
+pub(super) unsafe fn whole_rows(from: Matrix, n: usize, d: usize, copy: *mut f32) -> Matrix {
+    if d.is_multiple_of(LANES) {
+        return from;
+    }
+    let copy = Matrix { data: copy, row: d.next_multiple_of(LANES) };
     for i in 0..n {
-        // SAFETY: row `i` of both; `d <= row`.
+        // SAFETY: row `i` of both.
         unsafe {
-            let to = to.add(i * row);
-            std::ptr::copy_nonoverlapping(from.add(i * stride), to, d);
-            for x in d..row {
-                to.add(x).write(0.0);
-            }
+            let to = copy.data.add(i * copy.row);
+            std::ptr::copy_nonoverlapping(from.data.add(i * from.row), to, d);
+            to.add(d).write_bytes(0, copy.row - d);
         }
     }
+    copy
 }

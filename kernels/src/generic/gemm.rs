@@ -6,7 +6,7 @@ use super::{LANES, Vector};
 /// first-level cache.
 const DEPTH: usize = 128;
 
-/// `C[r, c] (+)= Σ_k A[r, k] B[k, c]`.
+/// `C[r, c] = Σ_k A[r, k] B[k, c]`, or with what was there `C[r, c] = f[r] C[r, c] + Σ_k …`.
 #[derive(Clone, Copy)]
 pub(crate) struct Gemm {
     pub rows: usize,
@@ -25,6 +25,8 @@ pub(crate) struct Gemm {
     pub c_row: usize,
     /// Add to what is there instead of overwriting it.
     pub add: bool,
+    /// What each row of `C` is multiplied by before something is added, one if absent.
+    pub factors: Option<*const f32>,
 }
 
 /// Runs a product in register blocks of `R` rows and `P` vectors, to be inlined into a function per
@@ -62,7 +64,7 @@ pub(crate) unsafe fn gemm<V: Vector, const R: usize, const P: usize>(gemm: &Gemm
         if depth == gemm.depth {
             return;
         }
-        piece.add = true;
+        (piece.add, piece.factors) = (true, None);
     }
 }
 
@@ -115,7 +117,11 @@ unsafe fn block<V: Vector, const R: usize, const P: usize>(gemm: &Gemm, row: usi
         for (r, sums) in sums.iter().enumerate() {
             for (p, &sum) in sums.iter().enumerate() {
                 let c = gemm.c.add((row + r) * gemm.c_row + p * V::LANES);
-                let sum = if gemm.add { V::load(c).add(sum) } else { sum };
+                let sum = match gemm.factors {
+                    _ if !gemm.add => sum,
+                    None => V::load(c).add(sum),
+                    Some(factors) => V::load(c).mul_add(V::splat(*factors.add(row + r)), sum),
+                };
                 sum.store(c);
             }
         }

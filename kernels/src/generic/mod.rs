@@ -12,7 +12,6 @@ pub(crate) use transpose::Matrix;
 pub(crate) use vector::Vector;
 
 use crate::Level;
-use crate::attention::band::Band;
 use crate::attention::softmax::{Row, Running, Saved};
 use crate::dropout::Dropout;
 use crate::gated::Activation;
@@ -26,23 +25,11 @@ pub(crate) const LANES: usize = 16;
 type Product = unsafe fn(&Gemm);
 
 /// See [`crate::attention::softmax::forward`].
-type Forward = unsafe fn(
-    tile: &mut [Row],
-    lanes: usize,
-    scale: f32,
-    band: Option<Band>,
-    running: &mut Running,
-) -> bool;
+type Forward = unsafe fn(tile: &mut [Row], lanes: usize, scale: f32, running: &mut Running);
 
 /// See [`crate::attention::softmax::backward`].
-type Backward = unsafe fn(
-    scores: &mut [Row],
-    dp: &mut [Row],
-    lanes: usize,
-    scale: f32,
-    band: Option<Band>,
-    saved: &Saved,
-);
+type Backward =
+    unsafe fn(scores: &mut [Row], dp: &mut [Row], lanes: usize, scale: f32, saved: &Saved);
 
 /// See [`crate::attention::softmax::dot`].
 type Dot = unsafe fn(a: &[f32], b: &[f32]) -> f32;
@@ -136,17 +123,8 @@ macro_rules! level {
             /// # Safety
             /// The CPU has the level's features.
             $(#[$feature])?
-            unsafe fn forward(
-                tile: &mut [Row],
-                lanes: usize,
-                scale: f32,
-                band: Option<Band>,
-                running: &mut Running,
-            ) -> bool {
-                match band {
-                    None => softmax::forward(tile, lanes, scale, None, running),
-                    Some(_) => softmax::forward(tile, lanes, scale, band, running),
-                }
+            unsafe fn forward(tile: &mut [Row], lanes: usize, scale: f32, running: &mut Running) {
+                softmax::forward(tile, lanes, scale, running);
             }
 
             /// # Safety
@@ -157,13 +135,9 @@ macro_rules! level {
                 dp: &mut [Row],
                 lanes: usize,
                 scale: f32,
-                band: Option<Band>,
                 saved: &Saved,
             ) {
-                match band {
-                    None => softmax::backward(scores, dp, lanes, scale, None, saved),
-                    Some(_) => softmax::backward(scores, dp, lanes, scale, band, saved),
-                }
+                softmax::backward(scores, dp, lanes, scale, saved);
             }
 
             /// # Safety

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use super::band::Band;
 use super::plan::{self, Part};
-use super::tile::{Buffers, copy_rows, transpose};
+use super::tile::{Buffers, transpose};
 use super::{
     AttentionGradient, AttentionInput, AttentionSaved, AttentionShape, LANES, Segment, Share, TILE,
 };
@@ -30,9 +30,9 @@ struct Backward {
     delta: *mut f32,
 }
 
-/// Buffers of a block of keys; rows of `D` are rounded up.
+/// Buffers of a block of keys, those of the next blocks behind; rows of `D` are rounded up.
 struct Keys {
-    /// `(64, D)`
+    /// `(64, D)`, for heads that are no whole vectors.
     k: *mut f32,
     /// `(D, 64)`
     k_transposed: *mut f32,
@@ -44,7 +44,7 @@ struct Keys {
     dv: *mut f32,
 }
 
-/// Buffers of a block of queries, `(64, D)`.
+/// Buffers of a block of queries, `(64, D)`, for heads that are no whole vectors.
 struct Queries {
     q: *mut f32,
     dout: *mut f32,
@@ -58,11 +58,20 @@ struct Tile {
     head: usize,
     query: usize,
     key: usize,
+    /// Which of the loaded blocks of keys it is.
+    slot: usize,
 }
 
 /// Floats of scratch for sequences of at most `longest` tokens: more than the forward pass takes.
 pub(super) fn scratch_len(shape: &AttentionShape, longest: usize) -> usize {
-    8 * shape.row() * TILE + 2 * TILE * TILE + deltas_len(shape, longest)
+    let blocks = 4 * loaded_blocks(shape) + 4;
+    blocks * shape.row() * TILE + 2 * TILE * TILE + deltas_len(shape, longest)
+}
+
+/// Blocks of keys that a block of queries meets while it is in the cache: as many as stay in a
+/// second-level cache themselves.
+fn loaded_blocks(shape: &AttentionShape) -> usize {
+    (256 / shape.row()).clamp(1, 4)
 }
 
 fn deltas_len(shape: &AttentionShape, longest: usize) -> usize {
@@ -88,7 +97,7 @@ pub(super) unsafe fn run(
     let longest = segments.iter().map(|segment| segment.len).max().unwrap_or(0);
     let deltas = deltas_len(&shape, longest);
     let mut buffers = Buffers::new(scratch, scratch_len(&shape, longest));
-    let mut take = || buffers.take(block);
+    let slots = loaded_blocks(&shape) * block;
     let backward = Backward {
         generic: kernels.generic,
         shape,
@@ -96,13 +105,17 @@ pub(super) unsafe fn run(
         saved,
         gradient,
         keys: Keys {
-            k: take(),
-            k_transposed: take(),
-            v_transposed: take(),
-            dk: take(),
-            dv: take(),
+            k: buffers.take(block),
+            k_transposed: buffers.take(slots),
+            v_transposed: buffers.take(slots),
+            dk: buffers.take(slots),
+            dv: buffers.take(slots),
         },
-        queries: Queries { q: take(), dout: take(), dq: take() },
+        queries: Queries {
+            q: buffers.take(block),
+            dout: buffers.take(block),
+            dq: buffers.take(block),
+        },
         scores: buffers.take(TILE * TILE),
         dscores: buffers.take(TILE * TILE),
         delta: buffers.take(deltas),
@@ -113,13 +126,15 @@ pub(super) unsafe fn run(
             match part {
                 Part::Head => {
                     backward.deltas(segment, head, 0..segment.len);
-                    for key in (0..segment.len).step_by(TILE) {
-                        backward.keys(segment, head, key, true);
+                    for key in (0..segment.len).step_by(loaded_blocks(&shape) * TILE) {
+                        let end = segment.len.min(key + loaded_blocks(&shape) * TILE);
+                        backward.keys(segment, head, key..end, true);
                     }
                 }
                 Part::Keys(key) => {
                     backward.deltas(segment, head, key..shape.last_query(segment, key));
-                    backward.keys(segment, head, key, false);
+                    let end = segment.len.min(key + TILE);
+                    backward.keys(segment, head, key..end, false);
                 }
                 Part::Queries(query) => {
                     backward.deltas(segment, head, query..(query + TILE).min(segment.len));
@@ -151,37 +166,39 @@ impl Backward {
         }
     }
 
-    /// `dk` and `dv` of a block of keys and, with `dq`, its part of the gradient of the queries,
-    /// which is complete after all blocks of keys in ascending order.
+    /// `dk` and `dv` of some blocks of keys and, with `dq`, their part of the gradient of the
+    /// queries, which is complete after all blocks of keys in ascending order.
     ///
     /// # Safety
-    /// The tensors hold the segment, the deltas of the queries that see the keys are made, and nothing
-    /// else accesses those gradients.
-    unsafe fn keys(&self, segment: Segment, head: usize, key: usize, dq: bool) {
+    /// The tensors hold the segment, the deltas of the queries that see the keys are made, and
+    /// nothing else accesses those gradients; the buffers have room for the blocks.
+    unsafe fn keys(&self, segment: Segment, head: usize, keys: Range<usize>, dq: bool) {
         let shape = &self.shape;
         let group = shape.group();
-        let end = shape.last_query(segment, key);
-        // SAFETY: the block lies in the segment; the first tile overwrites `dk` and `dv`.
+        let blocks = || keys.clone().step_by(TILE).enumerate();
+        // SAFETY: the blocks lie in the segment; a block's first tile overwrites `dk` and `dv`.
         unsafe {
-            self.load_keys(segment, head, key);
+            for (slot, key) in blocks() {
+                self.load_keys(segment, head, key, slot);
+            }
             for g in 0..group {
-                for query in (key..end).step_by(TILE) {
-                    let tile = Tile { segment, head: head * group + g, query, key };
-                    self.scores(tile);
-                    self.key_products(tile, g > 0 || query > key);
-                    if dq {
-                        self.query_products(tile);
+                for query in (keys.start..shape.last_query(segment, keys.end - 1)).step_by(TILE) {
+                    let (q, dout) = self.rows(segment, head * group + g, query);
+                    for (slot, key) in blocks() {
+                        if query < key || query >= shape.last_query(segment, key) {
+                            continue;
+                        }
+                        let tile = Tile { segment, head: head * group + g, query, key, slot };
+                        self.scores(tile, q, dout);
+                        self.key_products(tile, q, dout, g > 0 || query > key);
+                        if dq {
+                            self.query_products(tile);
+                        }
                     }
                 }
             }
-            let n = (segment.len - key).min(TILE);
-            let (d, row) = (shape.head_dim, shape.row());
-            let at = ((segment.start + key) * shape.n_head_kv + head) * d;
-            for (from, to) in [(self.keys.dk, self.gradient.dk), (self.keys.dv, self.gradient.dv)] {
-                for j in 0..n {
-                    let to = to.add(at + j * shape.n_head_kv * d);
-                    std::ptr::copy_nonoverlapping(from.add(j * row), to, d);
-                }
+            for (slot, key) in blocks() {
+                self.store_keys(segment, head, key, slot);
             }
         }
     }
@@ -196,31 +213,57 @@ impl Backward {
         for key in (self.shape.first_tile(query)..end).step_by(TILE) {
             // SAFETY: the blocks lie in the segment.
             unsafe {
-                self.load_keys(segment, head, key);
+                self.load_keys(segment, head, key, 0);
                 for g in 0..group {
-                    let tile = Tile { segment, head: head * group + g, query, key };
-                    self.scores(tile);
+                    let tile = Tile { segment, head: head * group + g, query, key, slot: 0 };
+                    let (q, dout) = self.rows(segment, tile.head, query);
+                    self.scores(tile, q, dout);
                     self.query_products(tile);
                 }
             }
         }
     }
 
-    /// Copies and transposes a block of keys and values.
+    /// Transposes a block of keys and values.
     ///
     /// # Safety
-    /// The tensors hold the segment.
-    unsafe fn load_keys(&self, segment: Segment, head: usize, key: usize) {
+    /// The tensors hold the segment, the buffers the slot.
+    unsafe fn load_keys(&self, segment: Segment, head: usize, key: usize, slot: usize) {
         let (d, heads) = (self.shape.head_dim, self.shape.n_head_kv);
         let n = (segment.len - key).min(TILE);
         let at = ((segment.start + key) * heads + head) * d;
-        // SAFETY: `n` rows of the segment; the buffers have room for a block.
+        let slot = slot * self.block();
+        // SAFETY: `n` rows of the segment; the buffers have room for a block in the slot.
         unsafe {
             let (k, v) = (self.input.k.add(at), self.input.v.add(at));
-            copy_rows(k, heads * d, n, d, self.keys.k, self.shape.row());
-            transpose(self.generic, k, heads * d, n, d, self.keys.k_transposed);
-            transpose(self.generic, v, heads * d, n, d, self.keys.v_transposed);
+            transpose(self.generic, k, heads * d, n, d, self.keys.k_transposed.add(slot));
+            transpose(self.generic, v, heads * d, n, d, self.keys.v_transposed.add(slot));
         }
+    }
+
+    /// Writes the gradients of a block of keys.
+    ///
+    /// # Safety
+    /// The gradients hold the segment, nothing else accesses them there; the slot is filled.
+    unsafe fn store_keys(&self, segment: Segment, head: usize, key: usize, slot: usize) {
+        let (d, heads) = (self.shape.head_dim, self.shape.n_head_kv);
+        let n = (segment.len - key).min(TILE);
+        let at = ((segment.start + key) * heads + head) * d;
+        let slot = slot * self.block();
+        for (from, to) in [(self.keys.dk, self.gradient.dk), (self.keys.dv, self.gradient.dv)] {
+            for j in 0..n {
+                // SAFETY: row `j` of the slot and of the gradient.
+                unsafe {
+                    let to = to.add(at + j * heads * d);
+                    std::ptr::copy_nonoverlapping(from.add(slot + j * self.shape.row()), to, d);
+                }
+            }
+        }
+    }
+
+    /// Floats of a block.
+    fn block(&self) -> usize {
+        self.shape.row() * TILE
     }
 }
 

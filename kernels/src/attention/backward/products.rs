@@ -3,28 +3,49 @@
 use super::{Backward, Tile};
 use crate::attention::band::Band;
 use crate::attention::softmax::{Row, Saved};
-use crate::attention::tile::{copy_rows, strips};
-use crate::attention::{LANES, TILE};
-use crate::generic::Gemm;
+use crate::attention::tile::{strips, whole_rows};
+use crate::attention::{LANES, Segment, TILE};
+use crate::generic::{Gemm, Matrix};
 
 /// Rows of a partly visible tile that are multiplied at a time.
 const STRIP: usize = 16;
 
 impl Backward {
-    /// Copies a tile's queries and makes its probabilities and the gradient of its scores.
+    /// `q` and `dout` of a block of queries.
     ///
     /// # Safety
-    /// The tensors hold the tile, whose keys are loaded and whose deltas are made.
-    pub(super) unsafe fn scores(&self, tile: Tile) {
-        let (d, heads, row) = (self.shape.head_dim, self.shape.n_head, self.shape.row());
+    /// The tensors hold the block.
+    pub(super) unsafe fn rows(
+        &self,
+        segment: Segment,
+        head: usize,
+        query: usize,
+    ) -> (Matrix, Matrix) {
+        let (d, heads) = (self.shape.head_dim, self.shape.n_head);
+        let at = ((segment.start + query) * heads + head) * d;
+        let n = (segment.len - query).min(TILE);
+        let rows = |tensor: *const f32, copy| {
+            // SAFETY: rows of the tensor, which are only read; the buffers have room for a block.
+            unsafe {
+                let rows = Matrix { data: tensor.add(at).cast_mut(), row: heads * d };
+                whole_rows(rows, n, d, copy)
+            }
+        };
+        (rows(self.input.q, self.queries.q), rows(self.saved.dout, self.queries.dout))
+    }
+
+    /// Makes a tile's probabilities and the gradient of its scores.
+    ///
+    /// # Safety
+    /// The tensors hold the tile, whose keys are loaded and whose deltas are made; `q` and `dout`
+    /// are its [`Backward::rows`].
+    pub(super) unsafe fn scores(&self, tile: Tile, q: Matrix, dout: Matrix) {
+        let (d, heads) = (self.shape.head_dim, self.shape.n_head);
         let (n, n_keys) = tile.sizes();
         let mut saved = Saved { lse: [0.0; TILE], delta: [0.0; TILE] };
-        // SAFETY: `n` rows of the tensors; the buffers have room for a block.
+        // SAFETY: `n` rows of the tensors and of the tile.
         unsafe {
             let at = (tile.segment.start + tile.query) * heads + tile.head;
-            let dout = self.saved.dout.add(at * d);
-            copy_rows(self.input.q.add(at * d), heads * d, n, d, self.queries.q, row);
-            copy_rows(dout, heads * d, n, d, self.queries.dout, row);
             let delta = tile.head % self.shape.group() * tile.segment.len + tile.query;
             for i in 0..n {
                 saved.lse[i] = *self.saved.lse.add(at + i * heads);
@@ -36,21 +57,27 @@ impl Backward {
                 rows: n,
                 depth: d,
                 columns: lanes,
-                a: self.queries.q,
-                a_row: row,
+                a: q.data,
+                a_row: q.row,
                 a_depth: 1,
-                b: self.keys.k_transposed,
+                b: self.keys.k_transposed.add(tile.slot * self.block()),
                 b_row: TILE,
                 c: self.scores,
                 c_row: TILE,
                 add: false,
+                factors: None,
             };
             self.visible_rows(product, band);
-            let (a, b, c) = (self.queries.dout, self.keys.v_transposed, self.dscores);
-            self.visible_rows(Gemm { a, b, c, ..product }, band);
+            let b = self.keys.v_transposed.add(tile.slot * self.block());
+            let (a, a_row, c) = (dout.data, dout.row, self.dscores);
+            self.visible_rows(Gemm { a, a_row, b, c, ..product }, band);
             let scores = std::slice::from_raw_parts_mut(self.scores.cast::<Row>(), n);
             let dscores = std::slice::from_raw_parts_mut(self.dscores.cast::<Row>(), n);
-            (self.generic.backward)(scores, dscores, lanes, self.shape.scale, band, &saved);
+            if let Some(band) = band {
+                band.hide(scores, lanes, f32::NEG_INFINITY);
+                band.hide(dscores, lanes, 0.0);
+            }
+            (self.generic.backward)(scores, dscores, lanes, self.shape.scale, &saved);
         }
     }
 
@@ -78,17 +105,14 @@ impl Backward {
     /// `dv[j] (+)= Σ_i p[i, j] dout[i]` and `dk[j] (+)= Σ_i ds[i, j] q[i]`.
     ///
     /// # Safety
-    /// The tile's scores are made.
-    pub(super) unsafe fn key_products(&self, tile: Tile, add: bool) {
+    /// The tile's scores are made; `q` and `dout` are its [`Backward::rows`].
+    pub(super) unsafe fn key_products(&self, tile: Tile, q: Matrix, dout: Matrix, add: bool) {
         let row = self.shape.row();
         let (n, n_keys) = tile.sizes();
         let band = tile.band(&self.shape);
         for lanes in strips(n_keys, band, STRIP) {
             let rows = band.map_or(0..n, |band| band.rows(lanes.clone(), n));
-            for (a, b, c) in [
-                (self.scores, self.queries.dout, self.keys.dv),
-                (self.dscores, self.queries.q, self.keys.dk),
-            ] {
+            for (a, b, c) in [(self.scores, dout, self.keys.dv), (self.dscores, q, self.keys.dk)] {
                 // SAFETY: the strip lies in the tile and in the buffers.
                 unsafe {
                     (self.generic.gemm)(&Gemm {
@@ -98,11 +122,12 @@ impl Backward {
                         a: a.add(rows.start * TILE + lanes.start),
                         a_row: 1,
                         a_depth: TILE,
-                        b: b.add(rows.start * row),
-                        b_row: row,
-                        c: c.add(lanes.start * row),
+                        b: b.data.add(rows.start * b.row),
+                        b_row: b.row,
+                        c: c.add(tile.slot * self.block() + lanes.start * row),
                         c_row: row,
                         add,
+                        factors: None,
                     });
                 }
             }
@@ -112,48 +137,57 @@ impl Backward {
     /// `dq[i] (+)= Σ_j ds[i, j] k[j]`, overwriting at the first keys that the block sees.
     ///
     /// # Safety
-    /// The tile's scores are made, and nothing else accesses `dq`.
+    /// The tensors hold the tile, its scores are made, and nothing else accesses `dq`.
     pub(super) unsafe fn query_products(&self, tile: Tile) {
-        let (d, heads, row) = (self.shape.head_dim, self.shape.n_head, self.shape.row());
+        let (d, heads, heads_kv) = (self.shape.head_dim, self.shape.n_head, self.shape.n_head_kv);
         let (n, n_keys) = tile.sizes();
         let band = tile.band(&self.shape);
-        for rows in strips(n, band, STRIP) {
-            let lanes = band.map_or(0..n_keys, |band| band.lanes(rows.clone(), n_keys));
-            // SAFETY: the strip lies in the tile and in the buffers.
-            unsafe {
+        let at = ((tile.segment.start + tile.query) * heads + tile.head) * d;
+        let key = (tile.segment.start + tile.key) * heads_kv + tile.head / self.shape.group();
+        let first = tile.key == self.shape.first_tile(tile.query);
+        // SAFETY: rows of the tile's queries and keys; this thread alone accesses the former.
+        unsafe {
+            let dq = Matrix { data: self.gradient.dq.add(at), row: heads * d };
+            let k = Matrix { data: self.input.k.add(key * d).cast_mut(), row: heads_kv * d };
+            let k = whole_rows(k, n_keys, d, self.keys.k);
+            let whole = d.is_multiple_of(LANES);
+            let sums = Matrix { data: self.queries.dq, row: self.shape.row() };
+            let c = if whole { dq } else { sums };
+            for rows in strips(n, band, STRIP) {
+                let lanes = band.map_or(0..n_keys, |band| band.lanes(rows.clone(), n_keys));
                 (self.generic.gemm)(&Gemm {
                     rows: rows.len(),
                     depth: lanes.len(),
-                    columns: row,
+                    columns: self.shape.row(),
                     a: self.dscores.add(rows.start * TILE + lanes.start),
                     a_row: TILE,
                     a_depth: 1,
-                    b: self.keys.k.add(lanes.start * row),
-                    b_row: row,
-                    c: self.queries.dq.add(rows.start * row),
-                    c_row: row,
-                    add: false,
+                    b: k.data.add(lanes.start * k.row),
+                    b_row: k.row,
+                    c: c.data.add(rows.start * c.row),
+                    c_row: c.row,
+                    add: whole && !first,
+                    factors: None,
                 });
             }
+            if !whole {
+                add_rows(sums, dq, (n, d), !first);
+            }
         }
-        let first = tile.key == self.shape.first_tile(tile.query);
-        for i in 0..n {
-            let at = (tile.segment.start + tile.query + i) * heads + tile.head;
-            // SAFETY: a row of the tile's queries, which this thread alone accesses.
-            let (from, to) = unsafe {
-                (
-                    std::slice::from_raw_parts(self.queries.dq.add(i * row), d),
-                    self.gradient.dq.add(at * d),
-                )
-            };
-            // SAFETY: as above; what is added to was written at the first keys.
+    }
+}
+
+/// Adds rows to others, or overwrites those.
+///
+/// # Safety
+/// Both have so many rows and columns; nothing else accesses `to`.
+unsafe fn add_rows(from: Matrix, to: Matrix, (rows, columns): (usize, usize), add: bool) {
+    for i in 0..rows {
+        for x in 0..columns {
+            // SAFETY: in row `i` of both; what is added to was written before.
             unsafe {
-                if first {
-                    std::ptr::copy_nonoverlapping(from.as_ptr(), to, d);
-                } else {
-                    let to = std::slice::from_raw_parts_mut(to, d);
-                    to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
-                }
+                let (from, to) = (*from.data.add(i * from.row + x), to.data.add(i * to.row + x));
+                to.write(if add { *to + from } else { from });
             }
         }
     }
