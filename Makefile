@@ -1,7 +1,7 @@
 # The commands of the project. Each one first makes the machine ready (scripts/setup.sh).
 SHELL := bash
 env := . target/setup.env;
-.PHONY: help setup demo test test-models test-neon test-miri bench
+.PHONY: help setup demo test test-models test-vulkan test-neon test-miri bench
 
 # Where scripts/models.py puts the models and the tests look for them.
 export CUTQ_MODELS ?= $(CURDIR)/models
@@ -10,6 +10,7 @@ help:
 	@echo 'make demo         fine-tune a small quantized model on bundled judgments: before and after'
 	@echo 'make test         format, lints, every test on SmolLM2 135M and Gemma 3 270M'
 	@echo 'make test-models  the same, then the tests on Qwen2.5-Coder 1.5B (fetches 1.1 GB)'
+	@echo 'make test-vulkan  the tests of devices on Vulkan, in software if there is no GPU (takes minutes)'
 	@echo 'make test-neon    the kernels for aarch64 in an emulator (takes minutes)'
 	@echo 'make test-miri    the kernels in Miri, which checks every access to memory (takes minutes)'
 	@echo 'make bench        measure beside the peers that are installed (scripts/peers.sh builds them)'
@@ -34,11 +35,24 @@ test: setup
 	@if cargo deny --version >/dev/null 2>&1; then cargo deny --locked check; \
 	else echo 'cargo-deny is not installed: deny.toml was not checked'; fi
 	$(env) cargo test --release --locked --workspace --no-fail-fast
+	@if [[ ,$$CUTQ_REQUIRE, == *,vulkan,* ]]; then $(MAKE) test-vulkan; \
+	elif compgen -G '/usr/share/vulkan/icd.d/lvp*' >/dev/null && scripts/vulkan.sh; then $(MAKE) test-vulkan; \
+	else echo "Mesa's software driver or what a build for Vulkan needs is not installed: Vulkan was not tested"; fi
 
 # Tests on the large model carry #[ignore = "..."], so that `make test` lists them as ignored.
 test-models: test
 	$(env) python3 scripts/models.py qwen
 	$(env) cargo test --release --locked --workspace -- --ignored
+
+# ggml is compiled a second time, beside the plain build. Drivers that compute on the CPU are skipped
+# unless they are named; the name is given to the tests alone, because cargo would compile ggml again.
+vulkan := GGML_VK_VISIBLE_DEVICES=$${GGML_VK_VISIBLE_DEVICES:-0}
+test-vulkan: setup
+	@scripts/vulkan.sh
+	$(env) python3 scripts/models.py smol
+	$(env) . target/vulkan.env; CUTQ_REQUIRE=vulkan cargo test --release --locked -p cutq-tests \
+	  --features vulkan --no-fail-fast --test devices --test parity \
+	  --config "target.'cfg(all())'.runner = ['env', '$(vulkan)']" -- --nocapture --test-threads 1 vulkan
 
 test-neon:
 	@scripts/check-neon.sh

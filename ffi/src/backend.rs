@@ -1,5 +1,6 @@
 //! Where graphs run.
 
+use std::cell::Cell;
 use std::ptr::NonNull;
 use std::rc::Rc;
 
@@ -55,7 +56,8 @@ pub enum BackendError {
 /// A device, with memory for a graph's intermediate tensors; the CPU has threads of its own.
 pub(crate) struct Backend {
     device: Device,
-    raw: NonNull<sys::ggml_backend>,
+    /// Replaced by [`Backend::forget_buffers`].
+    raw: Cell<NonNull<sys::ggml_backend>>,
     allocator: NonNull<sys::ggml_gallocr>,
     threads: Option<NonNull<sys::ggml_threadpool>>,
     meter: Rc<Meter>,
@@ -70,8 +72,7 @@ impl Backend {
             || BackendError::Start { device: device.to_string(), reason: sys::last_error() };
         // SAFETY: plain constructors; what they return is owned by the value built below.
         unsafe {
-            let raw = sys::ggml_backend_dev_init(device.raw(), std::ptr::null());
-            let raw = NonNull::new(raw).ok_or_else(failed)?;
+            let raw = start(device)?;
             let mut threads = None;
             if device.is_cpu() {
                 let mut params = sys::ggml_threadpool_params_default(n_threads);
@@ -83,7 +84,8 @@ impl Backend {
             }
             let kind = sys::ggml_backend_get_default_buffer_type(raw.as_ptr());
             let allocator = NonNull::new(sys::ggml_gallocr_new(kind)).ok_or_else(failed)?;
-            Ok(Self { device, raw, allocator, threads, meter: Rc::default() })
+            let (raw, meter) = (Cell::new(raw), Rc::default());
+            Ok(Self { device, raw, allocator, threads, meter })
         }
     }
 
@@ -92,7 +94,7 @@ impl Backend {
     }
 
     pub fn as_ptr(&self) -> *mut sys::ggml_backend {
-        self.raw.as_ptr()
+        self.raw.get().as_ptr()
     }
 
     fn buffer_type(&self) -> sys::ggml_backend_buffer_type_t {
@@ -126,6 +128,21 @@ impl Backend {
         &self.meter
     }
 
+    /// Starts the device anew, to be called when memory is gone that graphs have used.
+    ///
+    /// ggml's Vulkan backend binds what an operation uses to a set of twelve buffers, and what an
+    /// earlier one used stays bound in the rest of the set. That is allowed, but Mesa's software
+    /// driver (22.3) looks at all twelve, freed ones too, and crashes. Memory grows in the first
+    /// passes only, so that starting anew takes no time that counts.
+    pub fn forget_buffers(&self) -> Result<(), BackendError> {
+        if self.device.name().starts_with("Vulkan") {
+            let old = self.raw.replace(start(self.device)?);
+            // SAFETY: nothing refers to it any more: graphs and memory belong to the device.
+            unsafe { sys::ggml_backend_free(old.as_ptr()) };
+        }
+        Ok(())
+    }
+
     fn out_of_memory(&self, bytes: usize) -> BackendError {
         BackendError::OutOfMemory { device: self.device.to_string(), bytes }
     }
@@ -154,12 +171,17 @@ impl Backend {
             // Reserving plans this graph anew; without it the plan of an earlier one is taken if its
             // sizes fit, even where tensors live longer in this one.
             let (allocator, raw) = (self.allocator.as_ptr(), graph.as_ptr());
+            let before = sys::ggml_gallocr_get_buffer_size(allocator, 0);
             if !sys::ggml_gallocr_reserve(allocator, raw)
                 || !sys::ggml_gallocr_alloc_graph(allocator, raw)
             {
                 return Err(self.out_of_memory(self.graph_bytes(graph)));
             }
-            self.meter.set_graphs(sys::ggml_gallocr_get_buffer_size(allocator, 0));
+            let bytes = sys::ggml_gallocr_get_buffer_size(allocator, 0);
+            self.meter.set_graphs(bytes);
+            if before != 0 && bytes != before {
+                self.forget_buffers()?;
+            }
             graph.write_inputs();
             let status = sys::ggml_backend_graph_compute(self.as_ptr(), graph.as_ptr());
             if status == sys::GGML_STATUS_SUCCESS {
@@ -169,6 +191,13 @@ impl Backend {
             Err(BackendError::Compute { device, status, reason: sys::last_error() })
         }
     }
+}
+
+fn start(device: Device) -> Result<NonNull<sys::ggml_backend>, BackendError> {
+    // SAFETY: the device is one of the registry's; it takes no parameters.
+    let raw = unsafe { sys::ggml_backend_dev_init(device.raw(), std::ptr::null()) };
+    let reason = || BackendError::Start { device: device.to_string(), reason: sys::last_error() };
+    NonNull::new(raw).ok_or_else(reason)
 }
 
 impl Drop for Backend {

@@ -135,9 +135,9 @@ impl Arena {
         let bytes = Self::size(shapes);
         let busy = self.buffer.as_ref().is_some_and(|buffer| Rc::strong_count(buffer) > 1);
         assert!(!busy, "tensors of the pass before are still in use");
-        if bytes > self.bytes {
-            self.buffer = None;
+        if bytes > self.bytes && self.buffer.take().is_some() {
             self.bytes = 0;
+            backend.forget_buffers()?;
         }
         assert!(ALIGNMENT.is_multiple_of(backend.alignment()), "{}", backend.alignment());
         let buffer = match &self.buffer {
