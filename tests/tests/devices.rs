@@ -4,14 +4,19 @@
 
 use std::path::Path;
 
+use cutq_core::group::Group;
 use cutq_core::model::{Mode, Model, Sequence};
+use cutq_core::objective::Cut;
+use cutq_core::optimizer::Optimizer;
+use cutq_core::schedule::{LrSchedule, Schedule};
+use cutq_core::trainer::{Trainer, TrainerOptions};
 use cutq_ffi::{
     Adapter, Architecture, Demand, Engine, EngineOptions, Family, Gguf, LoraConfig, Module, Plan,
     Precision, TensorType,
 };
 use cutq_tests::computing::Computing;
 use cutq_tests::synthetic::{Shape, Synthetic, preset};
-use cutq_tests::tolerance::{F32_COSINE, F32_LOG_PROB};
+use cutq_tests::tolerance::{F32_ADAMW, F32_COSINE, F32_LOG_PROB};
 
 const FAMILIES: [Family; 3] = [Family::Llama, Family::Qwen2, Family::Gemma3];
 
@@ -22,6 +27,11 @@ const SHORT: [usize; 2] = [25, 15];
 #[test]
 fn portable_operations_compute_every_family() {
     every_family(Computing::Portable);
+}
+
+#[test]
+fn portable_operations_train_every_family() {
+    training(Computing::Portable);
 }
 
 #[test]
@@ -69,6 +79,11 @@ mod vulkan {
     }
 
     #[test]
+    fn vulkan_trains_every_family() {
+        training(Computing::Device("Vulkan"));
+    }
+
+    #[test]
     fn vulkan_computes_every_type() {
         every_type(Computing::Device("Vulkan"));
     }
@@ -99,6 +114,11 @@ mod cuda {
     }
 
     #[test]
+    fn cuda_trains_every_family() {
+        training(Computing::Device("CUDA"));
+    }
+
+    #[test]
     fn cuda_computes_the_same_with_kept_products() {
         kept_products(Computing::Device("CUDA"));
     }
@@ -124,6 +144,11 @@ mod metal {
     }
 
     #[test]
+    fn metal_trains_every_family() {
+        training(Computing::Device("MTL"));
+    }
+
+    #[test]
     fn metal_computes_the_same_with_kept_products() {
         kept_products(Computing::Device("MTL"));
     }
@@ -143,6 +168,24 @@ fn every_type(computing: Computing) {
     for tensor_type in TensorType::all() {
         let model = Synthetic::new(shape(), tensor_type);
         agree(&model, options, SHORT, 0.0, &tensor_type.to_string());
+    }
+}
+
+/// Ten steps of AdamW lower the loss as they do with the CPU's kernels.
+fn training(computing: Computing) {
+    let Some(options) = computing.options(Precision::F32) else { return };
+    for family in FAMILIES {
+        let model = Synthetic::new(Shape { family, ..shape() }, "q4_k".parse().unwrap());
+        in_a_file(&model, |path| {
+            let kernels = EngineOptions { precision: Precision::F32, ..EngineOptions::default() };
+            let expected = losses(path, kernels);
+            let found = losses(path, options);
+            assert!(expected[9] < 0.98 * expected[0], "{family:?} learns nothing: {expected:?}");
+            let pairs = found.iter().zip(&expected);
+            let far = pairs.map(|(a, b)| (a - b).abs() / b).fold(0.0, f64::max);
+            println!("{family:?}: loss {:.4} to {:.4}, off by {far:.2e}", found[0], found[9]);
+            assert!(far <= F32_ADAMW, "{family:?}: {found:?}, expected {expected:?}");
+        });
     }
 }
 
@@ -245,6 +288,31 @@ fn run(path: &Path, options: EngineOptions, lens: [usize; 2], dropout: f32) -> O
     step(&mut open(path, options, dropout), lens)
 }
 
+/// The loss before each of ten steps on one judged and one plain example.
+fn losses(path: &Path, options: EngineOptions) -> Vec<f64> {
+    let mut engine = open(path, options, 0.0);
+    let n_vocab = engine.architecture().n_vocab;
+    let group = |index: usize, judged| Group {
+        index,
+        prompt: tokens(9 + index, n_vocab),
+        judged_prompt: Some(tokens(14, n_vocab)).filter(|_| judged),
+        contrast_prompt: None,
+        response: tokens(12 + index, n_vocab),
+        ends_with_eos: false,
+    };
+    let groups = [group(0, true), group(1, false)];
+    let options = TrainerOptions {
+        optimizer: Optimizer::default(),
+        schedule: LrSchedule::new(Schedule::Constant, 1e-3, 0.0, 10).unwrap(),
+        max_grad_norm: 1.0,
+        micro_batch_tokens: 1024,
+        seed: 0,
+    };
+    let mut trainer: Trainer<Cut> = Trainer::new(Cut::paper(), options);
+    let batch: Vec<&Group> = groups.iter().collect();
+    (0..10).map(|_| trainer.step(&mut engine, &batch).unwrap().loss).collect()
+}
+
 /// An engine with an adapter on every module, in which nothing is zero.
 fn open(path: &Path, options: EngineOptions, lora_dropout: f32) -> Engine {
     let gguf = Gguf::open(path).unwrap();
@@ -260,10 +328,14 @@ fn open(path: &Path, options: EngineOptions, lora_dropout: f32) -> Engine {
     Engine::open(&gguf, adapter, EngineOptions { n_threads: 1, ..options }).unwrap()
 }
 
+fn tokens(len: usize, n_vocab: usize) -> Vec<u32> {
+    (0..len).map(|i| (i * 71 % n_vocab) as u32).collect()
+}
+
 /// One training pass over random tokens.
 fn step(engine: &mut Engine, lens: [usize; 2]) -> Outcome {
     let n_vocab = engine.architecture().n_vocab;
-    let tokens = lens.map(|len| (0..len).map(|i| (i * 71 % n_vocab) as u32).collect::<Vec<_>>());
+    let tokens = lens.map(|len| tokens(len, n_vocab));
     let sequences = tokens.each_ref().map(|tokens| {
         let (prompt, response) = tokens.split_at(tokens.len() / 3);
         Sequence { prompt, response }
