@@ -28,6 +28,7 @@ test: setup
 	$(env) python3 scripts/models.py smol gemma
 	$(env) cargo fmt --all --check
 	$(env) cargo clippy --release --locked --workspace --all-targets -- -D warnings
+	python3 tests/metal/table.py --check
 	@if [ -d "$$(rustc --print sysroot)/lib/rustlib/aarch64-unknown-linux-gnu" ]; then \
 	RUSTFLAGS='-C target-cpu=generic' cargo clippy --release --locked -p cutq-kernels --all-targets \
 	--target aarch64-unknown-linux-gnu -- -D warnings; \

@@ -164,7 +164,8 @@ impl Backend {
     /// next graph, so results must be read before.
     pub fn run(&self, graph: &Graph) -> Result<(), BackendError> {
         if let Some(operation) = graph.first_unsupported(self) {
-            return Err(BackendError::Unsupported { device: self.device.to_string(), operation });
+            let (device, operation) = (self.device.to_string(), operation.to_string());
+            return Err(BackendError::Unsupported { device, operation });
         }
         // SAFETY: the graph is alive, and so is everything its nodes refer to.
         unsafe {

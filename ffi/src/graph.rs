@@ -13,6 +13,7 @@ use std::ops::Range;
 use std::ptr::NonNull;
 
 use crate::architecture::{Rope, RopeMode};
+use crate::operation::Operation;
 use crate::sys;
 
 /// A graph under construction, and what must live until it has run.
@@ -186,18 +187,25 @@ impl Graph {
         }
     }
 
-    /// The first node that the backend cannot compute, in ggml's words.
-    pub fn first_unsupported(&self, backend: &crate::backend::Backend) -> Option<String> {
-        // SAFETY: graph and backend are alive; the nodes are the graph's.
-        let nodes = unsafe {
-            let n = sys::ggml_graph_n_nodes(self.as_ptr());
-            (0..n).map(|i| &*sys::ggml_graph_node(self.as_ptr(), i))
-        };
-        // SAFETY: as above; the name of an operation or type is a static string.
+    /// The first node that the backend cannot compute.
+    pub fn first_unsupported(&self, backend: &crate::backend::Backend) -> Option<Operation> {
+        // SAFETY: graph and backend are alive.
         let supported = |node: &&sys::ggml_tensor| unsafe {
             sys::ggml_backend_supports_op(backend.as_ptr(), &raw const **node)
         };
-        nodes.into_iter().find(|node| !supported(node)).map(describe)
+        self.nodes().find(|node| !supported(node)).map(Operation::new)
+    }
+
+    /// What the graph computes, in order.
+    pub fn operations(&self) -> impl Iterator<Item = Operation> {
+        self.nodes().map(Operation::new)
+    }
+
+    fn nodes(&self) -> impl Iterator<Item = &sys::ggml_tensor> {
+        // SAFETY: the graph is alive, and its nodes with it.
+        let n = unsafe { sys::ggml_graph_n_nodes(self.as_ptr()) };
+        // SAFETY: as above; the index is one of the nodes'.
+        (0..n).map(|i| unsafe { &*sys::ggml_graph_node(self.as_ptr(), i) })
     }
 
     /// Writes the inputs; the allocator must have placed them.
@@ -358,22 +366,6 @@ impl Graph {
         let data = (&raw const *op).cast_mut().cast();
         self.keep.borrow_mut().push(op);
         data
-    }
-}
-
-/// The operation of a node and the types it works on.
-fn describe(node: &sys::ggml_tensor) -> String {
-    let name = |text: *const std::ffi::c_char| {
-        // SAFETY: ggml's names of operations and types are static strings.
-        unsafe { std::ffi::CStr::from_ptr(text) }.to_string_lossy().into_owned()
-    };
-    let sources = node.src.iter().take_while(|source| !source.is_null());
-    // SAFETY: the tensor and its sources are alive, their types ggml's.
-    unsafe {
-        let types: Vec<_> =
-            sources.map(|&source| name(sys::ggml_type_name((*source).type_))).collect();
-        let operation = name(sys::ggml_op_desc(node));
-        format!("{operation} of {}", types.join(" and "))
     }
 }
 

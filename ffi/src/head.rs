@@ -12,6 +12,7 @@ use crate::batch::Batch;
 use crate::buffer::Tensor;
 use crate::graph::{Graph, Node};
 use crate::lowering::Lowering;
+use crate::operation::Operation;
 use crate::tape::{Tape, Var};
 use crate::weights::HeadWeights;
 
@@ -42,6 +43,14 @@ impl Head<'_> {
                 Fused { head: self, kernels, precision }.log_probs(stream)
             }
             Lowering::Portable { .. } => self.composed_log_probs(stream),
+        }
+    }
+
+    /// What both passes ask of a device: nothing where the kernels compute.
+    pub fn operations(&self) -> Vec<Operation> {
+        match self.lowering {
+            Lowering::Kernels { .. } => Vec::new(),
+            Lowering::Portable { .. } => self.composed_operations(),
         }
     }
 

@@ -13,7 +13,7 @@
 //! | `architecture`, `weights` | what differs between llama, qwen2 and gemma3, as data; the tensors of a block |
 //! | `tensor_type`, `gguf_header` | what tensors are stored in; writing GGUF headers |
 //! | `adapter`, `gguf_writer`, `peft` | the LoRA matrices, and the files that llama.cpp and PEFT load |
-//! | `device`, `backend`, `buffer`, `graph` | ggml: what can compute, where graphs run, tensors that outlive them, nodes with checked shapes |
+//! | `device`, `backend`, `buffer`, `graph`, `operation` | ggml: what can compute, where graphs run, tensors that outlive them, nodes with checked shapes, what nodes ask of a device |
 //! | `tape`, `ops` | reverse-mode differentiation: each operation of a block with its gradient |
 //! | `lowering` | the two ways to compute them: by `cutq_kernels`, or composed for any device |
 //! | `frozen`, `pieces`, `ops`, `head` | both, for products, a block's operations, the head |
@@ -33,12 +33,13 @@
 //!   `RMS_NORM_BACK` and others that only its CPU backend has, and its `OUT_PROD` dequantizes every
 //!   weight row once per token. On devices the gradients are composed of operations that CUDA, Metal
 //!   and Vulkan all have, and every node is asked for (`ggml_backend_supports_op`) before it runs.
+//!   [`Engine::operations`] tells them without a device.
 //! - **Models may be larger than a device's memory.** Blocks that do not fit are copied when they are
 //!   needed, by a thread of the host beside the computation: ggml's backends run the copies of a
 //!   second thread on queues of their own, so that no backend needs code of its own here. The
 //!   embedding's rows are read on the host, and adapter and optimizer live there.
 //! - **Dequantized pieces stay in F32 on devices**: gradients are easily smaller than the smallest
-//!   F16.
+//!   F16. Metal's products round both operands to F16 all the same.
 //! - **On the CPU the arithmetic is ours**; ggml allocates, schedules, rotates and adds. Composed of
 //!   ggml's operations, attention took most of a step, and what surrounds the products another
 //!   half: on 2 × 512 tokens of SmolLM2, 2 threads, the kernels for attention brought 210 to 460
@@ -74,6 +75,7 @@ mod head;
 mod lane;
 mod lowering;
 mod module;
+mod operation;
 mod ops;
 mod peft;
 mod pieces;
@@ -101,6 +103,7 @@ pub use generator::{Generator, GeneratorOptions, Sampling};
 pub use gguf::{Gguf, GgufError, TensorInfo, Value};
 pub use gguf_header::GgufHeader;
 pub use module::{Module, UnknownModule};
+pub use operation::{Operand, Operation};
 pub use plan::{Demand, Plan, TooSmall};
 pub use tensor_type::{TensorType, UnknownTensorType};
 pub use timings::Timings;

@@ -7,6 +7,7 @@
 //! are then not computed again.
 
 mod footprint;
+mod operations;
 mod passes;
 mod probe;
 

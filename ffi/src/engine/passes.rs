@@ -45,19 +45,10 @@ impl Engine {
     }
 
     /// Runs a block from the stream before it to the one behind it.
-    pub(super) fn run_block(
-        &self,
-        at: &Place<'_>,
-        [before, behind]: [&Tensor; 2],
-    ) -> Result<(), EngineError> {
+    pub(super) fn run_block(&self, at: &Place<'_>, ends: [&Tensor; 2]) -> Result<(), EngineError> {
         let weights = self.weights.layer(&self.backend, at.layer)?;
         let graph = self.block_graph(&weights, at.batch);
-        let kept = at.kept.map_or(Kept::Nothing, Kept::Into);
-        let mut tape = Tape::new(&graph, self.lowering).with_kept(kept);
-        let block = self.block(&graph, &mut tape, at, &weights);
-        let x = tape.constant(graph.leaf(before));
-        let y = block.forward(&mut tape, x);
-        graph.store(y.node, behind);
+        self.add_forward(&graph, at, &weights, ends);
         let next = at.layer + 1;
         if next < self.architecture.n_layer {
             self.weights.expect(&self.backend, next)?;
@@ -65,6 +56,22 @@ impl Engine {
         self.backend.run(&graph)?;
         self.weights.release(at.layer);
         Ok(())
+    }
+
+    /// Adds a block to a graph that was made for it.
+    pub(super) fn add_forward<'g>(
+        &'g self,
+        graph: &'g Graph,
+        at: &Place<'g>,
+        weights: &'g Layer,
+        [before, behind]: [&'g Tensor; 2],
+    ) {
+        let kept = at.kept.map_or(Kept::Nothing, Kept::Into);
+        let mut tape = Tape::new(graph, self.lowering).with_kept(kept);
+        let block = self.block(graph, &mut tape, at, weights);
+        let x = tape.constant(graph.leaf(before));
+        let y = block.forward(&mut tape, x);
+        graph.store(y.node, behind);
     }
 
     /// The gradients of a block's adapters, by pair; turns the gradient for the block's output, in
@@ -77,14 +84,7 @@ impl Engine {
     ) -> Result<Vec<PairGradient>, EngineError> {
         let weights = self.weights.layer(&self.backend, at.layer)?;
         let graph = self.block_graph(&weights, at.batch);
-        let kept = at.kept.map_or(Kept::Nothing, Kept::In);
-        let mut tape = Tape::new(&graph, self.lowering).with_kept(kept);
-        let ends = [graph.leaf(before), graph.leaf(d_stream)];
-        let (of_pairs, dx) = self.block_backward(&graph, &mut tape, at, &weights, ends);
-        if let Some(dx) = dx {
-            // Last, since it overwrites what the others read.
-            graph.store(dx, d_stream);
-        }
+        let of_pairs = self.add_backward(&graph, at, &weights, [before, d_stream]);
         if at.layer > self.lowest() {
             self.weights.expect(&self.backend, at.layer - 1)?;
         }
@@ -95,6 +95,26 @@ impl Engine {
             PairGradient { pair, da, db }
         };
         Ok(self.pairs_of(at.layer).zip(of_pairs).map(read).collect())
+    }
+
+    /// Adds a block's forward and backward pass to a graph that was made for them; returns the
+    /// gradients of its adapters.
+    pub(super) fn add_backward<'g>(
+        &'g self,
+        graph: &'g Graph,
+        at: &Place<'g>,
+        weights: &'g Layer,
+        [before, d_stream]: [&'g Tensor; 2],
+    ) -> Vec<[Node<'g>; 2]> {
+        let kept = at.kept.map_or(Kept::Nothing, Kept::In);
+        let mut tape = Tape::new(graph, self.lowering).with_kept(kept);
+        let ends = [graph.leaf(before), graph.leaf(d_stream)];
+        let (of_pairs, dx) = self.block_backward(graph, &mut tape, at, weights, ends);
+        if let Some(dx) = dx {
+            // Last, since it overwrites what the others read.
+            graph.store(dx, d_stream);
+        }
+        of_pairs
     }
 
     /// Bytes of the intermediate tensors of the block's backward pass, which has more of them than
@@ -258,7 +278,7 @@ impl Engine {
     }
 
     /// A graph with room for a block, forward and backward.
-    fn block_graph(&self, weights: &Layer, batch: &Batch) -> Graph {
+    pub(super) fn block_graph(&self, weights: &Layer, batch: &Batch) -> Graph {
         Graph::new(match self.lowering {
             Lowering::Kernels { .. } => BLOCK_CAPACITY,
             Lowering::Portable { .. } => {

@@ -16,9 +16,13 @@ use crate::quantized::Quantized;
 /// Bytes of a dequantized piece.
 const PIECE_BYTES: usize = 16 << 20;
 
+/// Backends load several numbers at a time where rows are whole multiples of so many.
+const VECTOR: usize = 32;
+
 /// Rows of a piece.
 fn piece(weight: &Quantized) -> usize {
-    (PIECE_BYTES / (4 * weight.n_in)).clamp(1, weight.n_out)
+    let rows = PIECE_BYTES / (4 * weight.n_in);
+    (rows / VECTOR * VECTOR).max(VECTOR).min(weight.n_out)
 }
 
 /// Nodes of a graph for both products with `weight`, at most.
@@ -47,6 +51,8 @@ impl<'g> Frozen<'g> {
                 true => dy,
                 false => g.columns(dy, rows.start, rows.len()),
             };
+            // Metal's loads must not begin in the middle of a vector, as rows of a view would.
+            let dy = if g.is_aligned(dy) { dy } else { g.cont_2d(dy, rows.len()) };
             g.mul_mat(g.transpose(self.products.dequantized(weight, rows)), dy)
         };
         let sum = self.pieces().map(part).reduce(|sum, part| g.add(sum, part));

@@ -114,6 +114,7 @@ impl Graph {
         assert!(p[0] == q[0] && q[2] % p[2] == 0 && q[3] % p[3] == 0, "{p:?} · {q:?}");
         assert!(a.nb()[0] <= a.nb()[1], "a transposed left operand must be copied first");
         assert!(b.nb()[0] == 4, "the right operand's rows are without gaps");
+        assert!(self.is_aligned(b), "vector loads begin at multiples of 16 bytes");
         // SAFETY: the shapes agree and the left operand is not transposed.
         self.node(unsafe { sys::ggml_mul_mat(self.ctx(), a.as_ptr(), b.as_ptr()) })
     }
@@ -121,6 +122,13 @@ impl Graph {
 
 /// Layouts.
 impl Graph {
+    /// Whether the rows of `a`, if they are whole vectors of four F32, all begin at one.
+    pub fn is_aligned(&self, a: Node<'_>) -> bool {
+        let (ne, nb, offset) = (a.ne(), a.nb(), a.tensor().view_offs);
+        let steps = (1..4).filter(|&d| ne[d] > 1).map(|d| nb[d]);
+        !ne[0].is_multiple_of(4) || steps.chain([offset]).all(|n| n.is_multiple_of(16))
+    }
+
     /// A copy of `a` without gaps, as a matrix of rows of `n0`.
     pub fn cont_2d<'g>(&'g self, a: Node<'g>, n0: usize) -> Node<'g> {
         let n: usize = a.ne().iter().product();

@@ -12,6 +12,7 @@ use crate::batch::Batch;
 use crate::buffer::{self, Tensor};
 use crate::frozen::{Frozen, Products, portable};
 use crate::graph::{Graph, Node};
+use crate::operation::Operation;
 use crate::tape::Tape;
 
 /// Bytes of logits that are held at a time.
@@ -91,6 +92,21 @@ impl Head<'_> {
         self.d_rows(&graphs[1], same, &vec![(0, 0, 1.0); n]);
         let bytes = graphs.each_ref().map(|graph| self.backend.graph_bytes(graph));
         bytes[0].max(bytes[1])
+    }
+
+    /// What both passes compute.
+    pub(super) fn composed_operations(&self) -> Vec<Operation> {
+        let shape = [self.weights.weight.data.n_in, self.batch.tokens.len()];
+        let mut all = Vec::new();
+        for targets in self.batch.targets.chunks(self.chunk()) {
+            let graphs = [self.graph(), self.graph()];
+            let [stream, same] = graphs.each_ref().map(|graph| graph.placeholder(shape));
+            let weighted: Vec<_> = targets.iter().map(|&(p, t)| (p, t, 1.0)).collect();
+            self.find(&graphs[0], stream, targets);
+            self.d_rows(&graphs[1], same, &weighted);
+            all.extend(graphs.iter().flat_map(Graph::operations));
+        }
+        all
     }
 
     fn find<'g>(
