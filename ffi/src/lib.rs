@@ -39,7 +39,8 @@
 //!   second thread on queues of their own, so that no backend needs code of its own here. The
 //!   embedding's rows are read on the host, and adapter and optimizer live there.
 //! - **Dequantized pieces stay in F32 on devices**: gradients are easily smaller than the smallest
-//!   F16. Metal's products round both operands to F16 all the same.
+//!   F16. Metal's products round both operands to F16 all the same, so gradients are scaled by a
+//!   power of two on their way (`lowering`).
 //! - **On the CPU the arithmetic is ours**; ggml allocates, schedules, rotates and adds. Composed of
 //!   ggml's operations, attention took most of a step, and what surrounds the products another
 //!   half: on 2 × 512 tokens of SmolLM2, 2 threads, the kernels for attention brought 210 to 460

@@ -288,8 +288,10 @@ impl Model for Engine {
         let started = Instant::now();
         let n_layer = self.architecture.n_layer;
         let (stream, d_stream) = (&pending.stream[n_layer], &pending.d_stream);
+        let scale = self.lowering.gradient_scale(dlog_probs);
+        let scaled: Vec<f64> = dlog_probs.iter().map(|weight| weight * scale).collect();
         let head = self.head(&pending.batch)?;
-        head.backward(&pending.targets, dlog_probs, stream, d_stream)?;
+        head.backward(&pending.targets, &scaled, stream, d_stream)?;
         drop(head);
         self.weights.release_head();
         self.timings.head += started.elapsed();
@@ -300,8 +302,8 @@ impl Model for Engine {
             let at = Place { layer, batch, seed: Some(*seed), kept };
             for gradient in self.run_block_backward(&at, &stream[layer], d_stream)? {
                 let trained = &mut self.trained[gradient.pair];
-                add(&mut trained.da, &gradient.da);
-                add(&mut trained.db, &gradient.db);
+                add(&mut trained.da, &gradient.da, scale);
+                add(&mut trained.db, &gradient.db, scale);
             }
         }
         self.timings.backward += started.elapsed();
@@ -326,8 +328,10 @@ impl Model for Engine {
     }
 }
 
-fn add(sum: &mut [f32], values: &[f32]) {
-    sum.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
+/// Adds `scaled / scale` to `sum`; the scale is a power of two.
+fn add(sum: &mut [f32], scaled: &[f32], scale: f64) {
+    let unscale = (1.0 / scale) as f32;
+    sum.iter_mut().zip(scaled).for_each(|(sum, value)| *sum += value * unscale);
 }
 
 impl TrainedPair {
