@@ -447,8 +447,12 @@ def kernels(sources):
 # ---- the table ---------------------------------------------------------------------------------
 def crate():
     """Version and folder of the crate that Cargo.lock pins."""
-    command = ["cargo", "metadata", "--format-version", "1", "--locked"]
-    metadata = json.loads(subprocess.run(command, check=True, capture_output=True, cwd=HERE).stdout)
+    def output(*command):
+        return subprocess.run(command, check=True, capture_output=True, cwd=HERE, text=True).stdout
+    host = re.search(r"^host: (\S+)", output("rustc", "-vV"), re.M)[1]
+    # Without the platform cargo would fetch the crates of all others.
+    metadata = json.loads(output(
+        "cargo", "metadata", "--format-version", "1", "--locked", "--filter-platform", host))
     package = next(p for p in metadata["packages"] if p["name"] == CRATE)
     return package["version"], Path(package["manifest_path"]).parent
 
