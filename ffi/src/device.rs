@@ -4,6 +4,7 @@ mod speed;
 
 use std::ffi::CStr;
 use std::fmt;
+use std::sync::OnceLock;
 
 use crate::sys;
 
@@ -25,40 +26,93 @@ pub struct DeviceMemory {
 
 /// A device that was asked for and is not there.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "no device is called {name:?}; there are {known}\nhint: `cutq devices` says why others are missing"
-)]
-pub struct NoDevice {
-    name: String,
-    known: String,
+#[non_exhaustive]
+pub enum NoDevice {
+    /// There is none of this kind.
+    #[error("there is no {} device: {}; there are {known}", missing.backend, missing.reason)]
+    Missing {
+        /// The kind, and why.
+        missing: MissingDevices,
+        /// The devices that are there.
+        known: String,
+    },
+    /// No device has this name.
+    #[error(
+        "no device is called {name:?}; there are {known}\nhint: `cutq devices` says why others are missing"
+    )]
+    Unknown {
+        /// The name.
+        name: String,
+        /// The devices that are there.
+        known: String,
+    },
 }
 
 /// A kind of device that is not there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MissingDevices {
     /// Its name.
     pub backend: &'static str,
     /// Why there is none.
-    pub reason: &'static str,
+    pub reason: String,
 }
 
-/// What ggml can be built for: a prefix of its devices' names, whether it is in this build, and why
-/// there may be no device even so.
-const BACKENDS: [(&str, bool, &str); 3] = [
-    ("CUDA", cfg!(feature = "cuda"), "no NVIDIA GPU, or its driver does not answer"),
-    ("Metal", cfg!(feature = "metal"), "no GPU that Metal knows"),
-    (
-        "Vulkan",
-        cfg!(feature = "vulkan"),
-        "no GPU with a Vulkan driver; a driver that computes on the CPU is found only if \
-         GGML_VK_VISIBLE_DEVICES names it, such as 0",
-    ),
+/// What ggml can be built for.
+struct Kind {
+    name: &'static str,
+    /// What the names of its devices begin with.
+    prefix: &'static str,
+    /// Whether it is in this build.
+    built: bool,
+    /// Why it is not.
+    unbuilt: &'static str,
+    /// Why there may be no device even so.
+    absent: &'static str,
+}
+
+const KINDS: [Kind; 3] = [
+    Kind {
+        name: "CUDA",
+        prefix: "CUDA",
+        built: cfg!(feature = "cuda"),
+        unbuilt: "this build of cutq leaves it out (cargo build --features cuda)",
+        absent: "no NVIDIA GPU, or its driver does not answer",
+    },
+    Kind {
+        name: "Metal",
+        prefix: "MTL",
+        // ggml builds it wherever it can.
+        built: cfg!(target_os = "macos"),
+        unbuilt: "only Macs have it",
+        absent: "no GPU that Metal knows",
+    },
+    Kind {
+        name: "Vulkan",
+        prefix: "Vulkan",
+        built: cfg!(feature = "vulkan"),
+        unbuilt: "this build of cutq leaves it out (cargo build --features vulkan)",
+        absent: "no GPU with a Vulkan driver; a driver that computes on the CPU is found only if \
+                 GGML_VK_VISIBLE_DEVICES names it, such as 0",
+    },
 ];
+
+impl Kind {
+    /// Why there is no device, given that there is none; with the driver's words if it had any.
+    fn missing(&self) -> MissingDevices {
+        let said = Device::complaint().split_once(&format!("failed to initialize {}: ", self.name));
+        let reason = match (self.built, said) {
+            (false, _) => self.unbuilt.to_owned(),
+            (true, None) => self.absent.to_owned(),
+            (true, Some((_, said))) => format!("{} ({said})", self.absent),
+        };
+        MissingDevices { backend: self.name, reason }
+    }
+}
 
 impl Device {
     /// Every device, the CPU included.
     pub fn all() -> Vec<Self> {
-        sys::capture_log();
+        Self::complaint();
         // SAFETY: plain look-ups in a registry.
         let n = unsafe { sys::ggml_backend_dev_count() };
         let all = (0..n).map(|index| Self { index });
@@ -76,32 +130,44 @@ impl Device {
         all.find(|device| device.is_cpu()).expect("every build of ggml has the CPU")
     }
 
-    /// The device of this name, in any case; `cpu` is the CPU.
+    /// The device of this name, or the first of this kind, in any case; `cpu` is the CPU.
     ///
     /// # Errors
     /// If there is none.
     pub fn find(name: &str) -> Result<Self, NoDevice> {
         let all = Self::all();
-        let named = all.iter().find(|device| device.name().eq_ignore_ascii_case(name));
-        named.copied().ok_or_else(|| {
+        let kind = KINDS.iter().find(|kind| kind.name.eq_ignore_ascii_case(name));
+        let asked = |device: &&Self| {
+            let own = device.name();
+            own.eq_ignore_ascii_case(name) || kind.is_some_and(|kind| own.starts_with(kind.prefix))
+        };
+        all.iter().find(asked).copied().ok_or_else(|| {
             let known: Vec<_> = all.iter().map(|device| device.name()).collect();
-            NoDevice { name: name.to_owned(), known: known.join(", ") }
+            let known = known.join(", ");
+            match kind {
+                Some(kind) => NoDevice::Missing { missing: kind.missing(), known },
+                None => NoDevice::Unknown { name: name.to_owned(), known },
+            }
         })
     }
 
     /// The kinds of devices of which there is none, and why.
     pub fn missing() -> Vec<MissingDevices> {
         let names: Vec<_> = Self::all().iter().map(|device| device.name()).collect();
-        // ggml calls Metal's devices MTL.
-        let is = |name: &str, backend: &str| {
-            name.starts_with(backend) || (backend == "Metal" && name.starts_with("MTL"))
-        };
-        let absent = BACKENDS.iter().filter(|b| !names.iter().any(|name| is(name, b.0)));
-        let reason = |&(backend, built, none)| {
-            let unbuilt = "this build of cutq leaves it out (cargo build --features …)";
-            MissingDevices { backend, reason: if built { none } else { unbuilt } }
-        };
-        absent.map(reason).collect()
+        let absent = |kind: &&Kind| !names.iter().any(|name| name.starts_with(kind.prefix));
+        KINDS.iter().filter(absent).map(Kind::missing).collect()
+    }
+
+    /// What ggml complained of when it looked for devices, which it does once.
+    fn complaint() -> &'static str {
+        static COMPLAINT: OnceLock<String> = OnceLock::new();
+        COMPLAINT.get_or_init(|| {
+            sys::capture_log();
+            sys::last_error();
+            // SAFETY: a plain look-up in a registry, which the first one fills.
+            unsafe { sys::ggml_backend_dev_count() };
+            sys::last_error()
+        })
     }
 
     /// ggml's name, such as `CUDA0`; what `--device` takes.
@@ -168,8 +234,23 @@ mod tests {
     fn a_device_is_there_or_missing_for_a_reason() {
         let missing = Device::missing();
         let there = Device::all().len() - 1;
-        assert!(there + missing.len() >= BACKENDS.len(), "{missing:?}");
+        assert!(there + missing.len() >= KINDS.len(), "{missing:?}");
         let error = Device::find("Warp9").expect_err("no such device").to_string();
         assert!(error.contains("\"Warp9\"") && error.contains("CPU"), "{error}");
+    }
+
+    #[test]
+    fn a_kind_is_found_or_missing_for_its_reason() {
+        for MissingDevices { backend, reason } in Device::missing() {
+            let error = Device::find(&backend.to_lowercase()).expect_err("it is missing");
+            let expected = format!("no {backend} device: {reason}; there are ");
+            assert!(error.to_string().contains(&expected), "{error}");
+        }
+        for device in Device::all().into_iter().filter(|device| !device.is_cpu()) {
+            let kind = KINDS.iter().find(|kind| device.name().starts_with(kind.prefix));
+            let kind = kind.expect("a known kind");
+            let first = Device::find(kind.name).expect("one is there");
+            assert!(first.name().starts_with(kind.prefix));
+        }
     }
 }

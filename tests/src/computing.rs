@@ -31,17 +31,15 @@ impl Computing {
     }
 
     fn device(kind: &str) -> Option<Device> {
-        let first = Device::all().into_iter().find(|device| device.name().starts_with(kind));
-        if first.is_none() {
-            let reasons = Device::missing();
-            let reason = reasons.iter().find(|m| m.backend == kind).map_or("", |m| m.reason);
+        let first = Device::find(kind);
+        if let Err(reason) = &first {
             let required = std::env::var("CUTQ_REQUIRE").unwrap_or_default();
             let required = required.split(',').any(|name| name.trim().eq_ignore_ascii_case(kind));
-            assert!(!required, "CUTQ_REQUIRE demands {kind}, which is missing: {reason}");
+            assert!(!required, "CUTQ_REQUIRE demands {kind}: {reason}");
             // Not eprintln!, which a passing test swallows.
-            let line = format!("not run: no {kind} device: {reason}\n");
+            let line = format!("not run: {reason}\n");
             std::io::stderr().write_all(line.as_bytes()).expect("stderr is open");
         }
-        first
+        first.ok()
     }
 }

@@ -140,7 +140,7 @@ mod metal {
 
     #[test]
     fn metal_computes_every_family() {
-        every_family(Computing::Device("MTL"));
+        every_family(Computing::Device("Metal"));
     }
 
     #[test]
@@ -150,7 +150,7 @@ mod metal {
 
     #[test]
     fn metal_computes_the_same_with_kept_products() {
-        kept_products(Computing::Device("MTL"));
+        kept_products(Computing::Device("Metal"));
     }
 }
 

@@ -26,7 +26,8 @@ pub struct BenchArgs {
     /// Projections to adapt
     #[arg(long, value_name = "LIST", default_value = "ffn_gate,ffn_up,ffn_down")]
     pub target_modules: String,
-    /// Where to compute: `auto` for the fastest that works, `cpu`, or a name that `cutq devices` lists
+    /// Where to compute: `auto` for the fastest that works, `cpu`, `cuda`, `metal`, `vulkan`, or a name
+    /// that `cutq devices` lists
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     pub device: String,
     /// Threads [default: all cores]

@@ -10,7 +10,8 @@ use crate::settings::PrecisionName;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Engine")]
 pub struct EngineArgs {
-    /// Where to compute: `auto` for the fastest that works, `cpu`, or a name that `cutq devices` lists
+    /// Where to compute: `auto` for the fastest that works, `cpu`, `cuda`, `metal`, `vulkan`, or a name
+    /// that `cutq devices` lists
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     pub device: String,
     /// Threads [default: all cores]

@@ -27,7 +27,7 @@ struct Found {
 #[derive(Serialize)]
 struct Missing {
     backend: &'static str,
-    reason: &'static str,
+    reason: String,
 }
 
 /// Runs the command.

@@ -24,3 +24,17 @@ fn an_unknown_device_is_an_error_that_lists_the_known() {
     assert!(message.contains("\"Warp9\"") && message.contains("CPU"), "{message}");
     assert!(message.contains("hint: `cutq devices`"), "{message}");
 }
+
+#[test]
+fn a_kind_of_device_that_is_missing_is_refused_with_its_reason() {
+    let devices = succeed(&mut Place::new().cutq(["devices", "--json"])).stdout;
+    let report: serde_json::Value = serde_json::from_slice(&devices).unwrap();
+    for kind in report["missing"].as_array().unwrap() {
+        let [name, reason] = ["backend", "reason"].map(|key| kind[key].as_str().unwrap());
+        let place = Place::with_data();
+        let flags = format!("--data data.jsonl --device {}", name.to_lowercase());
+        let message = fail(&mut place.finetune(&flags), 1);
+        assert!(message.starts_with(&format!("error: there is no {name} device: ")), "{message}");
+        assert!(message.contains(reason), "{message}");
+    }
+}
