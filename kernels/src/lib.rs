@@ -8,7 +8,8 @@
 //!
 //! The crate knows neither models nor file formats: `W` is a closure that dequantizes a piece of
 //! one row. A piece is unpacked once, requantized along the axis of the sum, and then used for
-//! every token, so the cost of unpacking is shared by hundreds of tokens.
+//! every token, so the cost of unpacking is shared by hundreds of tokens. Where memory allows,
+//! panels can be kept instead: [`Kernels::product_of_panels`].
 //!
 //! Both orientations end in one micro-kernel. Its left operand is a group of at most
 //! [`GROUP`] tokens, its right operand a *panel* of [`COLUMNS`] outputs; both are stored in the
@@ -57,6 +58,7 @@ mod lora;
 mod micro;
 mod norm;
 mod pack;
+mod panels;
 mod product;
 mod quant;
 mod scratch;
@@ -73,6 +75,7 @@ pub use head::{HeadShape, LogProb, VOCAB_PART};
 pub use layout::{BLOCK, COLUMNS, GROUP, PackedShape, Precision, TILE_COLUMNS, packed_bytes};
 pub use level::{Kernels, Level, SimdError};
 pub use lora::LoraShape;
+pub use panels::panel_bytes;
 pub use product::Output;
 pub use scratch::Scratch;
 pub use softmax::LogitGradient;

@@ -1,4 +1,4 @@
-//! The loops around the micro-kernels: unpack a tile of `W`, make panels of it, sweep the tokens.
+//! The loops around the micro-kernels: make panels of a part of `W`, sweep the tokens.
 //!
 //! Panels are made for as many outputs as fit in a part of a second-level cache and then used for
 //! all tokens. The sweep goes, from the outside: pieces of the sum's axis
@@ -9,6 +9,7 @@ use std::ops::Range;
 
 use crate::layout::{BLOCK, COLUMNS, GROUP, PackedShape, Precision, TILE_COLUMNS};
 use crate::micro::Product;
+use crate::panels::{Panels, row_panel_bytes};
 use crate::{Kernels, Scratch};
 
 /// Bytes of panels that [`Kernels::product`] makes before the tokens are swept.
@@ -56,17 +57,6 @@ impl Left {
         // SAFETY: the group lies in the data.
         Left { shape, data: unsafe { self.data.add(self.shape.group_offset(tokens.start)) } }
     }
-}
-
-/// Panels side by side, each `blocks` blocks deep.
-pub(crate) struct Panels {
-    pub data: *const u8,
-    /// Blocks in each panel.
-    pub blocks: usize,
-    /// The first of these blocks along the axis of the sum.
-    pub first_block: usize,
-    /// The outputs that the panels hold; the last panel may be partly empty.
-    pub columns: Range<usize>,
 }
 
 impl Kernels {
@@ -146,20 +136,9 @@ impl Kernels {
                 let panel_bytes = blocks * shape.precision.panel_bytes();
                 let n_panels = columns.len().div_ceil(COLUMNS);
                 let (tile, data) = scratch.split(BLOCK * TILE_COLUMNS, n_panels * panel_bytes);
-                for (i, rows) in pieces(rows.clone(), BLOCK).enumerate() {
-                    let mut panel = data;
-                    for columns in pieces(columns.clone(), TILE_COLUMNS) {
-                        unpack_tile(unpack, rows.clone(), columns.clone(), tile);
-                        for start in (0..columns.len()).step_by(COLUMNS) {
-                            let part = &tile[start..];
-                            // SAFETY: `data` has room for `n_panels` panels of `blocks` blocks.
-                            unsafe {
-                                self.panel_columns(shape.precision, part, rows.len(), i, panel);
-                                panel = panel.add(panel_bytes);
-                            }
-                        }
-                    }
-                }
+                let part = (rows.clone(), columns.clone());
+                // SAFETY: `data` has room for `n_panels` panels of `blocks` blocks.
+                unsafe { self.fill_columns(shape.precision, unpack, part, tile, data) };
                 let first_block = rows.start / block;
                 let panels = Panels { data, blocks, first_block, columns: columns.clone() };
                 // SAFETY: the panels were just made; the rest is this function's contract.
@@ -169,76 +148,42 @@ impl Kernels {
         }
     }
 
-    /// Makes panels of the rows `rows` of `W`, each unpacked once; they last until the scratch is
-    /// used again.
-    pub(crate) fn row_panels(
+    /// Either product with outputs `outputs`, of panels that were made before.
+    ///
+    /// | argument  | shape     | meaning                                                         |
+    /// |-----------|-----------|-----------------------------------------------------------------|
+    /// | `shape`   |           | `T` tokens, `R`, as packed                                      |
+    /// | `packed`  | `(T, R)`  | the tokens, packed by [`Kernels::pack`]                         |
+    /// | `panels`  | `(N, R)`  | made by [`Kernels::make_panels`] for [`Kernels::product`], by [`Kernels::make_panels_transposed`] for [`Kernels::product_transposed`] |
+    /// | `outputs` |           | this thread's part of `0..N`; begins at a multiple of [`COLUMNS`] |
+    /// | `y`       | `(T, N)`  | columns `outputs` are written, the others left alone            |
+    ///
+    /// The result has the same bits as that of the product which makes its panels itself.
+    ///
+    /// # Safety
+    /// - As for [`Kernels::product`], with `outputs` in place of `rows`.
+    /// - `panels` is aligned to 64, panels of these outputs were made there in this precision with
+    ///   rows or columns of `R` elements, and nothing writes to them meanwhile.
+    ///
+    /// # Panics
+    /// If `outputs` begins within a panel.
+    pub unsafe fn product_of_panels(
         &self,
         shape: PackedShape,
-        unpack: &dyn Fn(usize, &mut [f32]),
-        rows: Range<usize>,
-        scratch: &mut Scratch,
-    ) -> Panels {
-        let panel_bytes = row_panel_bytes(shape);
-        let n_panels = rows.len().div_ceil(COLUMNS);
-        let (row, data) = scratch.split(shape.r, n_panels * panel_bytes);
-        for (i, m) in rows.clone().enumerate() {
-            unpack(m, row);
-            // SAFETY: `data` has room for `n_panels` panels and `i` lies in one of them.
-            unsafe { self.panel_row(shape.precision, row, i, data.add(i / COLUMNS * panel_bytes)) };
-        }
-        Panels { data, blocks: shape.blocks(), first_block: 0, columns: rows }
-    }
-
-    /// Makes column `index % 32` of a panel from a row of `W`.
-    ///
-    /// # Safety
-    /// `panel` has room for every block of the row, is aligned to 64 and not shared.
-    unsafe fn panel_row(&self, precision: Precision, row: &[f32], index: usize, panel: *mut u8) {
-        if row.is_empty() {
-            // No block, so no panel to have an address in.
-            return;
-        }
-        let column = index % COLUMNS;
-        // SAFETY: a column's quants, scale and offset are its own words in each block of the panel.
-        unsafe {
-            let out = panel.add(4 * column);
-            match precision {
-                Precision::Int8 => (self.micro.quantize_weight_row)(row, out),
-                Precision::F32 => {
-                    for (r, &value) in row.iter().enumerate() {
-                        out.cast::<f32>().add(r * COLUMNS).write(value);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Makes rows `32 · index ..` of a panel from 32 columns of a tile with `rows` rows.
-    ///
-    /// # Safety
-    /// `panel` has room for those rows, is aligned to 64 and not shared.
-    unsafe fn panel_columns(
-        &self,
-        precision: Precision,
-        tile: &[f32],
-        rows: usize,
-        index: usize,
-        panel: *mut u8,
+        packed: *const u8,
+        panels: *const u8,
+        outputs: Range<usize>,
+        y: Output,
     ) {
-        assert!(tile.len() >= (BLOCK - 1) * TILE_COLUMNS + COLUMNS);
-        // SAFETY: the tile has 32 rows of 32 columns, as asserted; the panel by contract.
-        unsafe {
-            match precision {
-                Precision::Int8 => {
-                    let out = panel.add(index * precision.panel_bytes());
-                    (self.micro.quantize_weight_columns)(tile.as_ptr(), TILE_COLUMNS, out);
-                }
-                Precision::F32 => {
-                    let out = panel.cast::<[f32; COLUMNS]>().add(index * BLOCK);
-                    for r in 0..rows {
-                        out.add(r).write(*tile.as_ptr().add(r * TILE_COLUMNS).cast());
-                    }
-                }
+        assert!(outputs.start.is_multiple_of(COLUMNS), "{outputs:?} begin within a panel");
+        let left = Left { shape, data: packed };
+        let blocks = shape.blocks();
+        for columns in pieces(outputs, GROUP_COLUMNS) {
+            let first = columns.start / COLUMNS;
+            // SAFETY: the panels lie one behind the other; the rest is this function's contract.
+            unsafe {
+                let data = panels.add(first * row_panel_bytes(shape));
+                self.sweep(left, &Panels { data, blocks, first_block: 0, columns }, y);
             }
         }
     }
@@ -311,11 +256,6 @@ impl Kernels {
     }
 }
 
-/// Bytes of a panel of whole rows of `W`.
-pub(crate) const fn row_panel_bytes(shape: PackedShape) -> usize {
-    shape.blocks() * shape.precision.panel_bytes()
-}
-
 /// Bytes of scratch that the larger of both products takes.
 pub(crate) const fn scratch_bytes(shape: PackedShape) -> usize {
     let least = MIN_PANELS * row_panel_bytes(shape);
@@ -324,20 +264,6 @@ pub(crate) const fn scratch_bytes(shape: PackedShape) -> usize {
     let panels = GROUP_COLUMNS / COLUMNS * row_panel_bytes(PackedShape { r: rows, ..shape });
     let transposed = 4 * BLOCK * TILE_COLUMNS + panels;
     if forward > transposed { forward } else { transposed }
-}
-
-/// Fills the top left of a tile of 32 rows with a part of `W`; rows beyond the part become zero.
-fn unpack_tile(
-    unpack: &dyn Fn(usize, usize, &mut [f32]),
-    rows: Range<usize>,
-    columns: Range<usize>,
-    tile: &mut [f32],
-) {
-    let (filled, rest) = tile.split_at_mut(rows.len() * TILE_COLUMNS);
-    for (m, row) in rows.zip(filled.chunks_mut(TILE_COLUMNS)) {
-        unpack(m, columns.start, &mut row[..columns.len()]);
-    }
-    rest.fill(0.0);
 }
 
 /// Cuts a range into pieces of `len`; the last one may be shorter.

@@ -35,9 +35,9 @@ use std::ops::Range;
 pub use forward::LogProb;
 
 use crate::layout::{COLUMNS, PackedShape, Precision, TILE_COLUMNS};
+use crate::panels::{Panels, row_panel_bytes};
 use crate::product::{
-    GROUP_COLUMNS, GROUP_ROWS, Left, MIN_PANELS, PANEL_BUDGET, Panels, TOKEN_BLOCK, pieces,
-    row_panel_bytes,
+    GROUP_COLUMNS, GROUP_ROWS, Left, MIN_PANELS, PANEL_BUDGET, TOKEN_BLOCK, pieces,
 };
 use crate::softmax::{CHUNK, PART};
 use crate::{BLOCK, Kernels, Output, Scratch};
