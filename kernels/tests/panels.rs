@@ -37,7 +37,7 @@ struct Memory {
 
 impl Memory {
     fn new(bytes: usize) -> Memory {
-        let layout = Layout::from_size_align(bytes.max(1), 64).unwrap();
+        let layout = Layout::from_size_align(bytes.max(1), 64).expect("a size that fits");
         // SAFETY: the layout is not empty.
         let data = unsafe { alloc::alloc(layout) };
         assert!(!data.is_null());
