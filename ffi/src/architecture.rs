@@ -199,6 +199,16 @@ impl Architecture {
         }
     }
 
+    /// Weights of the head per weight of the blocks.
+    pub fn head_share(&self) -> f64 {
+        let size = |module| {
+            let (n_in, n_out) = self.module_shape(module);
+            n_in * n_out
+        };
+        let block: usize = Module::ALL.map(size).iter().sum();
+        (self.n_embd * self.n_vocab) as f64 / (block * self.n_layer) as f64
+    }
+
     /// The name of the embedding's tensor.
     pub const EMBEDDING_TENSOR: &str = "token_embd.weight";
 

@@ -8,7 +8,9 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::rc::Rc;
 
-use cutq_kernels::{COLUMNS, Kernels, LoraShape, Output, PackedShape, Precision, Scratch};
+use cutq_kernels::{
+    COLUMNS, Kernels, LoraShape, Output, PackedShape, Precision, Scratch, panel_bytes,
+};
 
 use crate::buffer::Tensor;
 use crate::graph::{CustomOp, Graph, Node};
@@ -27,6 +29,18 @@ thread_local! {
 pub(crate) struct Weight {
     pub tensor: Tensor,
     pub data: Quantized,
+    /// Its panels in both orientations, forward first, where they are kept.
+    pub panels: Option<[Tensor; 2]>,
+}
+
+impl Weight {
+    /// Floats of its panels in each orientation, and of none where the kernels do not compute.
+    pub fn panel_shapes(&self, lowering: Lowering) -> Option<[[usize; 2]; 2]> {
+        let Lowering::Kernels { precision, .. } = lowering else { return None };
+        let Quantized { n_in, n_out, .. } = self.data;
+        let floats = |n, r| [panel_bytes(precision, n, r) / size_of::<f32>(), 1];
+        Some([floats(n_out, n_in), floats(n_in, n_out)])
+    }
 }
 
 /// How the products of one graph are computed, and the activations already packed for them.
@@ -134,15 +148,16 @@ impl<'g> Frozen<'g> {
         let ne = input.ne();
         assert!(ne[0] == n_input && ne[2] == 1 && ne[3] == 1, "{ne:?} for {data:?}");
         let (packed, shape) = self.products.pack(input, kernels, precision);
-        let mut sources = vec![packed, g.leaf(&self.weight.tensor)];
+        let panels = self.weight.panels.as_ref().map(|panels| &panels[orientation as usize]);
+        let mut sources = vec![packed, g.leaf(panels.unwrap_or(&self.weight.tensor))];
         if let Some(Addend { narrow, wide, shape: lora }) = lora {
             assert_eq!([lora.n_tokens, lora.n_in, lora.n_out], [ne[1], data.n_in, data.n_out]);
             assert!(narrow.ne() == [lora.row(), ne[1], 1, 1] && narrow.is_contiguous());
             sources.extend([narrow, wide]);
         }
         let lora = lora.map(|lora| lora.shape);
-        let pieces = Pieces::default();
-        let op = Product { kernels, shape, weight: data, orientation, lora, pieces };
+        let (panels, pieces) = (panels.is_some(), Pieces::default());
+        let op = Product { kernels, shape, weight: data, orientation, panels, lora, pieces };
         g.custom(sys::GGML_TYPE_F32, [n_output, ne[1]], &sources, op)
     }
 }
@@ -178,11 +193,23 @@ enum Orientation {
     Transposed,
 }
 
+impl Orientation {
+    /// Outputs of a product with `weight`, and in whose multiples threads divide them.
+    fn outputs(self, weight: Quantized) -> (usize, usize) {
+        match self {
+            Self::Forward => (weight.n_out, COLUMNS),
+            Self::Transposed => (weight.n_in, COLUMNS.max(weight.block())),
+        }
+    }
+}
+
 struct Product {
     kernels: Kernels,
     shape: PackedShape,
     weight: Quantized,
     orientation: Orientation,
+    /// Whether the second source is the weight's panels.
+    panels: bool,
     lora: Option<LoraShape>,
     pieces: Pieces,
 }
@@ -194,31 +221,81 @@ impl CustomOp for Product {
             // SAFETY: the node has two sources, and two more with an adapter.
             unsafe { (*dst.src[i]).data.cast_const().cast::<f32>() }
         };
-        let (packed, y) = (source(0).cast(), dst.data.cast());
+        let (packed, panels, y) = (source(0).cast(), source(1).cast(), dst.data.cast());
         let out = Output { data: y, stride: dst.ne[0] as usize, accumulate: false };
-        // SAFETY: the first source was packed by a `Pack` node of the same shape; `dst` is a
-        // contiguous matrix of as many columns as `W` has rows, or columns if transposed, whose
-        // pieces go to one thread each; the adapter's matrices have the shapes that `fused` checked.
+        let row = |m: usize, out: &mut [f32]| weight.unpack(m, 0, out);
+        let part = |m: usize, k: usize, out: &mut [f32]| weight.unpack(m, k, out);
+        let (n, unit) = self.orientation.outputs(weight);
+        // Panels can be divided anywhere, quantized blocks not.
+        let unit = if self.panels { COLUMNS } else { unit };
+        // SAFETY: the first source was packed by a `Pack` node of the same shape, the second has
+        // the weight's panels if `panels` says so; `dst` is a contiguous matrix of as many columns
+        // as `W` has rows, or columns if transposed, whose pieces go to one thread each; the
+        // adapter's matrices have the shapes that `fused` checked.
         SCRATCH.with_borrow_mut(|scratch| unsafe {
-            match self.orientation {
-                Orientation::Forward => {
-                    let unpack = |row: usize, out: &mut [f32]| weight.unpack(row, 0, out);
-                    while let Some(rows) = self.pieces.take(weight.n_out, COLUMNS, n_threads) {
-                        kernels.product(shape, packed, &unpack, rows.clone(), out, scratch);
-                        if let Some(lora) = &self.lora {
-                            kernels.lora_add(lora, source(2), source(3), rows, y, scratch);
-                        }
+            use Orientation::{Forward, Transposed};
+            while let Some(range) = self.pieces.take(n, unit, n_threads) {
+                let own = range.clone();
+                match self.orientation {
+                    _ if self.panels => kernels.product_of_panels(shape, packed, panels, own, out),
+                    Forward => kernels.product(shape, packed, &row, own, out, scratch),
+                    Transposed => {
+                        kernels.product_transposed(shape, packed, &part, own, out, scratch)
                     }
                 }
-                Orientation::Transposed => {
-                    let unit = COLUMNS.max(weight.block());
-                    let unpack = |row: usize, k: usize, out: &mut [f32]| weight.unpack(row, k, out);
-                    while let Some(columns) = self.pieces.take(weight.n_in, unit, n_threads) {
-                        let range = columns.clone();
-                        kernels.product_transposed(shape, packed, &unpack, range, out, scratch);
-                        if let Some(lora) = &self.lora {
-                            kernels.lora_add_dx(lora, source(2), source(3), columns, y, scratch);
-                        }
+                let Some(lora) = &self.lora else { continue };
+                let (narrow, wide) = (source(2), source(3));
+                match self.orientation {
+                    Forward => kernels.lora_add(lora, narrow, wide, range, y, scratch),
+                    Transposed => kernels.lora_add_dx(lora, narrow, wide, range, y, scratch),
+                }
+            }
+        });
+    }
+}
+
+/// Adds the making of `weight`'s panels to a graph, into memory of [`Weight::panel_shapes`].
+pub(crate) fn make_panels<'g>(
+    graph: &'g Graph,
+    (kernels, precision): (Kernels, Precision),
+    weight: Quantized,
+    panels: &'g [Tensor; 2],
+) {
+    for (orientation, panels) in [Orientation::Forward, Orientation::Transposed].iter().zip(panels)
+    {
+        let (orientation, pieces) = (*orientation, Pieces::default());
+        let op = MakePanels { kernels, precision, weight, orientation, pieces };
+        graph.output(graph.custom_inplace(graph.leaf(panels), &[], op));
+    }
+}
+
+struct MakePanels {
+    kernels: Kernels,
+    precision: Precision,
+    weight: Quantized,
+    orientation: Orientation,
+    pieces: Pieces,
+}
+
+impl CustomOp for MakePanels {
+    unsafe fn run(&self, dst: &sys::ggml_tensor, _thread: usize, n_threads: usize) {
+        let (kernels, precision, weight) = (&self.kernels, self.precision, self.weight);
+        let Quantized { n_in, n_out, .. } = weight;
+        let row = |m: usize, out: &mut [f32]| weight.unpack(m, 0, out);
+        let part = |m: usize, k: usize, out: &mut [f32]| weight.unpack(m, k, out);
+        let (n, unit) = self.orientation.outputs(weight);
+        let to: *mut u8 = dst.data.cast();
+        assert!(to.addr().is_multiple_of(64), "panels are read a cache line at a time");
+        // SAFETY: `dst` has room for all panels and is aligned; its pieces, of whole panels, go to
+        // one thread each.
+        SCRATCH.with_borrow_mut(|scratch| unsafe {
+            while let Some(own) = self.pieces.take(n, unit, n_threads) {
+                match self.orientation {
+                    Orientation::Forward => {
+                        kernels.make_panels(precision, n_in, &row, own, to, scratch);
+                    }
+                    Orientation::Transposed => {
+                        kernels.make_panels_transposed(precision, n_out, &part, own, to, scratch);
                     }
                 }
             }

@@ -99,7 +99,7 @@ pub use backend::BackendError;
 pub use chat_template::{ChatTemplate, TemplateError};
 pub use cutq_kernels::{Activation, Precision, SimdError};
 pub use device::{Device, DeviceMemory, MissingDevices, NoDevice};
-pub use engine::{Engine, EngineError, EngineOptions, Footprint, Rates, WeightBytes};
+pub use engine::{BlockTimes, Engine, EngineError, EngineOptions, Footprint, Rates, WeightBytes};
 pub use generator::{Generator, GeneratorOptions, Sampling};
 pub use gguf::{Gguf, GgufError, TensorInfo, Value};
 pub use gguf_header::GgufHeader;

@@ -157,6 +157,25 @@ impl Weights {
         Ok(layer)
     }
 
+    /// The last blocks' panels, for those who compute with the memory map; without any the weights
+    /// themselves are used again.
+    ///
+    /// # Panics
+    /// If a graph still refers to the blocks.
+    pub fn set_panels(&mut self, n: usize, panels: Vec<Option<[Tensor; 2]>>) {
+        let layer = Rc::get_mut(&mut self.mapped[n]).expect("no graph refers to the block");
+        let weights = layer.projections.iter_mut().map(|projection| &mut projection.weight);
+        weights.zip(panels).for_each(|(weight, panels)| weight.panels = panels);
+        // Nothing reads the weights themselves any more, or not now.
+        self.gguf.release(Module::ALL.map(|m| m.tensor_name(n)).iter().map(String::as_str));
+    }
+
+    /// Bytes of the file that block `n` does not need where its panels are kept.
+    pub fn unpacked_bytes(&self, n: usize) -> usize {
+        let infos = infos(&self.gguf, &Module::ALL.map(|module| module.tensor_name(n)));
+        infos.iter().map(|info| info.size).sum()
+    }
+
     /// Says that block `n` is the next to be computed, while another one is.
     pub fn expect(&self, backend: &Backend, n: usize) -> Result<(), EngineError> {
         match &self.device {
@@ -164,6 +183,7 @@ impl Weights {
             Some(device) => {
                 self.stream(device, backend)?.expect(n, &|buffer| self.copy(backend, buffer, n))
             }
+            None if self.mapped[n].has_panels() => Ok(()),
             None => {
                 self.gguf.prefetch(block_tensors(&self.gguf, n).iter().map(String::as_str));
                 Ok(())
@@ -310,6 +330,16 @@ impl Layer {
     pub fn projection(&self, module: Module) -> &Projection {
         &self.projections[module as usize]
     }
+
+    /// The weights of its projections.
+    pub fn weights(&self) -> impl Iterator<Item = &Weight> {
+        self.projections.iter().map(|projection| &projection.weight)
+    }
+
+    /// Whether its weights' panels are kept.
+    fn has_panels(&self) -> bool {
+        self.weights().all(|weight| weight.panels.is_some())
+    }
 }
 
 /// Tensors that come and go together.
@@ -345,7 +375,7 @@ impl<'a> Group<'a> {
 
     fn matrix(&mut self, name: &str) -> Result<Weight, ArchitectureError> {
         let data = quantized(self.gguf, name)?;
-        Ok(Weight { tensor: self.take(name)?, data })
+        Ok(Weight { tensor: self.take(name)?, data, panels: None })
     }
 
     /// Norms, biases and factors enter ggml's element-wise operations, which want F32.

@@ -61,7 +61,7 @@ pub fn plan(engine: &mut Engine, wish: Wish, memory: Option<u64>) -> Result<Plan
         Some(budget) => Plan::choose(engine, demand, budget).map_err(|error| too_small(&error))?,
         None => usual_plan(engine, demand)?,
     };
-    engine.keep(plan.kept_layers, plan.resident_layers);
+    engine.keep(&plan);
     Ok(plan)
 }
 
@@ -134,11 +134,13 @@ pub struct PlanFigures {
     pub checkpoint_bytes: u64,
     pub activation_bytes: u64,
     pub kept_bytes: u64,
+    pub cached_bytes: u64,
     pub scratch_bytes: u64,
     pub weight_bytes: u64,
     pub micro_batch: usize,
     pub kept_layers: usize,
     pub resident_layers: usize,
+    pub cached_layers: usize,
     pub n_layer: usize,
     /// Whether the figures are those of a device's memory, into which weights are copied.
     pub on_device: bool,
@@ -146,8 +148,7 @@ pub struct PlanFigures {
 
 impl PlanFigures {
     pub fn new(plan: &Plan, engine: &Engine) -> Self {
-        let Plan { program, footprint, optimizer, micro_batch, kept_layers, resident_layers } =
-            *plan;
+        let Plan { program, footprint, optimizer, micro_batch, resident_layers, .. } = *plan;
         Self {
             peak_bytes: plan.peak(),
             program_bytes: program,
@@ -156,10 +157,12 @@ impl PlanFigures {
             checkpoint_bytes: footprint.checkpoints,
             activation_bytes: footprint.activations,
             kept_bytes: plan.kept(),
+            cached_bytes: plan.cached(),
             scratch_bytes: footprint.scratch,
             weight_bytes: plan.weights(),
             micro_batch,
-            kept_layers,
+            kept_layers: plan.kept_layers,
+            cached_layers: plan.cached_layers,
             resident_layers,
             n_layer: engine.architecture().n_layer,
             on_device: footprint.weights.copied,
@@ -169,6 +172,10 @@ impl PlanFigures {
     /// One line, for the beginning of a run.
     pub fn line(&self) -> String {
         let Self { peak_bytes, micro_batch, kept_layers, resident_layers, n_layer, .. } = self;
+        let panels = match self.cached_layers {
+            0 => String::new(),
+            cached => format!(", {cached} their weights' panels"),
+        };
         let weights = match (resident_layers == n_layer, self.on_device) {
             (true, _) => String::new(),
             (false, true) => format!(", {resident_layers} stay on the device"),
@@ -176,14 +183,14 @@ impl PlanFigures {
         };
         format!(
             "memory: {} at the peak; {micro_batch} tokens in a pass, {kept_layers} of {n_layer} blocks \
-             keep their products{weights}",
+             keep their products{panels}{weights}",
             size(*peak_bytes)
         )
     }
 
     /// A table of the parts.
     pub fn table(&self) -> String {
-        let Self { micro_batch, kept_layers, resident_layers, n_layer, .. } = self;
+        let Self { micro_batch, kept_layers, cached_layers, resident_layers, n_layer, .. } = self;
         let weights = match (resident_layers == n_layer, self.on_device) {
             (true, false) => "model's file, resident".to_owned(),
             (false, false) => format!("model's file, {resident_layers} of {n_layer} blocks stay"),
@@ -198,6 +205,7 @@ impl PlanFigures {
             (format!("checkpoints, {micro_batch} tokens in a pass"), self.checkpoint_bytes),
             ("activations of a block".to_owned(), self.activation_bytes),
             (format!("products kept by {kept_layers} of {n_layer} blocks"), self.kept_bytes),
+            (format!("panels kept by {cached_layers} of {n_layer} blocks"), self.cached_bytes),
             ("scratch".to_owned(), self.scratch_bytes),
             ("peak".to_owned(), self.peak_bytes),
         ];

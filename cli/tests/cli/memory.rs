@@ -26,7 +26,7 @@ fn number(figures: &Value, key: &str) -> f64 {
 /// Within 10 % of the measured peak, which stays within the budget; the same losses whatever it is.
 fn keeps_to(name: &str, budgets: [&str; 3]) {
     let mut losses = Vec::new();
-    let mut kept = Vec::new();
+    let (mut kept, mut cached) = (Vec::new(), Vec::new());
     for budget in budgets {
         let figures = bench(name, "256", &["--memory", budget]);
         let [planned, peak] =
@@ -37,9 +37,11 @@ fn keeps_to(name: &str, budgets: [&str; 3]) {
         assert!(planned <= bytes && peak <= bytes, "{budget}: {figures}");
         losses.push([number(&figures, "loss_first"), number(&figures, "loss_last")]);
         kept.push(number(&figures, "plan.kept_layers"));
+        cached.push(number(&figures, "plan.cached_layers"));
     }
     assert!(losses.iter().all(|found| *found == losses[0]), "{losses:?}");
     assert!(kept[0] < kept[1] && kept[1] <= kept[2], "{kept:?}");
+    assert!(cached[0] == 0.0 && cached[2] > 0.0, "{cached:?}");
 }
 
 #[test]
@@ -107,12 +109,23 @@ fn plan_tells_what_bench_then_finds() {
     let flags = ["--max-length", "512", "--contexts", "1", "--micro-batch", "512", "--json"];
     let output = succeed(place.with_model("plan", &flags).args(["--memory", "320MiB"]));
     let plan: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let parts = ["program", "adapter", "optimizer", "checkpoint", "activation", "kept", "scratch"];
+    let parts = [
+        "program",
+        "adapter",
+        "optimizer",
+        "checkpoint",
+        "activation",
+        "kept",
+        "cached",
+        "scratch",
+    ];
     let parts = parts.iter().chain(&["weight"]).map(|part| number(&plan, &format!("{part}_bytes")));
     assert_eq!(parts.sum::<f64>(), number(&plan, "peak_bytes"));
     let flags = ["--batch", "1", "--memory", "320MiB"];
     let found = bench("SmolLM2-135M-Instruct.Q4_1.gguf", "512", &flags);
-    for key in ["micro_batch", "kept_layers", "checkpoint_bytes", "activation_bytes"] {
+    for key in
+        ["micro_batch", "kept_layers", "cached_layers", "checkpoint_bytes", "activation_bytes"]
+    {
         assert_eq!(plan[key], found["plan"][key], "{key}");
     }
     // Other programs run beside the tests: only the order of magnitude can be checked here.

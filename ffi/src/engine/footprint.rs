@@ -23,6 +23,8 @@ pub struct Footprint {
     pub scratch: u64,
     /// What each block takes that keeps its products.
     pub kept_layer: u64,
+    /// What each block takes that keeps the panels of its weights, if it can.
+    pub cached_layer: Option<u64>,
     /// The weights.
     pub weights: WeightBytes,
 }
@@ -36,6 +38,8 @@ pub struct WeightBytes {
     pub layers: u64,
     /// The largest block.
     pub layer: u64,
+    /// What a block no longer needs that keeps its weights' panels.
+    pub unpacked: u64,
     /// Blocks in use at a time, of those that come and go.
     pub in_use: usize,
     /// Everything else, if all blocks stay.
@@ -47,16 +51,15 @@ pub struct WeightBytes {
 }
 
 impl WeightBytes {
-    /// Bytes in memory if `resident_layers` blocks stay.
-    pub fn resident(&self, resident_layers: usize) -> u64 {
-        let streamed = self.n_layer - resident_layers;
-        match streamed {
-            0 => self.layers + self.others,
-            _ => {
-                let blocks = resident_layers + streamed.min(self.in_use);
-                blocks as u64 * self.layer + self.others_in_use
-            }
+    /// Bytes in memory if `resident_layers` blocks stay, of which `cached_layers` keep panels in
+    /// place of weights; both are counted from the last block.
+    pub fn resident(&self, resident_layers: usize, cached_layers: usize) -> u64 {
+        if resident_layers == self.n_layer {
+            return self.layers - cached_layers as u64 * self.unpacked + self.others;
         }
+        let away = self.n_layer - resident_layers.max(cached_layers);
+        let blocks = resident_layers.saturating_sub(cached_layers) + away.min(self.in_use);
+        blocks as u64 * self.layer + self.others_in_use
     }
 }
 
@@ -66,6 +69,7 @@ impl Engine {
         let batch = Batch::of_shape(n_tokens, longest);
         let layers = 0..self.architecture.n_layer;
         let kept = layers.clone().map(|layer| Arena::size(&self.keepable(layer, &batch)));
+        let panels = layers.clone().map(|layer| Arena::size(&self.panel_shapes(layer)) as u64);
         let blocks = layers.map(|layer| self.block_bytes(layer, &batch)).max();
         let adapter = self.adapter.pairs.iter().map(|pair| 8 * (pair.a.len() + pair.b.len()));
         let adapter: usize = adapter.sum();
@@ -83,6 +87,7 @@ impl Engine {
             activations: blocks.unwrap_or(0).max(head) as u64,
             scratch: scratch as u64,
             kept_layer: kept.max().unwrap_or(0) as u64,
+            cached_layer: panels.max().filter(|&bytes| bytes > 0),
             weights: self.weight_bytes(),
         }
     }
@@ -90,12 +95,14 @@ impl Engine {
     fn weight_bytes(&self) -> WeightBytes {
         let n_layer = self.architecture.n_layer;
         let layers = (0..n_layer).map(|n| self.weights.layer_bytes(&self.backend, n) as u64);
+        let unpacked = (0..n_layer).map(|n| self.weights.unpacked_bytes(n));
         let [others, others_in_use] = self.weights.other_bytes(&self.backend);
         let copied = matches!(self.lowering, Lowering::Portable { .. });
         WeightBytes {
             n_layer,
             layers: layers.clone().sum(),
             layer: layers.max().unwrap_or(0),
+            unpacked: unpacked.min().unwrap_or(0) as u64,
             in_use: if copied { 2 } else { 1 },
             others: others as u64,
             others_in_use: others_in_use as u64,

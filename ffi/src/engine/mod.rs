@@ -4,15 +4,17 @@
 //! last block to the first: it computes the block again from its checkpoint and then its gradient,
 //! in one graph. So the memory of a step is the checkpoints, one block's activations, and the
 //! adapter. Where there is more memory, the last blocks keep the results of their products, which
-//! are then not computed again.
+//! are then not computed again, and where there is still more, the panels that the kernels make of
+//! their weights.
 
 mod footprint;
 mod operations;
+mod panels;
 mod passes;
 mod probe;
 
 pub use footprint::{Footprint, WeightBytes};
-pub use probe::Rates;
+pub use probe::{BlockTimes, Rates};
 
 use passes::Place;
 
@@ -30,6 +32,7 @@ use crate::buffer::{Arena, Tensor};
 use crate::device::Device;
 use crate::gguf::Gguf;
 use crate::lowering::Lowering;
+use crate::plan::Plan;
 use crate::timings::Timings;
 use crate::weights::Weights;
 
@@ -48,6 +51,10 @@ pub struct EngineOptions {
     /// Blocks, counted from the last, whose products the forward pass keeps; the backward pass
     /// computes those of the others again. Changes speed and memory, no result.
     pub kept_layers: usize,
+    /// Blocks, counted from the last, the panels of whose weights are kept from pass to pass; those
+    /// of the others are made anew. The kernels' only, so none on other devices. Changes speed and
+    /// memory, no result.
+    pub cached_layers: usize,
     /// Blocks, counted from the last, whose weights stay in memory. Those of the others come and go:
     /// on the CPU their pages are given back to the system when a block is done and read again when
     /// it is needed; to another device they are copied while the block before is computed. Changes
@@ -64,6 +71,7 @@ impl Default for EngineOptions {
             n_threads,
             precision: Precision::Int8,
             kept_layers: 0,
+            cached_layers: 0,
             resident_layers: usize::MAX,
         }
     }
@@ -122,7 +130,12 @@ pub struct Engine {
     precision: Precision,
     n_threads: usize,
     kept_layers: usize,
+    cached_layers: usize,
     arena: Arena,
+    /// Where the panels are that are kept.
+    panels: Arena,
+    /// The blocks that they belong to.
+    panels_of: Vec<usize>,
     gguf: Gguf,
     architecture: Architecture,
     weights: Weights,
@@ -187,7 +200,10 @@ impl Engine {
             precision,
             n_threads: options.n_threads,
             kept_layers: options.kept_layers.min(architecture.n_layer),
+            cached_layers: options.cached_layers.min(architecture.n_layer),
             arena: Arena::default(),
+            panels: Arena::default(),
+            panels_of: Vec::new(),
             gguf: gguf.clone(),
             backend,
             architecture,
@@ -213,11 +229,12 @@ impl Engine {
         &self.architecture
     }
 
-    /// Changes what is kept and what stays, see [`EngineOptions`]; between two steps.
-    pub fn keep(&mut self, kept_layers: usize, resident_layers: usize) {
+    /// Keeps what `plan` says, see [`EngineOptions`]; between two steps.
+    pub fn keep(&mut self, plan: &Plan) {
         self.pending = None;
-        self.kept_layers = kept_layers.min(self.architecture.n_layer);
-        self.weights.keep(resident_layers);
+        self.kept_layers = plan.kept_layers.min(self.architecture.n_layer);
+        self.cached_layers = plan.cached_layers.min(self.architecture.n_layer);
+        self.weights.keep(plan.resident_layers);
     }
 
     /// The most bytes of the device's memory that were allocated at a time since this was asked
@@ -264,6 +281,7 @@ impl Model for Engine {
     fn forward(&mut self, sequences: &[Sequence<'_>], mode: Mode) -> Result<Vec<f64>, EngineError> {
         self.pending = None;
         self.check(sequences)?;
+        self.ensure_panels()?;
         let seed = match mode {
             Mode::Train { seed } => Some(seed),
             Mode::Eval => None,
