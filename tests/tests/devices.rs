@@ -40,6 +40,11 @@ fn portable_operations_compute_every_type() {
 }
 
 #[test]
+fn kernels_compute_the_same_with_what_is_kept() {
+    kept_products(Computing::Kernels);
+}
+
+#[test]
 fn portable_operations_compute_the_same_with_kept_products() {
     kept_products(Computing::Portable);
 }
