@@ -48,7 +48,7 @@ mod tests {
 
     #[test]
     fn powers_of_two() {
-        for i in -12_600..12_700 {
+        for i in (-12_600..12_700).step_by(if cfg!(miri) { 997 } else { 1 }) {
             let x = i as f32 / 100.0;
             let expected = f64::from(x).exp2();
             let error = f64::from(exp2(x)) / expected - 1.0;
