@@ -56,7 +56,7 @@ pub enum BackendError {
 /// A device, with memory for a graph's intermediate tensors; the CPU has threads of its own.
 pub(crate) struct Backend {
     device: Device,
-    /// Replaced by [`Backend::forget_buffers`].
+    /// Replaced by [`Backend::forget_freed`].
     raw: Cell<NonNull<sys::ggml_backend>>,
     allocator: NonNull<sys::ggml_gallocr>,
     threads: Option<NonNull<sys::ggml_threadpool>>,
@@ -84,8 +84,7 @@ impl Backend {
             }
             let kind = sys::ggml_backend_get_default_buffer_type(raw.as_ptr());
             let allocator = NonNull::new(sys::ggml_gallocr_new(kind)).ok_or_else(failed)?;
-            let (raw, meter) = (Cell::new(raw), Rc::default());
-            Ok(Self { device, raw, allocator, threads, meter })
+            Ok(Self { device, raw: Cell::new(raw), allocator, threads, meter: Rc::default() })
         }
     }
 
@@ -128,14 +127,14 @@ impl Backend {
         &self.meter
     }
 
-    /// Starts the device anew, to be called when memory is gone that graphs have used.
+    /// Starts the device anew if memory is gone that graphs may have used.
     ///
     /// ggml's Vulkan backend binds what an operation uses to a set of twelve buffers, and what an
     /// earlier one used stays bound in the rest of the set. That is allowed, but Mesa's software
-    /// driver (22.3) looks at all twelve, freed ones too, and crashes. Memory grows in the first
-    /// passes only, so that starting anew takes no time that counts.
-    pub fn forget_buffers(&self) -> Result<(), BackendError> {
-        if self.device.name().starts_with("Vulkan") {
+    /// driver (22.3) looks at all twelve, freed ones too, and crashes. Memory is freed when it has to
+    /// grow, in the first passes, so that starting anew takes no time that counts.
+    fn forget_freed(&self) -> Result<(), BackendError> {
+        if self.meter.take_freed() && self.device.name().starts_with("Vulkan") {
             let old = self.raw.replace(start(self.device)?);
             // SAFETY: nothing refers to it any more: graphs and memory belong to the device.
             unsafe { sys::ggml_backend_free(old.as_ptr()) };
@@ -172,17 +171,13 @@ impl Backend {
             // Reserving plans this graph anew; without it the plan of an earlier one is taken if its
             // sizes fit, even where tensors live longer in this one.
             let (allocator, raw) = (self.allocator.as_ptr(), graph.as_ptr());
-            let before = sys::ggml_gallocr_get_buffer_size(allocator, 0);
             if !sys::ggml_gallocr_reserve(allocator, raw)
                 || !sys::ggml_gallocr_alloc_graph(allocator, raw)
             {
                 return Err(self.out_of_memory(self.graph_bytes(graph)));
             }
-            let bytes = sys::ggml_gallocr_get_buffer_size(allocator, 0);
-            self.meter.set_graphs(bytes);
-            if before != 0 && bytes != before {
-                self.forget_buffers()?;
-            }
+            self.meter.set_graphs(sys::ggml_gallocr_get_buffer_size(allocator, 0));
+            self.forget_freed()?;
             graph.write_inputs();
             let status = sys::ggml_backend_graph_compute(self.as_ptr(), graph.as_ptr());
             if status == sys::GGML_STATUS_SUCCESS {

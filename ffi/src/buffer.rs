@@ -73,6 +73,7 @@ impl Drop for Buffer {
     fn drop(&mut self) {
         if let Some(meter) = &self.meter {
             meter.buffers.set(meter.buffers.get() - self.bytes());
+            meter.freed.set(true);
         }
         // SAFETY: the buffer belongs to this value alone and is freed once.
         unsafe { sys::ggml_backend_buffer_free(self.raw.as_ptr()) }
@@ -88,12 +89,15 @@ pub(crate) struct Meter {
     graphs: Cell<usize>,
     /// Both, at most so far.
     peak: Cell<usize>,
+    /// Whether some was freed since this was asked last.
+    freed: Cell<bool>,
 }
 
 impl Meter {
     /// Notes how much the intermediate tensors of graphs take.
     pub fn set_graphs(&self, bytes: usize) {
-        self.graphs.set(bytes);
+        let before = self.graphs.replace(bytes);
+        self.freed.set(self.freed.get() || (before != bytes && before != 0));
         self.look();
     }
 
@@ -102,6 +106,11 @@ impl Meter {
         let peak = self.peak.take();
         self.look();
         peak
+    }
+
+    /// Whether memory was freed since this was asked last.
+    pub fn take_freed(&self) -> bool {
+        self.freed.take()
     }
 
     fn look(&self) {
@@ -135,9 +144,9 @@ impl Arena {
         let bytes = Self::size(shapes);
         let busy = self.buffer.as_ref().is_some_and(|buffer| Rc::strong_count(buffer) > 1);
         assert!(!busy, "tensors of the pass before are still in use");
-        if bytes > self.bytes && self.buffer.take().is_some() {
+        if bytes > self.bytes {
+            self.buffer = None;
             self.bytes = 0;
-            backend.forget_buffers()?;
         }
         assert!(ALIGNMENT.is_multiple_of(backend.alignment()), "{}", backend.alignment());
         let buffer = match &self.buffer {
