@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::ptr::NonNull;
 
+use crate::device::Device;
 use crate::sys;
 use crate::vocabulary::{LlamaError, LlamaModel, c_path};
 
@@ -24,6 +25,8 @@ pub struct Sampling {
 /// How a model is loaded into llama.cpp.
 #[derive(Debug, Clone, Copy)]
 pub struct GeneratorOptions {
+    /// Where it computes.
+    pub device: Device,
     /// Tokens that prompt and answer may have together.
     pub n_ctx: usize,
     /// Threads.
@@ -60,7 +63,7 @@ impl Generator {
         adapter: Option<&Path>,
         options: GeneratorOptions,
     ) -> Result<Self, LlamaError> {
-        let model = LlamaModel::load(model, false)?;
+        let model = LlamaModel::load(model, Some(options.device))?;
         let n_ctx = options.n_ctx;
         let size = u32::try_from(n_ctx).unwrap_or(u32::MAX);
         let threads = i32::try_from(options.n_threads).unwrap_or(1);

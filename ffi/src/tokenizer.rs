@@ -36,7 +36,7 @@ impl Tokenizer {
         if gguf.str("tokenizer.ggml.model").is_none_or(|model| model == "none") {
             return Err(LlamaError::NoTokenizer { path: path.to_owned() });
         }
-        let model = LlamaModel::load(path, true)?;
+        let model = LlamaModel::load(path, None)?;
         let controls = control_tokens(&model);
         Ok(Self { model, json: None, controls })
     }

@@ -4,6 +4,7 @@ use std::ffi::CString;
 use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
 
+use crate::device::Device;
 use crate::sys;
 
 /// What llama.cpp could not do.
@@ -78,17 +79,26 @@ pub enum LlamaError {
 #[derive(Debug)]
 pub(crate) struct LlamaModel(NonNull<sys::llama_model>);
 
+/// More blocks than any model has.
+const ALL_LAYERS: i32 = 9999;
+
 impl LlamaModel {
-    pub fn load(path: &Path, vocab_only: bool) -> Result<Self, LlamaError> {
+    /// The model in a file, its weights on `device`; without one, only its vocabulary.
+    pub fn load(path: &Path, device: Option<Device>) -> Result<Self, LlamaError> {
         sys::capture_log();
         let fail = |reason: String| LlamaError::Load { path: path.to_owned(), reason };
         let c_path = c_path(path).ok_or_else(|| fail("the path holds a NUL byte".into()))?;
         sys::last_error();
-        // SAFETY: the path lives through the call; the parameters are llama.cpp's defaults.
+        // The CPU is always there: a list of no devices says that there is to be no other.
+        let gpu = device.filter(|device| !device.is_cpu());
+        let mut devices = [gpu.map_or(std::ptr::null_mut(), Device::raw), std::ptr::null_mut()];
+        // SAFETY: path and devices live through the call; the other parameters are llama.cpp's
+        // defaults.
         let model = unsafe {
             let mut params = sys::llama_model_default_params();
-            params.vocab_only = vocab_only;
-            params.n_gpu_layers = 0;
+            params.vocab_only = device.is_none();
+            params.devices = devices.as_mut_ptr();
+            params.n_gpu_layers = if gpu.is_some() { ALL_LAYERS } else { 0 };
             sys::llama_model_load_from_file(c_path.as_ptr(), params)
         };
         NonNull::new(model).map(Self).ok_or_else(|| fail(sys::last_error()))

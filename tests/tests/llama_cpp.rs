@@ -9,8 +9,8 @@ use cutq_core::optimizer::Optimizer;
 use cutq_core::schedule::{LrSchedule, Schedule};
 use cutq_core::trainer::{Trainer, TrainerOptions};
 use cutq_ffi::{
-    Adapter, Architecture, Engine, EngineOptions, Generator, GeneratorOptions, Gguf, LoraConfig,
-    Module, Precision, Tokenizer,
+    Adapter, Architecture, Device, Engine, EngineOptions, Generator, GeneratorOptions, Gguf,
+    LoraConfig, Module, Precision, Tokenizer,
 };
 use cutq_tests::group::tokenize;
 use cutq_tests::judgments::{self, Judgment};
@@ -79,7 +79,8 @@ fn log_probs<'a>(gguf: &Gguf, adapter: Adapter, groups: &'a [Group]) -> Vec<f64>
 
 /// The same by llama.cpp.
 fn llama_log_probs(model: TestModel, adapter: Option<&Path>, groups: &[Group]) -> Vec<f64> {
-    let options = GeneratorOptions { n_ctx: 512, n_threads: 2, exact_attention: true };
+    let device = Device::cpu();
+    let options = GeneratorOptions { device, n_ctx: 512, n_threads: 2, exact_attention: true };
     let mut llama = Generator::open(&model.path(), adapter, options).expect("llama.cpp loads both");
     let one = |g: &Group| llama.log_probs(&g.prompt, &g.response).expect("it decodes");
     groups.iter().flat_map(one).collect()

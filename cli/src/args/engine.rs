@@ -3,6 +3,7 @@
 use bytesize::ByteSize;
 use clap::Args;
 
+use super::DeviceArgs;
 use super::range::count;
 use crate::settings::PrecisionName;
 
@@ -10,10 +11,9 @@ use crate::settings::PrecisionName;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Engine")]
 pub struct EngineArgs {
-    /// Where to compute: `auto` for the fastest that works, `cpu`, `cuda`, `metal`, `vulkan`, or a name
-    /// that `cutq devices` lists
-    #[arg(long, value_name = "DEVICE", default_value = "auto")]
-    pub device: String,
+    /// Where to compute.
+    #[command(flatten)]
+    pub device: DeviceArgs,
     /// Threads [default: all cores]
     #[arg(long, value_name = "N", value_parser = count)]
     pub threads: Option<usize>,

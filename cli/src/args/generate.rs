@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::DeviceArgs;
 use super::range::{count, non_negative, share};
 use crate::template::TemplateName;
 
@@ -46,6 +47,9 @@ pub struct GenerateArgs {
     /// Decides the sampling [default: 42]
     #[arg(long, value_name = "N")]
     pub seed: Option<u32>,
+    /// Where to compute.
+    #[command(flatten)]
+    pub device: DeviceArgs,
     /// Threads [default: all cores]
     #[arg(long, value_name = "N", value_parser = count)]
     pub threads: Option<usize>,

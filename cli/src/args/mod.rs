@@ -2,6 +2,7 @@
 
 mod bench;
 mod data;
+mod device;
 mod devices;
 mod engine;
 mod finetune;
@@ -14,6 +15,7 @@ mod range;
 
 pub use bench::BenchArgs;
 pub use data::{DataArgs, ScreenArgs};
+pub use device::DeviceArgs;
 pub use devices::DevicesArgs;
 pub use engine::{EngineArgs, MemoryArgs};
 pub use finetune::{FinetuneArgs, LoraArgs};

@@ -11,7 +11,7 @@ use cutq_core::template::Template;
 use cutq_ffi::{Generator, GeneratorOptions, Gguf, Sampling};
 use serde::Serialize;
 
-use super::model::threads;
+use super::model::{device, threads};
 use crate::args::GenerateArgs;
 use crate::encoder::Encoder;
 use crate::template::AnyTemplate;
@@ -38,9 +38,10 @@ pub fn generate(args: &GenerateArgs) -> Result<ExitCode> {
     let tokens = encoder.prompt(&pieces).context("the tokenizer fails")?;
 
     let n_ctx = n_ctx(&gguf, tokens.len() + args.n_predict);
+    let n_threads = threads(args.threads);
+    let device = device(&args.device.name, n_threads)?;
     let answer = |adapter: Option<&Path>, heading: &str| {
-        let options =
-            GeneratorOptions { n_ctx, n_threads: threads(args.threads), exact_attention: false };
+        let options = GeneratorOptions { device, n_ctx, n_threads, exact_attention: false };
         let generator = Generator::open(&args.model, adapter, options);
         let generator = generator.context("cannot start llama.cpp")?;
         answer(args, generator, &tokens, &sampling, heading)

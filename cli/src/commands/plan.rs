@@ -33,7 +33,7 @@ pub fn plan(args: &PlanArgs) -> Result<ExitCode> {
     let config = LoraConfig { r: args.r, lora_alpha: 1.0, lora_dropout: 0.0, target_modules };
     let adapter = Adapter::init(&model.gguf, &model.architecture, config, 0);
     let threads = threads(args.engine.threads);
-    let device = device(&args.engine.device, threads)?;
+    let device = device(&args.engine.device.name, threads)?;
     let mut engine = model.engine(adapter, device, threads, args.engine.precision)?;
     let wish = Wish {
         largest: longest * usize::from(args.contexts),

@@ -25,7 +25,9 @@ fn bench_prints_figures_that_hang_together() {
     if cfg!(target_os = "linux") {
         let [rss, anon, file] = ["rss", "anon", "file"].map(|m| number(&format!("peak_{m}_bytes")));
         assert!(rss > anon && rss > file && anon + file > 0.95 * rss, "{figures}");
-        assert!(file > 0.8 * number("model_bytes"), "{figures}");
+        // Blocks that keep their weights' panels give their part of the file back.
+        let planned = figures["plan"]["weight_bytes"].as_f64().unwrap();
+        assert!(file > 0.8 * planned && planned < number("model_bytes"), "{figures}");
     }
 }
 

@@ -25,7 +25,8 @@ const HEAD: &str = "\
 
 What `cutq plan` makes of a card's memory, for LoRA r = 16 on the feed-forward network of models in
 Q4_K, two sequences of 512 tokens in a step. GB are 10⁹ bytes; a tenth of the card is left to the
-driver and the screen. *Least* is the smallest budget with which the step runs.
+driver and the screen. *Least* is the smallest budget with which the step runs; *streamed* and
+*resident* are passes of all 1024 tokens in which no block stays on the card, or all do.
 
 | model | card | peak | blocks that stay | blocks that keep products | weights | checkpoints | kept | a block's tensors |
 |---|---|---:|---:|---:|---:|---:|---:|---:|
@@ -51,6 +52,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         let engine = engine(&path)?;
         let Err(TooSmall { smallest, .. }) = choose(&engine, 0) else { unreachable!() };
         row(name, "least", &choose(&engine, smallest)?);
+        let all = choose(&engine, u64::MAX)?;
+        for (card, resident_layers) in [("streamed", 0), ("resident", shape.n_layer)] {
+            row(name, card, &Plan { kept_layers: 0, resident_layers, ..all });
+        }
         for card in CARDS {
             let card_name = format!("{card} GB");
             match choose(&engine, card * 900_000_000) {

@@ -47,7 +47,7 @@ fn run(args: &BenchArgs, model: &ModelFile, modules: Vec<Module>) -> Result<Figu
     let config =
         LoraConfig { r: 16, lora_alpha: 16.0, lora_dropout: 0.0, target_modules: modules.clone() };
     let adapter = Adapter::init(&model.gguf, shape, config, SEED);
-    let device = device(&args.device, threads)?;
+    let device = device(&args.device.name, threads)?;
     let mut engine = model.engine(adapter, device, threads, args.precision)?;
     let groups = random_groups(args.batch, tokens, shape.n_vocab);
     let groups: Vec<&Group> = groups.iter().collect();

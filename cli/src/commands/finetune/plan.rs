@@ -42,7 +42,7 @@ pub fn settings(args: &FinetuneArgs) -> Result<(Settings, ModelFile, Adapter)> {
         lora: lora(&args.lora, modules.as_deref(), &model)?,
         recipe: recipe(args),
         engine: EngineSettings {
-            device: device(&args.engine.device, threads(args.engine.threads))?.name(),
+            device: device(&args.engine.device.name, threads(args.engine.threads))?.name(),
             threads: threads(args.engine.threads),
             precision: args.engine.precision,
             micro_batch: args.engine.micro_batch,

@@ -48,7 +48,7 @@ pub fn inspect(args: &InspectArgs) -> Result<ExitCode> {
 
     let engine_args = &args.engine;
     let threads = threads(engine_args.threads);
-    let device = device(&engine_args.device, threads)?;
+    let device = device(&engine_args.device.name, threads)?;
     let mut engine = model.engine(adapter, device, threads, engine_args.precision)?;
     let mut show = Show::new(args, &reading.records);
     for batch in batches(&groups, &objective, engine_args.micro_batch.unwrap_or(MICRO_BATCH)) {
