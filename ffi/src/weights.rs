@@ -193,7 +193,8 @@ impl Weights {
 
     /// Says that block `n` was computed.
     pub fn release(&self, n: usize) {
-        if self.device.is_none() && !self.stays(n) {
+        // Blocks with panels too: the system may have mapped all of a block to read its norms.
+        if self.device.is_none() && (!self.stays(n) || self.mapped[n].has_panels()) {
             self.gguf.release(block_tensors(&self.gguf, n).iter().map(String::as_str));
         }
     }
