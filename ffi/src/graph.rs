@@ -7,6 +7,7 @@
 mod portable;
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -26,8 +27,23 @@ pub(crate) struct Graph {
     inputs: RefCell<Vec<Input>>,
 }
 
-/// A tensor and what makes its content.
-type Input = (NonNull<sys::ggml_tensor>, Box<dyn Fn() -> Vec<u32>>);
+/// A tensor and its content.
+type Input = (NonNull<sys::ggml_tensor>, Content);
+
+enum Content {
+    There(Vec<u32>),
+    /// Made when the graph runs.
+    Made(Box<dyn Fn() -> Vec<u32>>),
+}
+
+impl Content {
+    fn words(&self) -> Cow<'_, [u32]> {
+        match self {
+            Self::There(words) => words.into(),
+            Self::Made(make) => make().into(),
+        }
+    }
+}
 
 /// A tensor of a graph; `ne[0]` is the fastest dimension.
 #[derive(Clone, Copy)]
@@ -158,7 +174,7 @@ impl Graph {
     /// A tensor whose content is `data`, written before the graph runs.
     pub fn input<T: Element>(&self, ne: [usize; 2], data: Vec<T>) -> Node<'_> {
         assert_eq!(ne[0] * ne[1], data.len());
-        self.input_with(ne, move || data.clone())
+        self.add_input::<T>(ne, Content::There(bytemuck::allocation::cast_vec(data)))
     }
 
     /// An input whose content is made only if the graph runs.
@@ -167,14 +183,18 @@ impl Graph {
         ne: [usize; 2],
         make: impl Fn() -> Vec<T> + 'static,
     ) -> Node<'_> {
+        let make = move || bytemuck::allocation::cast_vec(make());
+        self.add_input::<T>(ne, Content::Made(Box::new(make)))
+    }
+
+    fn add_input<T: Element>(&self, ne: [usize; 2], content: Content) -> Node<'_> {
         // SAFETY: the context is alive; the flag keeps the allocator from reusing the memory.
         let node = unsafe {
             let raw = sys::ggml_new_tensor_2d(self.ctx(), T::TYPE, ne[0] as i64, ne[1] as i64);
             sys::ggml_set_input(raw);
             self.node(raw)
         };
-        let make = move || bytemuck::allocation::cast_vec(make());
-        self.inputs.borrow_mut().push((node.raw, Box::new(make)));
+        self.inputs.borrow_mut().push((node.raw, content));
         node
     }
 
@@ -210,13 +230,13 @@ impl Graph {
 
     /// Writes the inputs; the allocator must have placed them.
     pub fn write_inputs(&self) {
-        for (tensor, make) in self.inputs.borrow().iter() {
+        for (tensor, content) in self.inputs.borrow().iter() {
             // SAFETY: an input that no output needs has no buffer and is skipped; the others hold
-            // 32-bit words, by construction in `input_with`.
+            // 32-bit words, by construction in `add_input`.
             unsafe {
                 if !tensor.as_ref().buffer.is_null() {
-                    let words = make();
-                    let (data, bytes) = (words.as_ptr().cast(), size_of_val(words.as_slice()));
+                    let words = content.words();
+                    let (data, bytes) = (words.as_ptr().cast(), size_of_val(&*words));
                     assert_eq!(bytes, sys::ggml_nbytes(tensor.as_ptr()));
                     sys::ggml_backend_tensor_set(tensor.as_ptr(), data, 0, bytes);
                 }

@@ -96,6 +96,17 @@ impl<'g> Tape<'g> {
         }
     }
 
+    /// The result of an operation that is dear: as [`Tape::keep`] if the backward pass needs its
+    /// value, else computed by `make`.
+    pub fn keep_if(
+        &mut self,
+        needed: bool,
+        ne: [usize; 2],
+        make: impl FnOnce() -> Node<'g>,
+    ) -> Node<'g> {
+        if needed { self.keep(ne, make) } else { make() }
+    }
+
     /// A value whose gradient is wanted.
     pub fn parameter(&mut self, node: Node<'g>) -> Var<'g> {
         self.variable(node, true)

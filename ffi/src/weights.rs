@@ -148,8 +148,7 @@ impl Weights {
         if let Some(layer) = device.resident.borrow().get(&n) {
             return Ok(layer.clone());
         }
-        let layout = Layout::new(&infos(&self.gguf, &block_tensors(&self.gguf, n)), backend);
-        let buffer = Rc::new(backend.allocate(layout.bytes)?);
+        let buffer = Rc::new(backend.allocate(self.layer_bytes(backend, n))?);
         let (layer, transfer) = self.copy(backend, &buffer, n)?;
         transfer.run(None);
         let layer = Rc::new(layer);
@@ -205,9 +204,8 @@ impl Weights {
         if let Some(head) = device.head.get() {
             return Ok(head.clone());
         }
-        let names = HeadWeights::tensors(&self.gguf);
-        let layout = Layout::new(&infos(&self.gguf, &names), backend);
-        let buffer = Rc::new(backend.allocate(layout.bytes)?);
+        let bytes = self.bytes(backend, &HeadWeights::tensors(&self.gguf));
+        let buffer = Rc::new(backend.allocate(bytes)?);
         let (head, transfer) = HeadWeights::open(&self.gguf, Residence::Buffer(backend, &buffer))?;
         transfer.run(None);
         Ok(device.head.get_or_init(|| Rc::new(head)).clone())

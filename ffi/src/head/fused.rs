@@ -54,9 +54,7 @@ impl Fused<'_> {
         Ok(shape.log_probs(&buffer::read(sums)))
     }
 
-    /// Writes the loss's gradient for the residual stream to `d_stream`, given its gradient for
-    /// every target's log-probability. The logits are computed again: keeping them would take more
-    /// memory than the rest of the run.
+    /// [`Head::backward`], piece by piece of the vocabulary.
     pub fn backward(
         &self,
         found: &[LogProb],

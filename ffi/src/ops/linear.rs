@@ -49,7 +49,7 @@ impl<'g> Tape<'g> {
         let (g, weight) = (self.graph, weight.clone());
         let make = || weight.product(g, x.node, None);
         let wide = [weight.n_out(), x.node.ne()[1]];
-        let y = if needed { self.keep(wide, make) } else { make() };
+        let y = self.keep_if(needed, wide, make);
         self.record(y, &[x], move |dy| vec![weight.product_transposed(g, dy, None)])
     }
 
@@ -69,7 +69,7 @@ impl<'g> Tape<'g> {
         let input = dropped(x.node);
         let low = self.keep([r, n_tokens], || g.affine(g.mul_mat(a, input), scaling, 0.0));
         let make = || g.add(weight.product(g, x.node, None), g.mul_mat(b, low));
-        let y = if needed { self.keep([n_out, n_tokens], make) } else { make() };
+        let y = self.keep_if(needed, [n_out, n_tokens], make);
         self.record(y, &[x, lora.a, lora.b], move |dy| {
             let dlow = g.affine(g.mul_mat(g.transpose(b), dy), scaling, 0.0);
             let da = g.mul_mat(g.transpose(input), g.transpose(dlow));
@@ -98,7 +98,7 @@ impl<'g> Tape<'g> {
         let low = self.keep(narrow, || node(narrow, [x.node, a], Product::Low));
         let addend = Addend { narrow: low, wide: b, shape };
         let make = || weight.product(g, x.node, Some(addend));
-        let y = if needed { self.keep([n_out, n_tokens], make) } else { make() };
+        let y = self.keep_if(needed, [n_out, n_tokens], make);
         self.record(y, &[x, lora.a, lora.b], move |dy| {
             assert!(dy.is_contiguous() && dy.ne() == [n_out, n_tokens, 1, 1]);
             let dlow = node(narrow, [dy, b], Product::DLow);
