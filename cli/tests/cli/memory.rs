@@ -107,8 +107,18 @@ fn a_budget_that_is_too_small_is_refused_with_one_that_would_do() {
 fn plan_tells_what_bench_then_finds() {
     let place = Place::new();
     let flags = ["--max-length", "512", "--contexts", "1", "--micro-batch", "512", "--json"];
-    let output = succeed(place.with_model("plan", &flags).args(["--memory", "320MiB"]));
-    let plan: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let bench_flags = ["--batch", "1", "--memory", "320MiB"];
+    let both = || {
+        let output = succeed(place.with_model("plan", &flags).args(["--memory", "320MiB"]));
+        let plan: Value = serde_json::from_slice(&output.stdout).unwrap();
+        (plan, bench("SmolLM2-135M-Instruct.Q4_1.gguf", "512", &bench_flags))
+    };
+    // What the program itself takes differs by a few pages between processes, now and then by a step
+    // of its rounding, and what is left for the rest with it.
+    let program = |figures: &Value| number(figures, "program_bytes");
+    let mut pairs = (0..8).map(|_| both());
+    let (plan, found) =
+        pairs.find(|(plan, found)| program(plan) == program(&found["plan"])).unwrap();
     let parts = [
         "program",
         "adapter",
@@ -121,8 +131,6 @@ fn plan_tells_what_bench_then_finds() {
     ];
     let parts = parts.iter().chain(&["weight"]).map(|part| number(&plan, &format!("{part}_bytes")));
     assert_eq!(parts.sum::<f64>(), number(&plan, "peak_bytes"));
-    let flags = ["--batch", "1", "--memory", "320MiB"];
-    let found = bench("SmolLM2-135M-Instruct.Q4_1.gguf", "512", &flags);
     for key in
         ["micro_batch", "kept_layers", "cached_layers", "checkpoint_bytes", "activation_bytes"]
     {
