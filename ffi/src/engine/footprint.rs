@@ -3,10 +3,10 @@
 use cutq_kernels::{HeadShape, LoraShape, PackedShape};
 
 use super::Engine;
-use crate::batch::Batch;
-use crate::buffer::Arena;
-use crate::lowering::Lowering;
-use crate::module::Module;
+use crate::engine::batch::Batch;
+use crate::ggml::buffer::Arena;
+use crate::model::projection::Module;
+use crate::ops::lowering::Lowering;
 
 /// Bytes that a training step takes with a pass of so many tokens: on the CPU all of them, else
 /// those of the device's memory.

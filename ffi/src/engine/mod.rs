@@ -7,11 +7,14 @@
 //! are then not computed again, and where there is still more, the panels that the kernels make of
 //! their weights.
 
+pub(crate) mod batch;
 mod footprint;
+pub(crate) mod layer;
 mod operations;
 mod panels;
 mod passes;
 mod probe;
+pub(crate) mod timings;
 
 pub use footprint::{Footprint, WeightBytes};
 pub use probe::{BlockTimes, Rates};
@@ -25,16 +28,16 @@ use cutq_core::model::{Mode, Model, Parameter, Sequence};
 use cutq_kernels::{Kernels, LogProb, Precision, SimdError};
 
 use crate::adapter::{Adapter, LoraPair};
-use crate::architecture::{Architecture, ArchitectureError};
-use crate::backend::{Backend, BackendError};
-use crate::batch::Batch;
-use crate::buffer::{Arena, Tensor};
-use crate::device::Device;
-use crate::gguf::Gguf;
-use crate::lowering::Lowering;
+use crate::engine::batch::Batch;
+use crate::engine::timings::Timings;
+use crate::ggml::backend::{Backend, BackendError};
+use crate::ggml::buffer::{Arena, Tensor};
+use crate::ggml::device::Device;
+use crate::gguf::file::Gguf;
+use crate::model::architecture::{Architecture, ArchitectureError};
+use crate::ops::lowering::Lowering;
 use crate::plan::Plan;
-use crate::timings::Timings;
-use crate::weights::Weights;
+use crate::residency::weights::Weights;
 
 /// How an [`Engine`] computes.
 #[derive(Debug, Clone, Copy)]

@@ -2,10 +2,10 @@
 
 use super::passes::Place;
 use super::{Engine, EngineError};
-use crate::batch::Batch;
-use crate::buffer::Arena;
-use crate::lowering::Lowering;
-use crate::operation::Operation;
+use crate::engine::batch::Batch;
+use crate::ggml::buffer::Arena;
+use crate::ggml::operation::Operation;
+use crate::ops::lowering::Lowering;
 
 impl Engine {
     /// Every operation of a training step over `n_tokens` tokens in sequences of `longest`: each

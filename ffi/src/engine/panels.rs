@@ -3,11 +3,11 @@
 //! tokens.
 
 use super::{Engine, EngineError};
-use crate::buffer::Arena;
-use crate::frozen;
-use crate::graph::Graph;
-use crate::lowering::Lowering;
-use crate::module::Module;
+use crate::ggml::buffer::Arena;
+use crate::ggml::graph::Graph;
+use crate::model::projection::Module;
+use crate::ops::kernels::product;
+use crate::ops::lowering::Lowering;
 
 impl Engine {
     /// Makes the panels of the blocks that are to keep them, unless they are there.
@@ -29,7 +29,7 @@ impl Engine {
             let graph = Graph::new(4 * Module::ALL.len());
             for (weight, panels) in self.weights.mapped_layer(layer).weights().zip(&panels) {
                 let panels = panels.as_ref().expect("made above");
-                frozen::make_panels(&graph, (kernels, precision), weight.data, panels);
+                product::make_panels(&graph, (kernels, precision), weight.data, panels);
             }
             self.backend.run(&graph)?;
             drop(graph);

@@ -7,17 +7,18 @@ use cutq_kernels::{AttentionShape, Dropout};
 
 use super::{Engine, EngineError, PairGradient, Pending};
 use crate::adapter::LoraPair;
-use crate::batch::Batch;
-use crate::block::Block;
-use crate::buffer::{self, Tensor};
-use crate::frozen::{Products, portable};
-use crate::graph::{Graph, Node, Rotation};
-use crate::head::Head;
-use crate::lowering::Lowering;
-use crate::module::Module;
+use crate::engine::batch::Batch;
+use crate::engine::layer::Block;
+use crate::ggml::buffer::{self, Tensor};
+use crate::ggml::graph::{Graph, Node, Rotation};
+use crate::model::projection::Module;
+use crate::ops::head::Head;
+use crate::ops::kernels::product::Products;
+use crate::ops::lowering::Lowering;
+use crate::ops::portable::product;
+use crate::ops::tape::{Kept, Tape, Var};
 use crate::ops::{Attention, Lora};
-use crate::tape::{Kept, Tape, Var};
-use crate::weights::{HeadWeights, Layer};
+use crate::residency::weights::{HeadWeights, Layer};
 
 /// More than the tensors of one block's forward and backward pass by the kernels.
 const BLOCK_CAPACITY: usize = 1024;
@@ -283,7 +284,7 @@ impl Engine {
             Lowering::Kernels { .. } => BLOCK_CAPACITY,
             Lowering::Portable { .. } => {
                 let weight = |module| &weights.projection(module).weight.data;
-                let products: usize = Module::ALL.map(weight).map(portable::capacity).iter().sum();
+                let products: usize = Module::ALL.map(weight).map(product::capacity).iter().sum();
                 BLOCK_CAPACITY + products + Attention::capacity(&batch.segments)
             }
         })

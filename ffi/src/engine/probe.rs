@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::passes::Place;
 use super::{Engine, EngineError};
-use crate::batch::Batch;
-use crate::buffer::Tensor;
+use crate::engine::batch::Batch;
+use crate::ggml::buffer::Tensor;
 use crate::plan::Plan;
 
 /// What a block takes, measured.

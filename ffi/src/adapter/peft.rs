@@ -1,0 +1,110 @@
+//! The adapter as PEFT stores it: `adapter_model.safetensors` and `adapter_config.json`.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::Path;
+
+use safetensors::tensor::{Dtype, TensorView};
+
+use crate::adapter::{Adapter, AdapterError};
+use crate::model::architecture::Architecture;
+use crate::model::projection::Module;
+
+impl Adapter {
+    /// Writes the adapter into `folder` for `PeftModel.from_pretrained`.
+    ///
+    /// # Errors
+    /// If a file cannot be written.
+    pub fn save_peft(&self, folder: &Path, shape: &Architecture) -> Result<(), AdapterError> {
+        let write = |source| AdapterError::Write { path: folder.to_owned(), source };
+        std::fs::create_dir_all(folder).map_err(write)?;
+        let weights = self.safetensors(shape).map_err(write)?;
+        replace(folder, "adapter_model.safetensors", &weights).map_err(write)?;
+        let config = serde_json::to_vec_pretty(&self.peft_config()).map_err(io::Error::other);
+        replace(folder, "adapter_config.json", &config.map_err(write)?).map_err(write)
+    }
+
+    fn safetensors(&self, shape: &Architecture) -> io::Result<Vec<u8>> {
+        let r = self.config.r;
+        let mut tensors: Vec<(String, [usize; 2], Vec<f32>)> = Vec::new();
+        for pair in &self.pairs {
+            let name = pair.module.peft_name();
+            let name = format!("base_model.model.model.layers.{}.{name}", pair.layer);
+            let b = match heads_to_restore(shape, pair.module) {
+                Some(n_head) => halves_from_neighbours(&pair.b, r, n_head),
+                None => pair.b.clone(),
+            };
+            tensors.push((format!("{name}.lora_A.weight"), [r, pair.n_in], pair.a.clone()));
+            tensors.push((format!("{name}.lora_B.weight"), [pair.n_out, r], b));
+        }
+        let views: Result<BTreeMap<&str, TensorView<'_>>, _> = tensors
+            .iter()
+            .map(|(name, shape, data)| {
+                let bytes = bytemuck::cast_slice(data);
+                Ok((name.as_str(), TensorView::new(Dtype::F32, shape.to_vec(), bytes)?))
+            })
+            .collect();
+        let views = views.map_err(|e: safetensors::SafeTensorError| io::Error::other(e))?;
+        let metadata = [("format".to_owned(), "pt".to_owned())].into();
+        safetensors::serialize(views, Some(metadata)).map_err(io::Error::other)
+    }
+
+    fn peft_config(&self) -> serde_json::Value {
+        let last = |m: &Module| m.peft_name().rsplit('.').next().unwrap_or_default().to_owned();
+        let modules: Vec<String> = self.config.target_modules.iter().map(last).collect();
+        serde_json::json!({
+            "peft_type": "LORA",
+            "task_type": "CAUSAL_LM",
+            "r": self.config.r,
+            "lora_alpha": self.config.lora_alpha,
+            "lora_dropout": self.config.lora_dropout,
+            "target_modules": modules,
+            "bias": "none",
+            "fan_in_fan_out": false,
+            "inference_mode": true,
+            "init_lora_weights": true,
+            "base_model_name_or_path": null,
+        })
+    }
+}
+
+/// The number of heads whose rows a GGUF orders differently from Hugging Face: the converter of
+/// Llama models pairs rotary dimensions as neighbours, Hugging Face as halves of a head.
+fn heads_to_restore(shape: &Architecture, module: Module) -> Option<usize> {
+    match (shape.rope(0).mode, module) {
+        (crate::model::architecture::RopeMode::Norm, Module::AttnQ) => Some(shape.n_head),
+        (crate::model::architecture::RopeMode::Norm, Module::AttnK) => Some(shape.n_head_kv),
+        _ => None,
+    }
+}
+
+/// Rows of `r` floats, per head: (0, 1, 2, 3, …) pairs neighbours; the result is (0, 2, …, 1, 3, …).
+fn halves_from_neighbours(rows: &[f32], r: usize, n_head: usize) -> Vec<f32> {
+    let mut out = Vec::with_capacity(rows.len());
+    for head in rows.chunks_exact(rows.len() / n_head) {
+        for parity in 0..2 {
+            let half = head.chunks_exact(r).skip(parity).step_by(2);
+            out.extend(half.flatten());
+        }
+    }
+    out
+}
+
+/// Writes `folder/name` beside its place, then renames it.
+fn replace(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(bytes)?;
+    crate::gguf::writer::persist(file, &folder.join(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_a_head_are_reordered() {
+        let rows = [0.0, 1.0, 2.0, 3.0, 10.0, 11.0, 12.0, 13.0];
+        let expected = [0.0, 2.0, 1.0, 3.0, 10.0, 12.0, 11.0, 13.0];
+        assert_eq!(halves_from_neighbours(&rows, 1, 2), expected);
+    }
+}

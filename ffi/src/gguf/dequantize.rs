@@ -1,0 +1,75 @@
+//! Reading a quantized matrix row by row, of any ggml type.
+
+use crate::gguf::file::{Gguf, TensorInfo};
+use crate::gguf::q6_k;
+use crate::sys;
+
+/// A matrix of any ggml type, in the memory map.
+///
+/// Copies are views: the [`Gguf`] that it was made from must stay open, which
+/// [`crate::residency::weights::Weights`] sees to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Quantized {
+    data: *const u8,
+    row_bytes: usize,
+    block: usize,
+    block_bytes: usize,
+    /// `None` for F32, which needs no conversion.
+    to_float: sys::ggml_to_float_t,
+    /// Elements of a row.
+    pub n_in: usize,
+    /// Rows.
+    pub n_out: usize,
+}
+
+impl Quantized {
+    /// The matrix `info` of `gguf`; `None` if ggml cannot dequantize its type.
+    pub fn new(gguf: &Gguf, info: &TensorInfo) -> Option<Self> {
+        // SAFETY: the type came from a parsed header, which refuses unknown types.
+        let traits = unsafe { &*sys::ggml_get_type_traits(info.ggml_type) };
+        let float = info.ggml_type == sys::GGML_TYPE_F32;
+        if traits.to_float.is_none() && !float {
+            return None;
+        }
+        let block = traits.blck_size as usize;
+        Some(Self {
+            data: gguf.data(info).as_ptr(),
+            row_bytes: info.ne[0] / block * traits.type_size,
+            block,
+            block_bytes: traits.type_size,
+            to_float: if float { None } else { q6_k::faster(info.ggml_type).or(traits.to_float) },
+            n_in: info.ne[0],
+            n_out: info.ne[1],
+        })
+    }
+
+    /// Elements that are quantized together.
+    pub fn block(&self) -> usize {
+        self.block
+    }
+
+    /// Dequantizes elements `start..start + out.len()` of row `row`.
+    ///
+    /// # Panics
+    /// If the range is not one of whole blocks within the matrix.
+    pub fn unpack(&self, row: usize, start: usize, out: &mut [f32]) {
+        let whole = start.is_multiple_of(self.block) && out.len().is_multiple_of(self.block);
+        assert!(whole && row < self.n_out && start + out.len() <= self.n_in);
+        let offset = row * self.row_bytes + start / self.block * self.block_bytes;
+        // SAFETY: the blocks lie within the tensor's data, which `Gguf::open` found to lie within
+        // the map; `to_float` belongs to the tensor's type and writes `out.len()` floats. GGUF
+        // aligns tensors to 32 bytes, so that F32 rows are aligned.
+        unsafe {
+            let source = self.data.add(offset);
+            match self.to_float {
+                Some(to_float) => to_float(source.cast(), out.as_mut_ptr(), out.len() as i64),
+                None => out.as_mut_ptr().copy_from(source.cast(), out.len()),
+            }
+        }
+    }
+}
+
+// SAFETY: the data is read-only and stays mapped while the weight it belongs to is alive.
+unsafe impl Send for Quantized {}
+// SAFETY: as above.
+unsafe impl Sync for Quantized {}

@@ -1,0 +1,279 @@
+//! Generation through llama.cpp, with the adapter attached as its users attach it.
+
+use std::path::Path;
+use std::ptr::NonNull;
+
+use crate::ggml::device::Device;
+use crate::llama::model::{LlamaError, LlamaModel, c_path};
+use crate::sys;
+
+/// How tokens are chosen.
+#[derive(Debug, Clone, Copy)]
+pub struct Sampling {
+    /// Tokens at most.
+    pub n_predict: usize,
+    /// 0 takes the likeliest token.
+    pub temperature: f32,
+    /// Only the likeliest tokens whose probabilities sum to this are drawn.
+    pub top_p: f32,
+    /// Only this many of the likeliest tokens are drawn; 0 for all.
+    pub top_k: usize,
+    /// Seed of the draws.
+    pub seed: u32,
+}
+
+/// How a model is loaded into llama.cpp.
+#[derive(Debug, Clone, Copy)]
+pub struct GeneratorOptions {
+    /// Where it computes.
+    pub device: Device,
+    /// Tokens that prompt and answer may have together.
+    pub n_ctx: usize,
+    /// Threads.
+    pub n_threads: usize,
+    /// Keep keys and values in F32 and compute attention step by step, instead of llama.cpp's
+    /// defaults (F16, fused): slower, for comparisons.
+    pub exact_attention: bool,
+}
+
+/// A model in llama.cpp, with or without an adapter.
+pub struct Generator {
+    // Fields are dropped in order: the context before the model it belongs to.
+    context: Context,
+    n_ctx: usize,
+    model: LlamaModel,
+}
+
+struct Context(NonNull<sys::llama_context>);
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        // SAFETY: created in `Generator::open`, freed once, before its model.
+        unsafe { sys::llama_free(self.0.as_ptr()) }
+    }
+}
+
+impl Generator {
+    /// Loads `model`, and `adapter` as `llama-cli --lora` does.
+    ///
+    /// # Errors
+    /// If either does not load.
+    pub fn open(
+        model: &Path,
+        adapter: Option<&Path>,
+        options: GeneratorOptions,
+    ) -> Result<Self, LlamaError> {
+        let model = LlamaModel::load(model, Some(options.device))?;
+        let n_ctx = options.n_ctx;
+        let size = u32::try_from(n_ctx).unwrap_or(u32::MAX);
+        let threads = i32::try_from(options.n_threads).unwrap_or(1);
+        // SAFETY: the model is alive; the parameters are llama.cpp's defaults but for the sizes.
+        let context = unsafe {
+            let mut params = sys::llama_context_default_params();
+            params.n_ctx = size;
+            params.n_batch = size;
+            params.n_threads = threads;
+            params.n_threads_batch = threads;
+            if options.exact_attention {
+                params.type_k = sys::GGML_TYPE_F32;
+                params.type_v = sys::GGML_TYPE_F32;
+                params.flash_attn_type = sys::LLAMA_FLASH_ATTN_TYPE_DISABLED;
+            }
+            sys::llama_init_from_model(model.as_ptr(), params)
+        };
+        let fail = || LlamaError::Context { n_ctx, reason: sys::last_error() };
+        let context = Context(NonNull::new(context).ok_or_else(fail)?);
+        let generator = Self { context, n_ctx, model };
+        if let Some(adapter) = adapter {
+            generator.attach(adapter)?;
+        }
+        Ok(generator)
+    }
+
+    /// The adapter belongs to the model and is freed with it.
+    fn attach(&self, path: &Path) -> Result<(), LlamaError> {
+        let fail = |reason| LlamaError::Adapter { path: path.to_owned(), reason };
+        let c_path = c_path(path).ok_or_else(|| fail("the path holds a NUL byte".into()))?;
+        // SAFETY: model, context and path are alive; one adapter, one scale.
+        unsafe {
+            let adapter = sys::llama_adapter_lora_init(self.model.as_ptr(), c_path.as_ptr());
+            let mut adapter =
+                NonNull::new(adapter).ok_or_else(|| fail(sys::last_error()))?.as_ptr();
+            let mut scale = 1.0;
+            let context = self.context.0.as_ptr();
+            match sys::llama_set_adapters_lora(context, &raw mut adapter, 1, &raw mut scale) {
+                0 => Ok(()),
+                _ => Err(fail(sys::last_error())),
+            }
+        }
+    }
+
+    /// Continues `prompt` until the model ends its turn; `on_text` sees the text as it comes.
+    ///
+    /// # Errors
+    /// If the prompt does not fit or decoding fails.
+    pub fn generate(
+        &mut self,
+        prompt: &[u32],
+        sampling: &Sampling,
+        on_text: &mut dyn FnMut(&str),
+    ) -> Result<String, LlamaError> {
+        let sampler = Sampler::new(sampling);
+        let mut text = Utf8Stream::default();
+        self.clear();
+        self.decode(prompt, 0, 1)?;
+        let room = self.n_ctx.saturating_sub(prompt.len());
+        for n in 0..sampling.n_predict.min(room) {
+            // SAFETY: the latest decode asked for the logits of its last token.
+            let token = unsafe {
+                sys::llama_sampler_sample(sampler.0.as_ptr(), self.context.0.as_ptr(), -1) as u32
+            };
+            if self.model.is_end(token) {
+                break;
+            }
+            on_text(text.push(&self.model.piece(token)));
+            self.decode(&[token], prompt.len() + n, 1)?;
+        }
+        on_text(text.finish());
+        Ok(text.all)
+    }
+
+    /// Log-probability of every token of `response` after `prompt`, in nats, as llama.cpp computes
+    /// them.
+    ///
+    /// # Errors
+    /// If the tokens do not fit or decoding fails.
+    pub fn log_probs(&mut self, prompt: &[u32], response: &[u32]) -> Result<Vec<f64>, LlamaError> {
+        self.clear();
+        let mut tokens = [prompt, response].concat();
+        tokens.pop();
+        self.decode(&tokens, 0, response.len())?;
+        // SAFETY: the vocabulary is alive.
+        let n_vocab = unsafe { sys::llama_vocab_n_tokens(self.model.vocab()) } as usize;
+        let log_prob = |(i, &label): (usize, &u32)| {
+            // SAFETY: the decode asked for the logits of these positions, counted in the batch.
+            let row = unsafe {
+                let at = (prompt.len() - 1 + i) as i32;
+                let logits = sys::llama_get_logits_ith(self.context.0.as_ptr(), at);
+                std::slice::from_raw_parts(logits, n_vocab)
+            };
+            let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let sum: f64 = row.iter().map(|&z| f64::from(z - max).exp()).sum();
+            f64::from(row[label as usize] - max) - sum.ln()
+        };
+        Ok(response.iter().enumerate().map(log_prob).collect())
+    }
+
+    fn clear(&mut self) {
+        // SAFETY: the context is alive.
+        unsafe { sys::llama_memory_clear(sys::llama_get_memory(self.context.0.as_ptr()), true) }
+    }
+
+    /// Reads `tokens` from position `start` on; logits are kept for the last `n_logits`.
+    fn decode(&mut self, tokens: &[u32], start: usize, n_logits: usize) -> Result<(), LlamaError> {
+        let n_tokens = start + tokens.len();
+        if n_tokens > self.n_ctx || tokens.is_empty() {
+            return Err(LlamaError::TooLong { n_tokens, n_ctx: self.n_ctx });
+        }
+        // SAFETY: the batch has room for every token with one sequence each, and every field up to
+        // `n_tokens` is written before it is read.
+        let status = unsafe {
+            let mut batch = sys::llama_batch_init(tokens.len() as i32, 0, 1);
+            batch.n_tokens = tokens.len() as i32;
+            for (i, &token) in tokens.iter().enumerate() {
+                *batch.token.add(i) = token as i32;
+                *batch.pos.add(i) = (start + i) as i32;
+                *batch.n_seq_id.add(i) = 1;
+                **batch.seq_id.add(i) = 0;
+                *batch.logits.add(i) = i8::from(i + n_logits >= tokens.len());
+            }
+            let status = sys::llama_decode(self.context.0.as_ptr(), batch);
+            sys::llama_batch_free(batch);
+            status
+        };
+        if status == 0 {
+            return Ok(());
+        }
+        Err(LlamaError::Decode { status, reason: sys::last_error() })
+    }
+}
+
+struct Sampler(NonNull<sys::llama_sampler>);
+
+impl Sampler {
+    fn new(sampling: &Sampling) -> Self {
+        // SAFETY: plain constructors; the chain owns what is added to it.
+        unsafe {
+            let chain = sys::llama_sampler_chain_init(sys::llama_sampler_chain_default_params());
+            if sampling.temperature > 0.0 {
+                let top_k = i32::try_from(sampling.top_k).unwrap_or(0);
+                sys::llama_sampler_chain_add(chain, sys::llama_sampler_init_top_k(top_k));
+                sys::llama_sampler_chain_add(
+                    chain,
+                    sys::llama_sampler_init_top_p(sampling.top_p, 1),
+                );
+                let temperature = sys::llama_sampler_init_temp(sampling.temperature);
+                sys::llama_sampler_chain_add(chain, temperature);
+                sys::llama_sampler_chain_add(chain, sys::llama_sampler_init_dist(sampling.seed));
+            } else {
+                sys::llama_sampler_chain_add(chain, sys::llama_sampler_init_greedy());
+            }
+            Self(NonNull::new(chain).expect("memory for a sampler"))
+        }
+    }
+}
+
+impl Drop for Sampler {
+    fn drop(&mut self) {
+        // SAFETY: created in `new`, freed once.
+        unsafe { sys::llama_sampler_free(self.0.as_ptr()) }
+    }
+}
+
+/// Joins pieces of UTF-8 that may break within a character.
+#[derive(Default)]
+struct Utf8Stream {
+    all: String,
+    pending: Vec<u8>,
+}
+
+impl Utf8Stream {
+    /// Adds bytes; returns the text that they complete.
+    fn push(&mut self, bytes: &[u8]) -> &str {
+        self.pending.extend_from_slice(bytes);
+        let complete = match std::str::from_utf8(&self.pending) {
+            Ok(_) => self.pending.len(),
+            Err(error) if error.error_len().is_none() => error.valid_up_to(),
+            Err(_) => self.pending.len(),
+        };
+        self.take(complete)
+    }
+
+    /// The rest, should it end within a character.
+    fn finish(&mut self) -> &str {
+        self.take(self.pending.len())
+    }
+
+    fn take(&mut self, n: usize) -> &str {
+        let start = self.all.len();
+        let bytes: Vec<u8> = self.pending.drain(..n).collect();
+        self.all.push_str(&String::from_utf8_lossy(&bytes));
+        &self.all[start..]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn characters_are_never_cut() {
+        let mut stream = Utf8Stream::default();
+        let text = "naïve 日本 🙂";
+        let parts: Vec<String> =
+            text.as_bytes().iter().map(|&byte| stream.push(&[byte]).to_owned()).collect();
+        assert_eq!(parts.concat() + stream.finish(), text);
+        assert_eq!(stream.all, text);
+        assert!(parts.iter().all(|part| !part.contains('\u{fffd}')));
+    }
+}

@@ -1,0 +1,161 @@
+//! Reverse-mode differentiation over ggml graphs.
+//!
+//! The forward pass of a block is written once, through the methods in [`crate::ops`]; each adds
+//! its forward nodes and records how to add its gradient's nodes. [`Tape::backward`] then walks
+//! the record from the end. Only nodes that lead to a requested gradient are ever computed: ggml
+//! runs what an output depends on, nothing else.
+
+use crate::ggml::buffer::Tensor;
+use crate::ggml::graph::{Graph, Node};
+use crate::ops::lowering::Lowering;
+
+/// A value on the tape.
+#[derive(Clone, Copy)]
+pub(crate) struct Var<'g> {
+    /// Where its value is computed.
+    pub node: Node<'g>,
+    index: usize,
+}
+
+/// Adds the nodes of the inputs' gradients, given the output's.
+type Backward<'g> = Box<dyn Fn(Node<'g>) -> Vec<Node<'g>> + 'g>;
+
+struct Entry<'g> {
+    output: usize,
+    inputs: Vec<usize>,
+    backward: Backward<'g>,
+}
+
+/// What becomes of values that are dear to compute and needed again by the backward pass.
+pub(crate) enum Kept<'g> {
+    /// The backward pass computes them again.
+    Nothing,
+    /// They are computed into these tensors, in order.
+    Into(&'g [Tensor]),
+    /// They are in these tensors, in order.
+    In(&'g [Tensor]),
+}
+
+/// The record of a forward pass.
+pub(crate) struct Tape<'g> {
+    pub graph: &'g Graph,
+    pub lowering: Lowering,
+    kept: Kept<'g>,
+    /// Shapes of the values that can be kept, in order.
+    keepable: Vec<[usize; 2]>,
+    entries: Vec<Entry<'g>>,
+    /// For each variable: whether a gradient is wanted for it or for something it depends on.
+    needs: Vec<bool>,
+}
+
+/// Gradients by variable.
+pub(crate) struct Gradients<'g>(Vec<Option<Node<'g>>>);
+
+impl<'g> Gradients<'g> {
+    /// The gradient of `var`; `None` if the result does not depend on it.
+    pub fn of(&self, var: Var<'g>) -> Option<Node<'g>> {
+        self.0[var.index]
+    }
+}
+
+impl<'g> Tape<'g> {
+    pub fn new(graph: &'g Graph, lowering: Lowering) -> Self {
+        Self {
+            graph,
+            lowering,
+            kept: Kept::Nothing,
+            keepable: Vec::new(),
+            entries: Vec::new(),
+            needs: Vec::new(),
+        }
+    }
+
+    /// The same, with a place for what is kept.
+    pub fn with_kept(self, kept: Kept<'g>) -> Self {
+        Self { kept, ..self }
+    }
+
+    /// Shapes of all values that passed through [`Tape::keep`], in order.
+    pub fn keepable(&self) -> &[[usize; 2]] {
+        &self.keepable
+    }
+
+    /// The result of an operation that is dear and whose value the backward pass needs: computed
+    /// by `make`, or taken from where an earlier pass kept it.
+    pub fn keep(&mut self, ne: [usize; 2], make: impl FnOnce() -> Node<'g>) -> Node<'g> {
+        let index = self.keepable.len();
+        self.keepable.push(ne);
+        match self.kept {
+            Kept::Nothing => make(),
+            Kept::Into(tensors) => {
+                let node = make();
+                self.graph.place(node, &tensors[index]);
+                node
+            }
+            Kept::In(tensors) => self.graph.leaf(&tensors[index]),
+        }
+    }
+
+    /// The result of an operation that is dear: as [`Tape::keep`] if the backward pass needs its
+    /// value, else computed by `make`.
+    pub fn keep_if(
+        &mut self,
+        needed: bool,
+        ne: [usize; 2],
+        make: impl FnOnce() -> Node<'g>,
+    ) -> Node<'g> {
+        if needed { self.keep(ne, make) } else { make() }
+    }
+
+    /// A value whose gradient is wanted.
+    pub fn parameter(&mut self, node: Node<'g>) -> Var<'g> {
+        self.variable(node, true)
+    }
+
+    /// A value that carries no gradient.
+    pub fn constant(&mut self, node: Node<'g>) -> Var<'g> {
+        self.variable(node, false)
+    }
+
+    fn variable(&mut self, node: Node<'g>, needs: bool) -> Var<'g> {
+        self.needs.push(needs);
+        Var { node, index: self.needs.len() - 1 }
+    }
+
+    /// Records an operation: `backward` returns one gradient per input, in order.
+    pub fn record(
+        &mut self,
+        output: Node<'g>,
+        inputs: &[Var<'g>],
+        backward: impl Fn(Node<'g>) -> Vec<Node<'g>> + 'g,
+    ) -> Var<'g> {
+        let needs = inputs.iter().any(|v| self.needs[v.index]);
+        let output = self.variable(output, needs);
+        if needs {
+            let inputs = inputs.iter().map(|v| v.index).collect();
+            let backward = Box::new(backward);
+            self.entries.push(Entry { output: output.index, inputs, backward });
+        }
+        output
+    }
+
+    /// Adds the nodes of the gradients of a scalar, given its gradient at `output`.
+    pub fn backward(&self, output: Var<'g>, gradient: Node<'g>) -> Gradients<'g> {
+        let mut gradients: Vec<Option<Node<'g>>> = vec![None; self.needs.len()];
+        gradients[output.index] = Some(gradient);
+        for entry in self.entries.iter().rev() {
+            let Some(gradient) = gradients[entry.output] else { continue };
+            let of_inputs = (entry.backward)(gradient);
+            assert_eq!(of_inputs.len(), entry.inputs.len());
+            for (&input, gradient) in entry.inputs.iter().zip(of_inputs) {
+                if self.needs[input] {
+                    gradients[input] = Some(match gradients[input] {
+                        Some(sum) => self.graph.add(sum, gradient),
+                        None => gradient,
+                    });
+                }
+            }
+        }
+        Gradients(gradients)
+    }
+}

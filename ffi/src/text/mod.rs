@@ -1,0 +1,4 @@
+//! Text to tokens.
+
+pub(crate) mod chat_template;
+pub(crate) mod tokenizer;

@@ -1,0 +1,188 @@
+//! Text to token ids: the GGUF's own tokenizer, or a `tokenizer.json`.
+
+use std::path::Path;
+
+use cutq_core::template::Piece;
+
+use crate::gguf::file::Gguf;
+use crate::llama::model::{LlamaError, LlamaModel};
+use crate::sys;
+
+/// A tokenizer.
+///
+/// Markup becomes special tokens only where a template wrote it: text of an example stays text,
+/// whatever it looks like.
+pub struct Tokenizer {
+    model: LlamaModel,
+    json: Option<Box<tokenizers::Tokenizer>>,
+    /// Control tokens and their text, longest first.
+    controls: Vec<(String, u32)>,
+}
+
+/// A run of a prompt: one special token, or text without any.
+#[derive(Debug, PartialEq)]
+enum Run {
+    Special(u32),
+    Text(String),
+}
+
+impl Tokenizer {
+    /// The tokenizer inside a GGUF.
+    ///
+    /// # Errors
+    /// If there is none, or llama.cpp does not know its kind.
+    pub fn from_gguf(gguf: &Gguf) -> Result<Self, LlamaError> {
+        let path = gguf.path();
+        if gguf.str("tokenizer.ggml.model").is_none_or(|model| model == "none") {
+            return Err(LlamaError::NoTokenizer { path: path.to_owned() });
+        }
+        let model = LlamaModel::load(path, None)?;
+        let controls = control_tokens(&model);
+        Ok(Self { model, json: None, controls })
+    }
+
+    /// A Hugging Face `tokenizer.json`; special tokens come from the GGUF it stands in for.
+    ///
+    /// # Errors
+    /// If either file cannot be read.
+    pub fn from_json(path: &Path, gguf: &Gguf) -> Result<Self, LlamaError> {
+        let json = tokenizers::Tokenizer::from_file(path).map_err(|error| {
+            LlamaError::TokenizerJson { path: path.to_owned(), reason: error.to_string() }
+        })?;
+        let mut tokenizer = Self::from_gguf(gguf)?;
+        let mut json = Box::new(json);
+        // "Encode special tokens" as the text they look like.
+        json.set_encode_special_tokens(true);
+        tokenizer.json = Some(json);
+        Ok(tokenizer)
+    }
+
+    /// The ids of a prompt, the beginning-of-sequence token included where the model wants one.
+    ///
+    /// # Errors
+    /// If the tokenizer refuses the text.
+    pub fn encode_prompt(&self, pieces: &[Piece]) -> Result<Vec<u32>, LlamaError> {
+        let mut ids = Vec::new();
+        for run in self.runs(pieces) {
+            match run {
+                Run::Special(id) => ids.push(id),
+                Run::Text(text) => ids.extend(self.encode_text(&text)?),
+            }
+        }
+        if let Some(bos) = self.bos()
+            && ids.first() != Some(&bos)
+        {
+            ids.insert(0, bos);
+        }
+        Ok(ids)
+    }
+
+    /// The ids of a response, without an end token.
+    ///
+    /// # Errors
+    /// If the tokenizer refuses the text.
+    pub fn encode_response(&self, text: &str) -> Result<Vec<u32>, LlamaError> {
+        self.encode_text(text)
+    }
+
+    /// What a token stands for; bytes that are not UTF-8 are replaced.
+    pub fn piece(&self, token: u32) -> String {
+        String::from_utf8_lossy(&self.piece_bytes(token)).into_owned()
+    }
+
+    /// The bytes that a token stands for; a character may be spread over several tokens.
+    pub fn piece_bytes(&self, token: u32) -> Vec<u8> {
+        self.model.piece(token)
+    }
+
+    /// The end-of-sequence token.
+    pub fn eos(&self) -> u32 {
+        // SAFETY: the vocabulary is alive.
+        unsafe { sys::llama_vocab_eos(self.model.vocab()) as u32 }
+    }
+
+    /// The beginning-of-sequence token, if prompts start with one.
+    pub fn bos(&self) -> Option<u32> {
+        // SAFETY: the vocabulary is alive; −1 stands for none.
+        unsafe {
+            let vocab = self.model.vocab();
+            let wanted = sys::llama_vocab_get_add_bos(vocab);
+            u32::try_from(sys::llama_vocab_bos(vocab)).ok().filter(|_| wanted)
+        }
+    }
+
+    /// Cuts the template's pieces at control tokens and joins all text between them, so that
+    /// merges across the seams of template and data are those of the whole text.
+    fn runs(&self, pieces: &[Piece]) -> Vec<Run> {
+        let mut runs = Vec::new();
+        let mut text = String::new();
+        for piece in pieces {
+            let mut rest = match piece {
+                Piece::Data(data) => {
+                    text.push_str(data);
+                    continue;
+                }
+                Piece::Template(template) => template.as_str(),
+            };
+            while let Some((at, (token, id))) = self.first_control(rest) {
+                text.push_str(&rest[..at]);
+                if !text.is_empty() {
+                    runs.push(Run::Text(std::mem::take(&mut text)));
+                }
+                runs.push(Run::Special(*id));
+                rest = &rest[at + token.len()..];
+            }
+            text.push_str(rest);
+        }
+        if !text.is_empty() {
+            runs.push(Run::Text(text));
+        }
+        runs
+    }
+
+    /// The first control token in `text`; of several at one place the longest.
+    fn first_control(&self, text: &str) -> Option<(usize, &(String, u32))> {
+        self.controls
+            .iter()
+            .filter_map(|control| Some((text.find(&control.0)?, control)))
+            .min_by_key(|&(at, control)| (at, usize::MAX - control.0.len()))
+    }
+
+    fn encode_text(&self, text: &str) -> Result<Vec<u32>, LlamaError> {
+        let fail = |reason: String| {
+            let text = text.chars().take(40).collect();
+            LlamaError::Tokenize { text, reason }
+        };
+        if let Some(json) = &self.json {
+            let encoding = json.encode_fast(text, false).map_err(|e| fail(e.to_string()))?;
+            return Ok(encoding.get_ids().to_vec());
+        }
+        let len = i32::try_from(text.len()).map_err(|_| fail("longer than 2 GiB".into()))?;
+        let mut ids = vec![0i32; text.len() + 8];
+        // SAFETY: text and ids are as long as said; neither special tokens are added nor markup
+        // in the text parsed.
+        let n = unsafe {
+            let (data, max) = (text.as_ptr().cast(), ids.len() as i32);
+            let vocab = self.model.vocab();
+            sys::llama_tokenize(vocab, data, len, ids.as_mut_ptr(), max, false, false)
+        };
+        let n = usize::try_from(n).map_err(|_| fail(format!("{} tokens", n.unsigned_abs())))?;
+        Ok(ids[..n].iter().map(|&id| id as u32).collect())
+    }
+}
+
+fn control_tokens(model: &LlamaModel) -> Vec<(String, u32)> {
+    let vocab = model.vocab();
+    let control = sys::LLAMA_TOKEN_ATTR_CONTROL;
+    // SAFETY: the vocabulary is alive and every id is below its size; texts are NUL-terminated.
+    unsafe {
+        (0..sys::llama_vocab_n_tokens(vocab))
+            .filter(|&id| sys::llama_vocab_get_attr(vocab, id) & control != 0)
+            .map(|id| {
+                let text = std::ffi::CStr::from_ptr(sys::llama_vocab_get_text(vocab, id));
+                (text.to_string_lossy().into_owned(), id as u32)
+            })
+            .filter(|(text, _)| !text.is_empty())
+            .collect()
+    }
+}
