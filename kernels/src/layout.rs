@@ -131,12 +131,6 @@ impl PackedShape {
         self.n_tokens * self.blocks() * self.precision.token_bytes()
     }
 
-    /// Bytes that either product with `R` inputs makes a thread's [`Scratch`](crate::Scratch) grow
-    /// to.
-    pub const fn scratch_bytes(self) -> usize {
-        crate::product::scratch_bytes(self)
-    }
-
     pub(crate) const fn blocks(self) -> usize {
         self.r.div_ceil(self.precision.block())
     }

@@ -45,37 +45,40 @@
 //! # Ok::<(), cutq_kernels::SimdError>(())
 //! ```
 
-mod activations;
 mod attention;
+mod chunks;
 mod dropout;
-mod exp;
 mod gated;
-mod generic;
 mod head;
+mod kernels;
 pub mod layout;
 mod level;
+mod log_softmax;
+mod loops;
 mod lora;
 mod micro;
 mod norm;
+mod operand;
 mod pack;
+mod packed_activations;
 mod panels;
 mod product;
 mod quant;
 mod scratch;
-mod softmax;
+mod sweep;
 
-pub use activations::Activations;
 pub use attention::{
     Attention, AttentionGradient, AttentionInput, AttentionOutput, AttentionSaved, AttentionShape,
     Segment, Share,
 };
-pub use dropout::Dropout;
-pub use gated::Activation;
 pub use head::{HeadShape, LogProb, VOCAB_PART};
+pub use kernels::{Kernels, SimdError};
 pub use layout::{BLOCK, COLUMNS, GROUP, PackedShape, Precision, TILE_COLUMNS, packed_bytes};
-pub use level::{Kernels, Level, SimdError};
+pub use level::Level;
+pub use log_softmax::LogitGradient;
+pub use loops::{Activation, Dropout};
 pub use lora::LoraShape;
+pub use operand::Output;
+pub use packed_activations::Activations;
 pub use panels::panel_bytes;
-pub use product::Output;
 pub use scratch::Scratch;
-pub use softmax::LogitGradient;

@@ -16,9 +16,10 @@
 
 use std::ops::Range;
 
-use crate::generic::{Gemm, LANES, Matrix};
-use crate::product::pieces;
-use crate::{Dropout, Kernels, Scratch};
+use crate::chunks::chunks;
+use crate::kernels::Kernels;
+use crate::loops::{Dropout, Gemm, LANES, Matrix};
+use crate::scratch::Scratch;
 
 /// Tokens and columns of the input that are copied at a time to apply dropout to them.
 const TILE: (usize, usize) = (128, 256);
@@ -96,8 +97,8 @@ impl Kernels {
         // SAFETY: the buffers have these sizes; the rest is this function's contract.
         unsafe {
             let from = Matrix { data: a.cast_mut(), row: n };
-            (self.generic.transpose)(from, Matrix { data: right.as_mut_ptr(), row }, (shape.r, n));
-            for tokens in pieces(tokens, step) {
+            (self.loops.transpose)(from, Matrix { data: right.as_mut_ptr(), row }, (shape.r, n));
+            for tokens in chunks(tokens, step) {
                 let x = self.dropped(shape, x, tokens.clone(), 0..n, copy);
                 let out = low.add(tokens.start * row);
                 self.narrow(x, (tokens.len(), n), right, shape, out);
@@ -125,8 +126,8 @@ impl Kernels {
         // SAFETY: the buffer has `r` rows of `n`; the rest is this function's contract.
         unsafe {
             let from = Matrix { data: b.add(columns.start * r).cast_mut(), row: r };
-            (self.generic.transpose)(from, Matrix { data: right.as_mut_ptr(), row: n }, (n, r));
-            (self.generic.gemm)(&Gemm {
+            (self.loops.transpose)(from, Matrix { data: right.as_mut_ptr(), row: n }, (n, r));
+            (self.loops.gemm)(&Gemm {
                 rows: shape.n_tokens,
                 depth: r,
                 columns: n,
@@ -189,7 +190,7 @@ impl Kernels {
         let (out, _) = scratch.floats(rows.len() * row, 0);
         // SAFETY: the buffer has as many rows of `row`; the rest is this function's contract.
         unsafe {
-            (self.generic.gemm)(&Gemm {
+            (self.loops.gemm)(&Gemm {
                 rows: rows.len(),
                 depth: shape.n_tokens,
                 columns: row,
@@ -228,7 +229,7 @@ impl Kernels {
             // SAFETY: parts of the matrices, by this function's contract.
             unsafe {
                 let x = self.dropped(shape, x, tokens.clone(), columns.clone(), copy);
-                (self.generic.gemm)(&Gemm {
+                (self.loops.gemm)(&Gemm {
                     rows: shape.r,
                     depth: tokens.len(),
                     columns: columns.len(),
@@ -281,11 +282,11 @@ impl Kernels {
                     factors: None,
                 };
                 let Some(dropout) = &shape.dropout else {
-                    (self.generic.gemm)(&product);
+                    (self.loops.gemm)(&product);
                     continue;
                 };
                 let (c, n) = (copy.as_mut_ptr(), columns.len());
-                (self.generic.gemm)(&Gemm { c, c_row: n, add: false, ..product });
+                (self.loops.gemm)(&Gemm { c, c_row: n, add: false, ..product });
                 for (i, part) in copy.chunks_exact_mut(n).take(tokens.len()).enumerate() {
                     let first = first + i * shape.n_in;
                     self.dropout(dropout, first, part);
@@ -340,7 +341,7 @@ impl Kernels {
         assert!(right.len() == depth * row, "{} of {depth} × {row}", right.len());
         // SAFETY: this function's contract.
         unsafe {
-            (self.generic.gemm)(&Gemm {
+            (self.loops.gemm)(&Gemm {
                 rows,
                 depth,
                 columns: row,
@@ -373,7 +374,7 @@ fn tiles(
     n_tokens: usize,
     columns: Range<usize>,
 ) -> impl Iterator<Item = (Range<usize>, Range<usize>)> {
-    pieces(columns, TILE.1).flat_map(move |columns| {
-        pieces(0..n_tokens, TILE.0).map(move |tokens| (tokens, columns.clone()))
+    chunks(columns, TILE.1).flat_map(move |columns| {
+        chunks(0..n_tokens, TILE.0).map(move |tokens| (tokens, columns.clone()))
     })
 }

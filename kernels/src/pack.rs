@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::Kernels;
+use crate::kernels::Kernels;
 use crate::layout::{GROUP, PackedShape, Precision};
 
 impl Kernels {

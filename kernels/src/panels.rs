@@ -6,9 +6,10 @@
 
 use std::ops::Range;
 
+use crate::chunks::chunks;
+use crate::kernels::Kernels;
 use crate::layout::{BLOCK, COLUMNS, PackedShape, Precision, TILE_COLUMNS};
-use crate::product::pieces;
-use crate::{Kernels, Scratch};
+use crate::scratch::Scratch;
 
 /// Panels side by side, each `blocks` blocks deep.
 pub(crate) struct Panels {
@@ -143,9 +144,9 @@ impl Kernels {
         panels: *mut u8,
     ) {
         let one = panel_bytes(precision, COLUMNS, rows.len());
-        for (i, rows) in pieces(rows, BLOCK).enumerate() {
+        for (i, rows) in chunks(rows, BLOCK).enumerate() {
             let mut panel = panels;
-            for columns in pieces(columns.clone(), TILE_COLUMNS) {
+            for columns in chunks(columns.clone(), TILE_COLUMNS) {
                 unpack_tile(unpack, rows.clone(), columns.clone(), tile);
                 for start in (0..columns.len()).step_by(COLUMNS) {
                     let part = &tile[start..];

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use super::LANES;
-use super::softmax::Row;
+use crate::loops::LANES;
+use crate::loops::tile_softmax::Row;
 
 /// Row `r` of a tile sees the lanes from `low + r` to before `high + r`.
 #[derive(Clone, Copy)]

@@ -3,13 +3,15 @@
 use std::f64::consts::LN_2;
 
 use super::band::Band;
-use super::softmax::{Row, Running};
+use super::schedule;
+use super::shape::{AttentionShape, Segment};
+use super::share::Share;
+use super::tensors::{AttentionInput, AttentionOutput};
 use super::tile::{Buffers, strips, transpose, whole_rows};
-use super::{AttentionInput, AttentionOutput, AttentionShape, LANES, Segment, Share, TILE, plan};
-use crate::generic::Gemm;
-use crate::generic::Generic;
-use crate::generic::Matrix;
-use crate::{Kernels, Scratch};
+use crate::kernels::Kernels;
+use crate::loops::tile_softmax::{Row, Running, TILE};
+use crate::loops::{Gemm, LANES, Loops, Matrix};
+use crate::scratch::Scratch;
 
 /// Keys of a partly visible tile whose scores are made at a time: two vectors, as fewer sums would
 /// wait for each other.
@@ -18,9 +20,61 @@ const STRIP: usize = 32;
 /// Queries of a partly visible tile whose outputs are made at a time: two register blocks.
 const QUERY_STRIP: usize = 12;
 
+impl Kernels {
+    /// Causal attention inside each segment, this thread's share of it.
+    ///
+    /// `out[i] = Σ_j p[i, j] v[j]`, `p[i, ·] = softmax_j(scale · q[i] · k[j])`,
+    /// `lse[i] = ln Σ_j exp(scale · q[i] · k[j])`, over the keys `j <= i` of the segment, with a
+    /// window `w` only those with `i - j < w`.
+    ///
+    /// Every thread calls this with the same arguments but its own `share` and `scratch`; the
+    /// shares are balanced by the visible scores, need no zeroed output, and their number changes
+    /// no bit of it. Tokens outside all segments are left alone. Within `1e-5` of `f64`, relative
+    /// to the largest `|v|` (`out`) and to `1 + Σ_d |scale · q k|` (`lse`).
+    ///
+    /// A NaN or infinity reaches all that depends on it by the formula; as `0 · NaN` is NaN, one in
+    /// `v` may also reach up to 63 queries before it.
+    ///
+    /// # Panics
+    /// If the heads do not divide, the head dimension or window is 0, or the share is none.
+    ///
+    /// # Safety
+    /// - Every token of the segments lies in all tensors, which are contiguous with the shapes
+    ///   that [`AttentionInput`] and [`AttentionOutput`] state; no token is in two segments.
+    /// - Nothing writes to the input meanwhile. Nothing but the other shares of the same call
+    ///   accesses the output; no two of them have the same `thread`.
+    pub unsafe fn attention(
+        &self,
+        shape: AttentionShape,
+        segments: &[Segment],
+        input: AttentionInput,
+        output: AttentionOutput,
+        share: Share,
+        scratch: &mut Scratch,
+    ) {
+        shape.check(share);
+        let row = shape.row();
+        let mut buffers = Buffers::new(scratch, 3 * row * TILE + TILE * TILE);
+        let forward = Forward {
+            loops: self.loops,
+            shape,
+            input,
+            output,
+            q: buffers.take(row * TILE),
+            scores: buffers.take(TILE * TILE),
+            v: buffers.take(TILE * row),
+            out: buffers.take(row * TILE),
+        };
+        for (segment, head, query) in schedule::forward(&shape, segments, share) {
+            // SAFETY: the share holds only queries of the segments; the rest is the contract.
+            unsafe { forward.block(segment, head, query) };
+        }
+    }
+}
+
 /// The tensors of a call and this thread's buffers.
 struct Forward {
-    generic: &'static Generic,
+    loops: &'static Loops,
     shape: AttentionShape,
     input: AttentionInput,
     output: AttentionOutput,
@@ -32,37 +86,6 @@ struct Forward {
     v: *mut f32,
     /// `(64, D)`, the output before the division by the sum.
     out: *mut f32,
-}
-
-/// This thread's share of the forward pass.
-///
-/// # Safety
-/// As for [`Kernels::attention`].
-pub(super) unsafe fn run(
-    kernels: Kernels,
-    shape: AttentionShape,
-    segments: &[Segment],
-    input: AttentionInput,
-    output: AttentionOutput,
-    share: Share,
-    scratch: &mut Scratch,
-) {
-    let row = shape.row();
-    let mut buffers = Buffers::new(scratch, 3 * row * TILE + TILE * TILE);
-    let forward = Forward {
-        generic: kernels.generic,
-        shape,
-        input,
-        output,
-        q: buffers.take(row * TILE),
-        scores: buffers.take(TILE * TILE),
-        v: buffers.take(TILE * row),
-        out: buffers.take(row * TILE),
-    };
-    for (segment, head, query) in plan::forward(&shape, segments, share) {
-        // SAFETY: the share holds only queries of the segments; the rest is the contract.
-        unsafe { forward.block(segment, head, query) };
-    }
 }
 
 impl Forward {
@@ -80,7 +103,7 @@ impl Forward {
         // SAFETY: rows of the segment; the buffers have room for a block.
         unsafe {
             let q = self.input.q.add((segment.start + query) * stride + head * d);
-            transpose(self.generic, q, stride, n, d, self.q);
+            transpose(self.loops, q, stride, n, d, self.q);
             let first = shape.first_tile(query);
             for key in (first..query + n).step_by(TILE) {
                 let rows = (query + n - key).min(TILE);
@@ -92,7 +115,7 @@ impl Forward {
                 if let Some(band) = band {
                     band.hide(tile, lanes, f32::NEG_INFINITY);
                 }
-                (self.generic.forward)(tile, lanes, shape.scale, &mut running);
+                (self.loops.forward)(tile, lanes, shape.scale, &mut running);
                 let factors = (key > first).then_some(&running.factor);
                 self.values(offset * d, (rows, n), band, factors);
             }
@@ -110,7 +133,7 @@ impl Forward {
             let lanes = band.map_or(0..lanes, |band| band.lanes(rows.clone(), lanes));
             // SAFETY: the strip lies in the keys and in the tile.
             unsafe {
-                (self.generic.gemm)(&Gemm {
+                (self.loops.gemm)(&Gemm {
                     rows: rows.len(),
                     depth: self.shape.head_dim,
                     columns: lanes.len(),
@@ -148,7 +171,7 @@ impl Forward {
             let v = whole_rows(v, n_keys, d, self.v);
             for queries in strips(n, band, QUERY_STRIP) {
                 let keys = band.map_or(0..n_keys, |band| band.rows(queries.clone(), n_keys));
-                (self.generic.gemm)(&Gemm {
+                (self.loops.gemm)(&Gemm {
                     rows: queries.len(),
                     depth: keys.len(),
                     columns: row,

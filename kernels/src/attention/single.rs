@@ -1,10 +1,10 @@
 //! Attention on tensors that own their memory: the safe way, on one thread.
 
-use super::{
-    AttentionGradient, AttentionInput, AttentionOutput, AttentionSaved, AttentionShape, Segment,
-    Share,
-};
-use crate::{Kernels, Scratch};
+use super::shape::{AttentionShape, Segment};
+use super::share::Share;
+use super::tensors::{AttentionGradient, AttentionInput, AttentionOutput, AttentionSaved};
+use crate::kernels::Kernels;
+use crate::scratch::Scratch;
 
 /// Attention of one pack, run forward once.
 ///

@@ -3,10 +3,9 @@
 use std::ops::Range;
 
 use super::band::Band;
-use super::{LANES, TILE};
-use crate::Scratch;
-use crate::generic::Generic;
-use crate::generic::Matrix;
+use crate::loops::tile_softmax::TILE;
+use crate::loops::{LANES, Loops, Matrix};
+use crate::scratch::Scratch;
 
 /// Hands out parts of a scratch memory, each aligned to 64 bytes.
 pub(super) struct Buffers {
@@ -46,9 +45,9 @@ pub(super) fn strips(
 ///
 /// # Safety
 /// `from` has `n` rows, `stride` floats apart, `to` has `d` rows of 64 floats, not shared; the CPU
-/// has the features of `generic`.
+/// has the features of `loops`.
 pub(super) unsafe fn transpose(
-    generic: &Generic,
+    loops: &Loops,
     from: *const f32,
     stride: usize,
     n: usize,
@@ -60,7 +59,7 @@ pub(super) unsafe fn transpose(
     unsafe {
         let (from, to) =
             (Matrix { data: from.cast_mut(), row: stride }, Matrix { data: to, row: TILE });
-        (generic.transpose)(from, to, (n, d));
+        (loops.transpose)(from, to, (n, d));
         for x in 0..d {
             to.data.add(x * TILE + n).write_bytes(0, lanes - n);
         }

@@ -2,8 +2,11 @@
 
 use std::ops::Range;
 
-use super::{HeadShape, VOCAB_PART};
-use crate::{BLOCK, Kernels, LogitGradient, Scratch};
+use super::shape::{HeadShape, VOCAB_PART};
+use crate::kernels::Kernels;
+use crate::layout::BLOCK;
+use crate::log_softmax::LogitGradient;
+use crate::scratch::Scratch;
 
 impl Kernels {
     /// Gradient of the logits of the rows `rows` of a piece of the vocabulary, packed.

@@ -2,9 +2,10 @@
 
 use std::ops::Range;
 
-use super::{HeadShape, VOCAB_PART};
-use crate::softmax::{PartSum, total};
-use crate::{Kernels, Scratch};
+use super::shape::{HeadShape, VOCAB_PART};
+use crate::kernels::Kernels;
+use crate::loops::log_softmax::{PartSum, total};
+use crate::scratch::Scratch;
 
 /// What the forward pass finds about one target.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -91,7 +92,7 @@ impl Kernels {
         unsafe {
             self.head_logits(shape, packed, unpack, rows, scratch, &mut |token, rows, logits| {
                 let part = &mut *parts.add(rows.start / VOCAB_PART * n_tokens + token);
-                (self.generic.add_exp)(logits, part);
+                (self.loops.add_exp)(logits, part);
                 let label = labels[token] as usize;
                 if rows.contains(&label) {
                     logits_of_labels.add(token).write(logits[label - rows.start]);

@@ -9,7 +9,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Micro, by_tokens};
+use super::contract::{Micro, by_tokens};
 use crate::layout::{BLOCK, COLUMNS, PANEL_OFFSETS, PANEL_SCALES, Precision};
 use crate::quant::{BIAS, INFINITE, MAGNITUDE, Padding, affine, bias_offset, factors, padded};
 
@@ -31,7 +31,7 @@ pub(super) fn detected() -> bool {
 }
 
 /// # Safety
-/// See [`super::Product`].
+/// See [`super::contract::Product`].
 #[target_feature(enable = "avx2,fma")]
 unsafe fn int8<const N: usize>(
     left: *const u8,
@@ -102,7 +102,7 @@ unsafe fn block_products<const N: usize>(left: *const u8, weights: *const u8) ->
 }
 
 /// # Safety
-/// See [`super::Product`].
+/// See [`super::contract::Product`].
 #[target_feature(enable = "avx2,fma")]
 pub(super) unsafe fn f32<const N: usize>(
     left: *const u8,
@@ -168,7 +168,7 @@ pub(super) unsafe fn store<const N: usize, const P: usize>(
 }
 
 /// # Safety
-/// See [`super::QuantizeActivations`].
+/// See [`super::contract::QuantizeActivations`].
 #[target_feature(enable = "avx2,fma")]
 pub(super) unsafe fn quantize_activations(x: &[f32], out: *mut u8, n: usize) {
     let (blocks, rest) = x.as_chunks::<BLOCK>();
@@ -198,7 +198,7 @@ pub(super) unsafe fn quantize_activations(x: &[f32], out: *mut u8, n: usize) {
 }
 
 /// # Safety
-/// See [`super::QuantizeWeightRow`].
+/// See [`super::contract::QuantizeWeightRow`].
 #[target_feature(enable = "avx2,fma")]
 pub(super) unsafe fn quantize_weight_row(x: &[f32], out: *mut u8) {
     let (blocks, rest) = x.as_chunks::<BLOCK>();
@@ -228,7 +228,7 @@ pub(super) unsafe fn quantize_weight_row(x: &[f32], out: *mut u8) {
 }
 
 /// # Safety
-/// See [`super::QuantizeWeightColumns`].
+/// See [`super::contract::QuantizeWeightColumns`].
 #[target_feature(enable = "avx2,fma")]
 pub(super) unsafe fn quantize_weight_columns(tile: *const f32, stride: usize, out: *mut u8) {
     for part in 0..COLUMNS / LANES {

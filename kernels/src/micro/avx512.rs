@@ -8,7 +8,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Micro, by_tokens};
+use super::contract::{Micro, by_tokens};
 use crate::layout::{BLOCK, COLUMNS, PANEL_OFFSETS, PANEL_SCALES, Precision};
 use crate::quant::{BIAS, INFINITE, MAGNITUDE, Padding, affine, bias_offset, factors, padded};
 
@@ -36,7 +36,7 @@ pub(super) fn detected() -> bool {
 }
 
 /// # Safety
-/// See [`super::Product`].
+/// See [`super::contract::Product`].
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 unsafe fn int8<const N: usize>(
     left: *const u8,
@@ -90,7 +90,7 @@ unsafe fn int8<const N: usize>(
 }
 
 /// # Safety
-/// See [`super::Product`].
+/// See [`super::contract::Product`].
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 unsafe fn f32<const N: usize>(
     left: *const u8,
@@ -151,7 +151,7 @@ unsafe fn store<const N: usize>(
 }
 
 /// # Safety
-/// See [`super::QuantizeActivations`].
+/// See [`super::contract::QuantizeActivations`].
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 unsafe fn quantize_activations(x: &[f32], out: *mut u8, n: usize) {
     let (blocks, rest) = x.as_chunks::<BLOCK>();
@@ -171,7 +171,7 @@ unsafe fn quantize_activations(x: &[f32], out: *mut u8, n: usize) {
 }
 
 /// # Safety
-/// See [`super::QuantizeWeightRow`].
+/// See [`super::contract::QuantizeWeightRow`].
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 unsafe fn quantize_weight_row(x: &[f32], out: *mut u8) {
     let (blocks, rest) = x.as_chunks::<BLOCK>();
@@ -196,7 +196,7 @@ unsafe fn quantize_weight_row(x: &[f32], out: *mut u8) {
 }
 
 /// # Safety
-/// See [`super::QuantizeWeightColumns`].
+/// See [`super::contract::QuantizeWeightColumns`].
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 unsafe fn quantize_weight_columns(tile: *const f32, stride: usize, out: *mut u8) {
     for half in 0..2 {

@@ -5,7 +5,8 @@
 
 use std::arch::x86_64::*;
 
-use super::{Micro, avx2, by_tokens};
+use super::avx2;
+use super::contract::{Micro, by_tokens};
 use crate::layout::{BLOCK, COLUMNS, PANEL_OFFSETS, PANEL_SCALES, Precision};
 
 /// The AVX-VNNI kernels; to be handed out only where [`detected`].
@@ -26,7 +27,7 @@ pub(super) fn detected() -> bool {
 }
 
 /// # Safety
-/// See [`super::Product`].
+/// See [`super::contract::Product`].
 #[target_feature(enable = "avx2,fma,avxvnni")]
 unsafe fn int8<const N: usize>(
     left: *const u8,

@@ -1,7 +1,9 @@
-//! The innermost loops: one table of functions per [`Level`].
+//! The innermost loops of the products with quantized weights: one table of functions per
+//! [`crate::Level`].
 //!
-//! The functions of a table share their contracts, which stand at the type aliases below. Calling
-//! one demands the CPU features of its level; [`table`] hands a table out only where they exist.
+//! The functions of a table share their contracts, which stand at the types in `contract.rs`.
+//! Calling one demands the CPU features of its level; [`table()`] hands a table out only where they
+//! exist.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -9,103 +11,11 @@ mod avx2;
 mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod avx_vnni;
+mod contract;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod plain;
+mod table;
 
-use crate::{GROUP, Level};
-
-/// Product of a group of tokens and a panel over some blocks:
-/// `y[t, c] (+)= Σ_blocks Σ_r left[t, r] panel[r, c]`; in int8 each block adds
-/// `fma(sum, offset, ·)` and then `fma(Σ q u, scale_left · scale_panel, ·)`.
-///
-/// Arguments: `left` and `panel` at their first block, the number of blocks, `y` at its first
-/// output, the distance between rows of `y` in floats, the number of outputs to store (1 to 32),
-/// and whether to add to `y` or overwrite it. The sum begins at zero and is added to `y` last.
-///
-/// # Safety
-/// `left` and `panel` hold that many blocks in the order of [`crate::layout`], `left` aligned to
-/// 4 bytes and `panel` to 64; rows of `y` have room for the outputs, and nothing else accesses
-/// them meanwhile.
-pub(crate) type Product = unsafe fn(
-    left: *const u8,
-    panel: *const u8,
-    blocks: usize,
-    y: *mut f32,
-    stride: usize,
-    columns: usize,
-    accumulate: bool,
-);
-
-/// Quantizes a token's row in blocks of 32 into a group of `n` tokens.
-///
-/// `out` is the token's first word in the group: quants, scale and sum of the next token all lie
-/// one word further on, so the place in the group is only an offset.
-///
-/// # Safety
-/// `out` lies in a group with room for every block of the row, aligned to 4 bytes, and nothing
-/// else accesses the token's bytes meanwhile.
-pub(crate) type QuantizeActivations = unsafe fn(x: &[f32], out: *mut u8, n: usize);
-
-/// Quantizes a row of weights in blocks of 32 into a column of a panel.
-///
-/// `out` is the column's first word; its quants, scales and offsets lie one word apart from the
-/// next column's.
-///
-/// # Safety
-/// `out` lies in a panel with room for every block of the row, aligned to 4 bytes, and nothing
-/// else accesses the column's bytes meanwhile.
-pub(crate) type QuantizeWeightRow = unsafe fn(x: &[f32], out: *mut u8);
-
-/// Quantizes 32 columns of a tile of 32 rows of weights into one block of a panel.
-///
-/// # Safety
-/// `tile` has 32 rows of 32 floats, `stride` floats apart; `out` has room for a block of a panel,
-/// is aligned to 64 bytes, and nothing else accesses it meanwhile.
-pub(crate) type QuantizeWeightColumns = unsafe fn(tile: *const f32, stride: usize, out: *mut u8);
-
-/// The kernels of one level.
-pub(crate) struct Micro {
-    /// Int8 products, by the number of tokens less one.
-    pub int8: [Product; GROUP],
-    /// F32 products, by the number of tokens less one.
-    pub f32: [Product; GROUP],
-    /// Symmetric along rows.
-    pub quantize_activations: QuantizeActivations,
-    /// Affine along rows: weights of the forward product.
-    pub quantize_weight_row: QuantizeWeightRow,
-    /// Symmetric along columns: weights of the transposed product.
-    pub quantize_weight_columns: QuantizeWeightColumns,
-}
-
-/// The kernels of `level`, if this CPU has its features.
-pub(crate) fn table(level: Level) -> Option<&'static Micro> {
-    match level {
-        Level::Plain => Some(&plain::TABLE),
-        #[cfg(target_arch = "aarch64")]
-        Level::Neon => neon::detected().then_some(&neon::TABLE),
-        #[cfg(target_arch = "x86_64")]
-        Level::Avx2 => avx2::detected().then_some(&avx2::TABLE),
-        #[cfg(target_arch = "x86_64")]
-        Level::AvxVnni => avx_vnni::detected().then_some(&avx_vnni::TABLE),
-        #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => avx512::detected().then_some(&avx512::TABLE),
-        // Levels of other architectures.
-        _ => None,
-    }
-}
-
-/// A product function for every number of tokens in a group.
-macro_rules! by_tokens {
-    ($function:ident) => {
-        [
-            $function::<1>,
-            $function::<2>,
-            $function::<3>,
-            $function::<4>,
-            $function::<5>,
-            $function::<6>,
-        ]
-    };
-}
-use by_tokens;
+pub(crate) use contract::{Micro, Product};
+pub(crate) use table::table;

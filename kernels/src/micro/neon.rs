@@ -12,7 +12,7 @@
 use std::arch::aarch64::*;
 use std::arch::asm;
 
-use super::{Micro, by_tokens};
+use super::contract::{Micro, by_tokens};
 use crate::layout::{BLOCK, COLUMNS, PANEL_OFFSETS, PANEL_SCALES, Precision};
 use crate::quant::{BIAS, INFINITE, MAGNITUDE, Padding, affine, bias_offset, factors, padded};
 
@@ -40,7 +40,7 @@ pub(super) fn detected() -> bool {
 }
 
 /// # Safety
-/// See [`super::Product`].
+/// See [`super::contract::Product`].
 #[target_feature(enable = "dotprod")]
 unsafe fn int8<const N: usize>(
     left: *const u8,
@@ -160,7 +160,7 @@ fn dot(mut sum: int32x4_t, weights: int8x16_t, quants: f32) -> int32x4_t {
 }
 
 /// # Safety
-/// See [`super::Product`].
+/// See [`super::contract::Product`].
 #[target_feature(enable = "neon")]
 unsafe fn f32<const N: usize>(
     left: *const u8,
@@ -228,7 +228,7 @@ unsafe fn store<const N: usize>(
 }
 
 /// # Safety
-/// See [`super::QuantizeActivations`].
+/// See [`super::contract::QuantizeActivations`].
 #[target_feature(enable = "neon")]
 unsafe fn quantize_activations(x: &[f32], out: *mut u8, n: usize) {
     let (blocks, rest) = x.as_chunks::<BLOCK>();
@@ -252,7 +252,7 @@ unsafe fn quantize_activations(x: &[f32], out: *mut u8, n: usize) {
 }
 
 /// # Safety
-/// See [`super::QuantizeWeightRow`].
+/// See [`super::contract::QuantizeWeightRow`].
 #[target_feature(enable = "neon")]
 unsafe fn quantize_weight_row(x: &[f32], out: *mut u8) {
     let (blocks, rest) = x.as_chunks::<BLOCK>();
@@ -279,7 +279,7 @@ unsafe fn quantize_weight_row(x: &[f32], out: *mut u8) {
 }
 
 /// # Safety
-/// See [`super::QuantizeWeightColumns`].
+/// See [`super::contract::QuantizeWeightColumns`].
 #[target_feature(enable = "neon")]
 unsafe fn quantize_weight_columns(tile: *const f32, stride: usize, out: *mut u8) {
     for start in (0..COLUMNS).step_by(LANES) {

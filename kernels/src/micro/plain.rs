@@ -4,7 +4,7 @@
 //! definition (one rounding, as the vector units do it), at the price of a library call on CPUs
 //! without such an instruction.
 
-use super::{Micro, by_tokens};
+use super::contract::{Micro, by_tokens};
 use crate::layout::{BLOCK, COLUMNS, PANEL_OFFSETS, PANEL_SCALES, Precision};
 use crate::quant::{BIAS, INFINITE, MAGNITUDE, Padding, affine, bias_offset, factors, padded};
 
@@ -20,7 +20,7 @@ pub(super) static TABLE: Micro = Micro {
 /// `y += sum · offset`, then `y += f32(Σ u8 · i8) · (scale_left · scale_panel)`, block by block.
 ///
 /// # Safety
-/// See [`super::Product`].
+/// See [`super::contract::Product`].
 unsafe fn int8<const N: usize>(
     left: *const u8,
     panel: *const u8,
@@ -68,7 +68,7 @@ unsafe fn int8<const N: usize>(
 /// `sum = fma(left, panel, sum)`, in the order of `R`.
 ///
 /// # Safety
-/// See [`super::Product`].
+/// See [`super::contract::Product`].
 unsafe fn f32<const N: usize>(
     left: *const u8,
     panel: *const u8,
@@ -117,7 +117,7 @@ unsafe fn store<const N: usize>(
 }
 
 /// # Safety
-/// See [`super::QuantizeActivations`].
+/// See [`super::contract::QuantizeActivations`].
 unsafe fn quantize_activations(x: &[f32], out: *mut u8, n: usize) {
     let (blocks, rest) = x.as_chunks::<BLOCK>();
     for (index, block) in blocks.iter().chain(&padded(rest, Padding::Zero)).enumerate() {
@@ -134,7 +134,7 @@ unsafe fn quantize_activations(x: &[f32], out: *mut u8, n: usize) {
 }
 
 /// # Safety
-/// See [`super::QuantizeWeightRow`].
+/// See [`super::contract::QuantizeWeightRow`].
 unsafe fn quantize_weight_row(x: &[f32], out: *mut u8) {
     let (blocks, rest) = x.as_chunks::<BLOCK>();
     for (index, block) in blocks.iter().chain(&padded(rest, Padding::First)).enumerate() {
@@ -153,7 +153,7 @@ unsafe fn quantize_weight_row(x: &[f32], out: *mut u8) {
 }
 
 /// # Safety
-/// See [`super::QuantizeWeightColumns`].
+/// See [`super::contract::QuantizeWeightColumns`].
 unsafe fn quantize_weight_columns(tile: *const f32, stride: usize, out: *mut u8) {
     for c in 0..COLUMNS {
         // SAFETY: the tile has 32 rows of 32 columns, the block a word of everything per column.

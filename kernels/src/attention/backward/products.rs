@@ -1,11 +1,12 @@
 //! The five matrix products of a tile.
 
-use super::{Backward, Tile};
+use super::buffers::Backward;
+use super::tile::Tile;
 use crate::attention::band::Band;
-use crate::attention::softmax::{Row, Saved};
+use crate::attention::shape::Segment;
 use crate::attention::tile::{strips, whole_rows};
-use crate::attention::{LANES, Segment, TILE};
-use crate::generic::{Gemm, Matrix};
+use crate::loops::tile_softmax::{Row, Saved, TILE};
+use crate::loops::{Gemm, LANES, Matrix};
 
 /// Rows of a partly visible tile that are multiplied at a time.
 const STRIP: usize = 16;
@@ -77,7 +78,7 @@ impl Backward {
                 band.hide(scores, lanes, f32::NEG_INFINITY);
                 band.hide(dscores, lanes, 0.0);
             }
-            (self.generic.backward)(scores, dscores, lanes, self.shape.scale, &saved);
+            (self.loops.backward)(scores, dscores, lanes, self.shape.scale, &saved);
         }
     }
 
@@ -90,7 +91,7 @@ impl Backward {
             let lanes = band.map_or(0..product.columns, |b| b.lanes(rows.clone(), product.columns));
             // SAFETY: a part of the product.
             unsafe {
-                (self.generic.gemm)(&Gemm {
+                (self.loops.gemm)(&Gemm {
                     rows: rows.len(),
                     columns: lanes.len(),
                     a: product.a.add(rows.start * product.a_row),
@@ -115,7 +116,7 @@ impl Backward {
             for (a, b, c) in [(self.scores, dout, self.keys.dv), (self.dscores, q, self.keys.dk)] {
                 // SAFETY: the strip lies in the tile and in the buffers.
                 unsafe {
-                    (self.generic.gemm)(&Gemm {
+                    (self.loops.gemm)(&Gemm {
                         rows: lanes.len(),
                         depth: rows.len(),
                         columns: row,
@@ -155,7 +156,7 @@ impl Backward {
             let c = if whole { dq } else { sums };
             for rows in strips(n, band, STRIP) {
                 let lanes = band.map_or(0..n_keys, |band| band.lanes(rows.clone(), n_keys));
-                (self.generic.gemm)(&Gemm {
+                (self.loops.gemm)(&Gemm {
                     rows: rows.len(),
                     depth: lanes.len(),
                     columns: self.shape.row(),

@@ -1,5 +1,9 @@
 //! Registers of floats.
 
+/// Rows of buffers begin at multiples of so many floats, and products have multiples of so many
+/// columns.
+pub(crate) const LANES: usize = 16;
+
 /// Floats side by side in a register.
 pub(crate) trait Vector: Copy {
     /// A divisor of 16.

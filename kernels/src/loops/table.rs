@@ -1,66 +1,54 @@
-//! Loops written once, for any vector or for lanes of an array, and compiled once per level.
-//!
-//! They give the same bits at every level: each sum has one order, and where a multiply-add is
-//! fused it is fused everywhere.
+//! One function per loop and level, which inlines the loop and enables the level's instructions.
 
-mod gemm;
-mod transpose;
-mod vector;
-
-pub(crate) use gemm::Gemm;
-pub(crate) use transpose::Matrix;
-pub(crate) use vector::Vector;
-
-use crate::Level;
-use crate::attention::softmax::{Row, Running, Saved};
-use crate::dropout::Dropout;
-use crate::gated::Activation;
-use crate::softmax::PartSum;
-
-/// Rows of buffers begin at multiples of so many floats, and products have multiples of so many
-/// columns.
-pub(crate) const LANES: usize = 16;
+use super::dropout::Dropout;
+use super::gated::Activation;
+use super::gemm::Gemm;
+use super::log_softmax::PartSum;
+use super::tile_softmax::{Row, Running, Saved};
+use super::transpose::Matrix;
+use super::{dropout, gated, gemm, log_softmax, norm, tile_softmax, transpose};
+use crate::level::Level;
 
 /// See [`gemm::gemm`].
 type Product = unsafe fn(&Gemm);
 
-/// See [`crate::attention::softmax::forward`].
+/// See [`tile_softmax::forward`].
 type Forward = unsafe fn(tile: &mut [Row], lanes: usize, scale: f32, running: &mut Running);
 
-/// See [`crate::attention::softmax::backward`].
+/// See [`tile_softmax::backward`].
 type Backward =
     unsafe fn(scores: &mut [Row], dp: &mut [Row], lanes: usize, scale: f32, saved: &Saved);
 
-/// See [`crate::attention::softmax::dot`].
+/// See [`tile_softmax::dot`].
 type Dot = unsafe fn(a: &[f32], b: &[f32]) -> f32;
 
 /// See [`transpose::transpose`].
 type Transpose = unsafe fn(from: Matrix, to: Matrix, size: (usize, usize));
 
-/// See [`crate::norm::forward`].
+/// See [`norm::forward`].
 type Norm = unsafe fn(x: &[f32], weight: &[f32], eps: f32, y: &mut [f32]);
 
-/// See [`crate::norm::backward`].
+/// See [`norm::backward`].
 type NormBackward = unsafe fn(x: &[f32], weight: &[f32], eps: f32, dy: &[f32], dx: &mut [f32]);
 
-/// See [`crate::gated::forward`].
+/// See [`gated::forward`].
 type Gated = unsafe fn(activation: Activation, gate: &[f32], up: &[f32], y: &mut [f32]);
 
-/// See [`crate::gated::backward`].
+/// See [`gated::backward`].
 type GatedBackward =
     unsafe fn(activation: Activation, input: [&[f32]; 2], dy: &[f32], gradient: [&mut [f32]; 2]);
 
-/// See [`crate::dropout::multiply`].
+/// See [`dropout::multiply`].
 type Dropped = unsafe fn(dropout: &Dropout, first: usize, x: &mut [f32]);
 
-/// See [`crate::softmax::add_exp`].
+/// See [`log_softmax::add_exp`].
 type AddExp = unsafe fn(logits: &[f32], part: &mut PartSum);
 
-/// See [`crate::softmax::scaled_exp`].
+/// See [`log_softmax::scaled_exp`].
 type ScaledExp = unsafe fn(row: &mut [f32], shift: f32, weight: f32);
 
 /// The inner loops of one level. Calling any of them demands the level's CPU features.
-pub(crate) struct Generic {
+pub(crate) struct Loops {
     pub gemm: Product,
     pub forward: Forward,
     pub backward: Backward,
@@ -76,7 +64,7 @@ pub(crate) struct Generic {
 }
 
 /// The functions of `level`, to be called only where a [`crate::Kernels`] of that level exists.
-pub(crate) fn table(level: Level) -> &'static Generic {
+pub(crate) fn table(level: Level) -> &'static Loops {
     match level {
         #[cfg(target_arch = "aarch64")]
         Level::Neon => &neon::TABLE,
@@ -93,11 +81,8 @@ macro_rules! level {
     ($name:ident, $vector:ty, $rows:literal, $vectors:literal, $block:ident $(, #[$feature:meta])?) => {
         mod $name {
             use super::*;
-            use super::{gemm, transpose};
-            use crate::attention::softmax;
-            use crate::{dropout, gated, norm};
 
-            pub(super) static TABLE: Generic = Generic {
+            pub(super) static TABLE: Loops = Loops {
                 gemm,
                 forward,
                 backward,
@@ -124,7 +109,7 @@ macro_rules! level {
             /// The CPU has the level's features.
             $(#[$feature])?
             unsafe fn forward(tile: &mut [Row], lanes: usize, scale: f32, running: &mut Running) {
-                softmax::forward(tile, lanes, scale, running);
+                tile_softmax::forward(tile, lanes, scale, running);
             }
 
             /// # Safety
@@ -137,14 +122,14 @@ macro_rules! level {
                 scale: f32,
                 saved: &Saved,
             ) {
-                softmax::backward(scores, dp, lanes, scale, saved);
+                tile_softmax::backward(scores, dp, lanes, scale, saved);
             }
 
             /// # Safety
             /// The CPU has the level's features.
             $(#[$feature])?
             unsafe fn dot(a: &[f32], b: &[f32]) -> f32 {
-                softmax::dot(a, b)
+                tile_softmax::dot(a, b)
             }
 
             /// # Safety
@@ -205,14 +190,14 @@ macro_rules! level {
             /// The CPU has the level's features.
             $(#[$feature])?
             unsafe fn add_exp(logits: &[f32], part: &mut PartSum) {
-                crate::softmax::add_exp(logits, part);
+                log_softmax::add_exp(logits, part);
             }
 
             /// # Safety
             /// The CPU has the level's features.
             $(#[$feature])?
             unsafe fn scaled_exp(row: &mut [f32], shift: f32, weight: f32) {
-                crate::softmax::scaled_exp(row, shift, weight);
+                log_softmax::scaled_exp(row, shift, weight);
             }
         }
     };

@@ -1,7 +1,9 @@
 //! Packed activations that own their memory: the safe way, on one thread.
 
-use crate::scratch::AlignedBytes;
-use crate::{Kernels, Output, PackedShape, Precision, Scratch};
+use crate::kernels::Kernels;
+use crate::layout::{PackedShape, Precision};
+use crate::operand::Output;
+use crate::scratch::{AlignedBytes, Scratch};
 
 /// Activations packed once, to be multiplied by any number of weight matrices.
 ///

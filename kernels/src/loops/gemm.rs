@@ -1,6 +1,6 @@
 //! The matrix product of a tile, written once for any vector.
 
-use super::{LANES, Vector};
+use super::vector::{LANES, Vector};
 
 /// Depth after which the sums move to memory, so that the rows of `b` used until then stay in a
 /// first-level cache.

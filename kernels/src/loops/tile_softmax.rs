@@ -2,8 +2,11 @@
 
 use std::f32::consts::LOG2_E;
 
-use super::{LANES, TILE};
-use crate::exp::exp2;
+use super::exp::exp2;
+use super::vector::LANES;
+
+/// Queries and keys of a tile.
+pub(crate) const TILE: usize = 64;
 
 /// A row of a tile.
 pub(crate) type Row = [f32; TILE];

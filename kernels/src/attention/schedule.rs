@@ -2,7 +2,9 @@
 //!
 //! Every thread makes the same plan from the same arguments and takes its part of it.
 
-use super::{AttentionShape, Segment, Share, TILE};
+use super::shape::{AttentionShape, Segment};
+use super::share::Share;
+use crate::loops::tile_softmax::TILE;
 
 /// Work of a block besides its scores, in scores.
 const BLOCK_COST: u64 = 512;
