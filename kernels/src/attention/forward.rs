@@ -115,7 +115,7 @@ impl Forward {
                 if let Some(band) = band {
                     band.hide(tile, lanes, f32::NEG_INFINITY);
                 }
-                (self.loops.forward)(tile, lanes, shape.scale, &mut running);
+                (self.loops.tile_softmax)(tile, lanes, shape.scale, &mut running);
                 let factors = (key > first).then_some(&running.factor);
                 self.values(offset * d, (rows, n), band, factors);
             }

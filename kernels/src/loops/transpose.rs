@@ -109,7 +109,7 @@ pub(crate) unsafe fn avx2(from: Matrix, to: Matrix) {
 /// As for [`transpose`].
 #[cfg(target_arch = "aarch64")]
 #[inline]
-pub(super) unsafe fn neon(from: Matrix, to: Matrix) {
+pub(crate) unsafe fn neon(from: Matrix, to: Matrix) {
     use std::arch::aarch64::*;
     for (r, c) in [(0, 0), (0, 4), (4, 0), (4, 4)] {
         // SAFETY: a quarter of the block and of the result; every aarch64 CPU has NEON.

@@ -78,7 +78,7 @@ impl Backward {
                 band.hide(scores, lanes, f32::NEG_INFINITY);
                 band.hide(dscores, lanes, 0.0);
             }
-            (self.loops.backward)(scores, dscores, lanes, self.shape.scale, &saved);
+            (self.loops.tile_softmax_backward)(scores, dscores, lanes, self.shape.scale, &saved);
         }
     }
 
