@@ -69,7 +69,7 @@ mod sys;
 mod text;
 
 pub use adapter::{Adapter, AdapterError, LoraConfig, LoraPair};
-pub use cutq_kernels::{Activation, Precision, SimdError};
+pub use cutq_kernels::{Nonlinearity, Precision, SimdError};
 pub use engine::timings::Timings;
 pub use engine::{BlockTimes, Engine, EngineError, EngineOptions, Footprint, Rates, WeightBytes};
 pub use ggml::backend::BackendError;

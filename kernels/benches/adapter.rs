@@ -9,7 +9,7 @@ mod support;
 
 use std::hint::black_box;
 
-use cutq_kernels::{Activation, Kernels, LoraShape, Precision, Scratch};
+use cutq_kernels::{Kernels, LoraShape, Nonlinearity, Precision, Scratch};
 use support::timing::{self, seconds};
 use support::{number, peak};
 
@@ -105,10 +105,10 @@ fn element_wise(kernels: Kernels) {
     report("copy", 2, &mut |y, _| y.copy_from_slice(black_box(&x)));
     report("norm", 2, &mut |y, _| kernels.rms_norm(&x, &weight, 1e-5, y));
     report("norm backward", 3, &mut |_, dx| kernels.rms_norm_backward(&x, &weight, 1e-5, &dy, dx));
-    for activation in [Activation::Silu, Activation::Gelu] {
-        report("gated", 3, &mut |y, _| kernels.gated(activation, &x, &up, y));
+    for nonlinearity in [Nonlinearity::Silu, Nonlinearity::Gelu] {
+        report("gated", 3, &mut |y, _| kernels.gated(nonlinearity, &x, &up, y));
         report("backward", 5, &mut |y, dx| {
-            kernels.gated_backward(activation, [&x, &up], &dy, [y, dx]);
+            kernels.gated_backward(nonlinearity, [&x, &up], &dy, [y, dx]);
         });
     }
     println!();

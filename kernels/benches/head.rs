@@ -92,7 +92,7 @@ impl Case {
             w: (0..DISTINCT * n_embd).map(|i| number(2 * i + 1)).collect(),
             labels: (0..n_tokens).map(|t| (t * 7919 % n_vocab) as u32).collect(),
             packed: vec![0; shape.activations().bytes() + 64],
-            dlogits: vec![0; shape.dlogits(shape.piece()).bytes() + 64],
+            dlogits: vec![0; shape.dlogits(shape.chunk()).bytes() + 64],
             dx: vec![0.0; n_tokens * n_embd],
             scratch: (0..threads).map(|_| Scratch::new()).collect(),
         };
@@ -126,14 +126,14 @@ impl Case {
             LogitGradient::new(label as usize, found.log_sum_exp, 1.0)
         };
         let gradients: Vec<_> = self.labels.iter().zip(found).map(gradient).collect();
-        for first in (0..self.shape.n_vocab).step_by(self.shape.piece()) {
-            self.backward_piece(first, &gradients);
+        for first in (0..self.shape.n_vocab).step_by(self.shape.chunk()) {
+            self.backward_chunk(first, &gradients);
         }
     }
 
-    fn backward_piece(&mut self, first: usize, gradients: &[LogitGradient]) {
+    fn backward_chunk(&mut self, first: usize, gradients: &[LogitGradient]) {
         let (kernels, shape, n_threads) = (self.kernels, self.shape, self.scratch.len());
-        let piece = first..(first + shape.piece()).min(shape.n_vocab);
+        let chunk = first..(first + shape.chunk()).min(shape.n_vocab);
         let (packed, dlogits) =
             (Shared::aligned(&mut self.packed), Shared::aligned(&mut self.dlogits));
         let dx = Shared::new(&mut self.dx);
@@ -141,20 +141,20 @@ impl Case {
         let row = &|row: usize, out: &mut [f32]| part(row, 0, out);
         let part = &|row: usize, k: usize, out: &mut [f32]| part(first + row, k, out);
         thread::scope(|scope| {
-            let rows = shares(piece.clone(), COLUMNS, n_threads);
+            let rows = shares(chunk.clone(), COLUMNS, n_threads);
             for (rows, scratch) in rows.zip(&mut self.scratch) {
-                let piece = piece.clone();
+                let chunk = chunk.clone();
                 // SAFETY: packed with this shape; the threads' rows are disjoint.
                 scope.spawn(move || unsafe {
                     let (x, out) = (packed.pointer(), dlogits.pointer());
-                    kernels.head_dlogits(shape, x, row, piece, rows, gradients, out, scratch);
+                    kernels.head_dlogits(shape, x, row, chunk, rows, gradients, out, scratch);
                 });
             }
         });
         thread::scope(|scope| {
             let columns = shares(0..shape.n_embd, COLUMNS, n_threads);
             for (columns, scratch) in columns.zip(&mut self.scratch) {
-                let (accumulate, shape) = (first > 0, shape.dlogits(piece.len()));
+                let (accumulate, shape) = (first > 0, shape.dlogits(chunk.len()));
                 let stride = self.shape.n_embd;
                 // SAFETY: packed above; the threads' columns are disjoint.
                 scope.spawn(move || unsafe {

@@ -35,12 +35,12 @@
 //! multiply, and hand attention a [`Share`] per thread; the results do not depend on how.
 //!
 //! ```
-//! use cutq_kernels::{Activations, Kernels, Precision};
+//! use cutq_kernels::{PackedActivations, Kernels, Precision};
 //!
 //! let kernels = Kernels::detect()?;
 //! let weights = [[1.0, 2.0, 3.0], [0.5, -1.0, 0.0]]; // (M, K) = (2, 3)
 //! let unpack = |row: usize, out: &mut [f32]| out.copy_from_slice(&weights[row]);
-//! let x = Activations::pack(kernels, Precision::F32, &[1.0, 1.0, 1.0], 1, 3);
+//! let x = PackedActivations::pack(kernels, Precision::F32, &[1.0, 1.0, 1.0], 1, 3);
 //! assert_eq!(x.product(&unpack, 2), [6.0, -0.5]);
 //! # Ok::<(), cutq_kernels::SimdError>(())
 //! ```
@@ -76,9 +76,9 @@ pub use kernels::{Kernels, SimdError};
 pub use layout::{BLOCK, COLUMNS, GROUP, PackedShape, Precision, TILE_COLUMNS, packed_bytes};
 pub use level::Level;
 pub use log_softmax::LogitGradient;
-pub use loops::{Activation, Dropout};
+pub use loops::{Dropout, Nonlinearity};
 pub use lora::LoraShape;
 pub use operand::Output;
-pub use packed_activations::Activations;
+pub use packed_activations::PackedActivations;
 pub use panels::panel_bytes;
 pub use scratch::Scratch;

@@ -9,13 +9,13 @@ use crate::scratch::{AlignedBytes, Scratch};
 ///
 /// Allocates its buffers and runs on the calling thread; a training step uses the raw functions of
 /// [`Kernels`] instead, with memory and threads of its own.
-pub struct Activations {
+pub struct PackedActivations {
     kernels: Kernels,
     shape: PackedShape,
     packed: AlignedBytes,
 }
 
-impl Activations {
+impl PackedActivations {
     /// Packs `x`, `(T, R)` row-major.
     ///
     /// # Panics
@@ -26,14 +26,14 @@ impl Activations {
         x: &[f32],
         n_tokens: usize,
         r: usize,
-    ) -> Activations {
+    ) -> PackedActivations {
         assert_eq!(x.len(), n_tokens * r, "x is not ({n_tokens}, {r})");
         let shape = PackedShape { precision, n_tokens, r };
         let mut packed = AlignedBytes::default();
         let data = packed.grow(shape.bytes());
         // SAFETY: `x` has `n_tokens` rows of `r`, `data` the shape's bytes, aligned, not shared.
         unsafe { kernels.pack(shape, x.as_ptr(), r, 0..n_tokens, data) };
-        Activations { kernels, shape, packed }
+        PackedActivations { kernels, shape, packed }
     }
 
     /// `(T, M)` product with the `m` rows that `unpack(row, out)` writes; see [`Kernels::product`].

@@ -8,7 +8,7 @@ use std::ops::Range;
 use crate::chunks::{at_least_one, chunks};
 use crate::kernels::Kernels;
 use crate::layout::{COLUMNS, GROUP, Precision};
-use crate::micro::Product;
+use crate::micro::GroupProduct;
 use crate::operand::{Left, Output};
 use crate::panels::Panels;
 
@@ -24,17 +24,17 @@ impl Kernels {
     pub(crate) unsafe fn sweep(&self, left: Left, panels: &Panels, out: Output) {
         let shape = left.shape;
         let depth = shape.precision.depth();
-        for piece in at_least_one(chunks(0..panels.blocks, depth)) {
-            let accumulate = out.accumulate || piece.start > 0;
+        for part in at_least_one(chunks(0..panels.blocks, depth)) {
+            let accumulate = out.accumulate || part.start > 0;
             for tokens in chunks(0..shape.n_tokens, TOKEN_STRIP) {
                 for (panel, columns) in chunks(panels.columns.clone(), COLUMNS).enumerate() {
-                    let block = panel * panels.blocks + piece.start;
+                    let block = panel * panels.blocks + part.start;
                     let out = Output { accumulate, ..out };
                     // SAFETY: the block lies in the panels, the tokens in `left`.
                     unsafe {
                         let panel = panels.data.add(block * shape.precision.panel_bytes());
-                        let first = panels.first_block + piece.start;
-                        let blocks = first..first + piece.len();
+                        let first = panels.first_block + part.start;
+                        let blocks = first..first + part.len();
                         self.sweep_panel(left, tokens.clone(), blocks, panel, columns, out);
                     }
                 }
@@ -56,7 +56,7 @@ impl Kernels {
         out: Output,
     ) {
         let shape = left.shape;
-        let products: &[Product; GROUP] = match shape.precision {
+        let products: &[GroupProduct; GROUP] = match shape.precision {
             Precision::Int8 => &self.micro.int8,
             Precision::F32 => &self.micro.f32,
         };

@@ -2,7 +2,7 @@
 
 mod support;
 
-use cutq_kernels::{Activation, Kernels};
+use cutq_kernels::{Kernels, Nonlinearity};
 use support::{levels, numbers, plain, sizes};
 
 const EPS: f32 = 1e-5;
@@ -16,10 +16,10 @@ fn norm_in_f64(x: &[f64], weight: &[f32]) -> Vec<f64> {
     x.iter().zip(weight).map(|(x, w)| x / r * f64::from(*w)).collect()
 }
 
-fn activation_in_f64(activation: Activation, x: f64) -> f64 {
-    match activation {
-        Activation::Silu => x / (1.0 + (-x).exp()),
-        Activation::Gelu => {
+fn nonlinearity_in_f64(nonlinearity: Nonlinearity, x: f64) -> f64 {
+    match nonlinearity {
+        Nonlinearity::Silu => x / (1.0 + (-x).exp()),
+        Nonlinearity::Gelu => {
             let u = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x);
             0.5 * x * (1.0 + u.tanh())
         }
@@ -86,25 +86,25 @@ fn gates() -> Vec<f32> {
 }
 
 #[test]
-fn activations_and_their_slopes() {
-    for activation in [Activation::Silu, Activation::Gelu] {
+fn nonlinearities_and_their_slopes() {
+    for nonlinearity in [Nonlinearity::Silu, Nonlinearity::Gelu] {
         let gate = gates();
         let n = gate.len();
         let (up, dy) = (numbers(n, 5), numbers(n, 6));
         let mut y = vec![0.0; n];
-        plain().gated(activation, &gate, &up, &mut y);
+        plain().gated(nonlinearity, &gate, &up, &mut y);
         let (mut dgate, mut dup) = (vec![0.0; n], vec![0.0; n]);
-        plain().gated_backward(activation, [&gate, &up], &dy, [&mut dgate, &mut dup]);
+        plain().gated_backward(nonlinearity, [&gate, &up], &dy, [&mut dgate, &mut dup]);
         for i in 0..n {
             let [g, up, dy] = [gate[i], up[i], dy[i]].map(f64::from);
-            let value = activation_in_f64(activation, g);
+            let value = nonlinearity_in_f64(nonlinearity, g);
             let step = 1e-5;
-            let slope = (activation_in_f64(activation, g + step)
-                - activation_in_f64(activation, g - step))
+            let slope = (nonlinearity_in_f64(nonlinearity, g + step)
+                - nonlinearity_in_f64(nonlinearity, g - step))
                 / (2.0 * step);
             let close = |found: f32, expected: f64, scale: f64| {
                 let error = (f64::from(found) - expected).abs();
-                assert!(error <= 1e-6 * scale, "{activation:?}({g}): {found}, not {expected}");
+                assert!(error <= 1e-6 * scale, "{nonlinearity:?}({g}): {found}, not {expected}");
             };
             close(y[i], value * up, (value * up).abs().max(up.abs()));
             close(dup[i], value * dy, (value * dy).abs().max(dy.abs()));
@@ -116,9 +116,9 @@ fn activations_and_their_slopes() {
 
 #[test]
 fn nan_stays_visible() {
-    for activation in [Activation::Silu, Activation::Gelu] {
+    for nonlinearity in [Nonlinearity::Silu, Nonlinearity::Gelu] {
         let mut y = [0.0];
-        plain().gated(activation, &[f32::NAN], &[1.0], &mut y);
+        plain().gated(nonlinearity, &[f32::NAN], &[1.0], &mut y);
         assert!(y[0].is_nan());
     }
     let mut y = [0.0; 2];
@@ -137,13 +137,13 @@ fn every_level_gives_the_same_bits() {
             kernels.rms_norm_backward(&x, &weight, EPS, &dy, &mut dx);
             all.extend([y, dx]);
         }
-        for activation in [Activation::Silu, Activation::Gelu] {
+        for nonlinearity in [Nonlinearity::Silu, Nonlinearity::Gelu] {
             let gate = gates();
             let n = gate.len();
             let (up, dy) = (numbers(n, 5), numbers(n, 6));
             let [mut y, mut dgate, mut dup] = [(); 3].map(|()| vec![0.0; n]);
-            kernels.gated(activation, &gate, &up, &mut y);
-            kernels.gated_backward(activation, [&gate, &up], &dy, [&mut dgate, &mut dup]);
+            kernels.gated(nonlinearity, &gate, &up, &mut y);
+            kernels.gated_backward(nonlinearity, [&gate, &up], &dy, [&mut dgate, &mut dup]);
             all.extend([y, dgate, dup]);
         }
         all

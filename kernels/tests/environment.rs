@@ -2,7 +2,7 @@
 
 mod support;
 
-use cutq_kernels::{Activations, Kernels, Level, Precision, SimdError};
+use cutq_kernels::{Kernels, Level, PackedActivations, Precision, SimdError};
 use support::numbers;
 
 const VARIABLE: &str = "CUTQ_SIMD";
@@ -17,7 +17,7 @@ fn the_variable_chooses_the_level() {
     let (x, weights) = (numbers(7 * 40, 1), numbers(5 * 40, 2));
     let product = |kernels: Kernels| {
         let unpack = |m: usize, row: &mut [f32]| row.copy_from_slice(&weights[m * 40..][..40]);
-        Activations::pack(kernels, Precision::Int8, &x, 7, 40).product(&unpack, 5)
+        PackedActivations::pack(kernels, Precision::Int8, &x, 7, 40).product(&unpack, 5)
     };
     let defined = product(support::plain());
     for level in Level::ALL {

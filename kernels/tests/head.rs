@@ -6,14 +6,15 @@ use std::ops::Range;
 use std::thread;
 
 use cutq_kernels::{
-    Activations, HeadShape, Kernels, LogProb, LogitGradient, Output, Precision, Scratch, VOCAB_PART,
+    HeadShape, Kernels, LogProb, LogitGradient, Output, PackedActivations, Precision, Scratch,
+    VOCAB_PART,
 };
 use support::{levels, numbers, plain, sizes};
 
 const PRECISIONS: [Precision; 2] = [Precision::Int8, Precision::F32];
 
-/// `(T, K, V)`: nothing, one, around groups and blocks of tokens, blocks, panels and parts; a sum
-/// in two pieces.
+/// `(T, K, V)`: nothing, one, around groups and strips of tokens, blocks, panels and parts; a sum
+/// in two parts.
 const SHAPES: &[(usize, usize, usize)] = sizes(
     &[
         (0, 32, 100),
@@ -80,7 +81,7 @@ impl Case {
     /// Log-probabilities and `dx` by way of the logits.
     fn obvious(&self, kernels: Kernels) -> (Vec<LogProb>, Vec<f32>) {
         let HeadShape { precision, n_tokens, n_embd, n_vocab } = self.shape;
-        let x = Activations::pack(kernels, precision, &self.x, n_tokens, n_embd);
+        let x = PackedActivations::pack(kernels, precision, &self.x, n_tokens, n_embd);
         let mut logits = x.product(&|row, out| self.unpack(row, 0, out), n_vocab);
         let mut found = Vec::new();
         for (t, row) in logits.chunks_mut(n_vocab).enumerate() {
@@ -90,13 +91,13 @@ impl Case {
             let gradient = LogitGradient::new(label, log_sum_exp, self.weights[t]);
             kernels.log_prob_backward(row, gradient);
         }
-        let dlogits = Activations::pack(kernels, precision, &logits, n_tokens, n_vocab);
+        let dlogits = PackedActivations::pack(kernels, precision, &logits, n_tokens, n_vocab);
         let unpack = |row: usize, first: usize, out: &mut [f32]| self.unpack(row, first, out);
         (found, dlogits.product_transposed(&unpack, n_embd))
     }
 
-    /// The same without the logits, on some threads, `piece` rows of the vocabulary at a time.
-    fn fused(&self, kernels: Kernels, n_threads: usize, piece: usize) -> (Vec<LogProb>, Vec<f32>) {
+    /// The same without the logits, on some threads, `chunk` rows of the vocabulary at a time.
+    fn fused(&self, kernels: Kernels, n_threads: usize, chunk: usize) -> (Vec<LogProb>, Vec<f32>) {
         let packed = Packed::new(self.shape.activations().bytes());
         let x = self.x.as_ptr();
         // SAFETY: `x` and the buffer have the shape's size.
@@ -105,7 +106,7 @@ impl Case {
             kernels.pack(shape, x, shape.r, 0..shape.n_tokens, packed.pointer());
         }
         let found = self.forward(kernels, n_threads, &packed);
-        let dx = self.backward(kernels, n_threads, piece, &packed, &found);
+        let dx = self.backward(kernels, n_threads, chunk, &packed, &found);
         (found, dx)
     }
 
@@ -135,7 +136,7 @@ impl Case {
         &self,
         kernels: Kernels,
         n_threads: usize,
-        piece: usize,
+        chunk: usize,
         packed: &Packed,
         found: &[LogProb],
     ) -> Vec<f32> {
@@ -147,12 +148,12 @@ impl Case {
             })
             .collect();
         let mut dx = vec![f32::NAN; self.x.len()];
-        let dlogits = Packed::new(shape.dlogits(piece).bytes());
-        for first in (0..shape.n_vocab).step_by(piece) {
-            let piece = first..(first + piece).min(shape.n_vocab);
+        let dlogits = Packed::new(shape.dlogits(chunk).bytes());
+        for first in (0..shape.n_vocab).step_by(chunk) {
+            let chunk = first..(first + chunk).min(shape.n_vocab);
             thread::scope(|scope| {
-                for rows in shares(piece.clone(), 32, n_threads) {
-                    let (piece, gradients, dlogits) = (piece.clone(), &gradients, &dlogits);
+                for rows in shares(chunk.clone(), 32, n_threads) {
+                    let (chunk, gradients, dlogits) = (chunk.clone(), &gradients, &dlogits);
                     scope.spawn(move || {
                         let mut scratch = Scratch::new();
                         let unpack = |row: usize, out: &mut [f32]| self.unpack(row, 0, out);
@@ -163,7 +164,7 @@ impl Case {
                                 shape,
                                 packed,
                                 &unpack,
-                                piece,
+                                chunk,
                                 rows,
                                 gradients,
                                 dlogits,
@@ -176,19 +177,19 @@ impl Case {
             let out = Shared(dx.as_mut_ptr());
             thread::scope(|scope| {
                 for columns in shares(0..shape.n_embd, 32, n_threads) {
-                    let (piece, dlogits) = (piece.clone(), &dlogits);
+                    let (chunk, dlogits) = (chunk.clone(), &dlogits);
                     scope.spawn(move || {
                         let mut scratch = Scratch::new();
                         let unpack = |row: usize, first: usize, out: &mut [f32]| {
-                            self.unpack(piece.start + row, first, out);
+                            self.unpack(chunk.start + row, first, out);
                         };
-                        let accumulate = piece.start > 0;
+                        let accumulate = chunk.start > 0;
                         let out = Output { data: out.pointer(), stride: shape.n_embd, accumulate };
                         let packed = dlogits.pointer();
                         // SAFETY: packed above; the threads' columns are disjoint.
                         unsafe {
                             kernels.product_transposed(
-                                shape.dlogits(piece.len()),
+                                shape.dlogits(chunk.len()),
                                 packed,
                                 &unpack,
                                 columns,
@@ -261,7 +262,7 @@ fn agrees_with_the_obvious_way_bit_for_bit() {
 }
 
 #[test]
-fn threads_and_pieces_change_nothing() {
+fn threads_and_chunks_change_nothing() {
     for precision in PRECISIONS {
         for case in Case::all(precision) {
             let kernels = Kernels::detect().expect("a level");
@@ -354,24 +355,24 @@ fn every_row_is_unpacked_once() {
     let dlogits = Packed::new(shape.dlogits(1024).bytes());
     let gradients = vec![LogitGradient::new(0, 1.0, 1.0); 99];
     for rows in [1024..1504, 1504..2048] {
-        let (piece, dlogits) = (1024..2048, dlogits.pointer());
+        let (chunk, dlogits) = (1024..2048, dlogits.pointer());
         // SAFETY: as above.
         unsafe {
-            kernels.head_dlogits(shape, x, &unpack, piece, rows, &gradients, dlogits, scratch);
+            kernels.head_dlogits(shape, x, &unpack, chunk, rows, &gradients, dlogits, scratch);
         }
     }
     assert_eq!(count.take(), 1024 * 64);
 }
 
 #[test]
-fn pieces_keep_to_their_budget() {
+fn chunks_keep_to_their_budget() {
     for precision in PRECISIONS {
         for n_tokens in [0, 1, 100, 1024, 5000] {
             let shape = HeadShape { precision, n_tokens, n_embd: 2048, n_vocab: 1 << 18 };
-            let piece = shape.piece();
-            assert!(piece >= VOCAB_PART && piece.is_multiple_of(VOCAB_PART));
-            let bytes = shape.dlogits(piece).bytes();
-            assert!(bytes <= 4 << 20 || piece == VOCAB_PART, "{shape:?}: {bytes}");
+            let chunk = shape.chunk();
+            assert!(chunk >= VOCAB_PART && chunk.is_multiple_of(VOCAB_PART));
+            let bytes = shape.dlogits(chunk).bytes();
+            assert!(bytes <= 4 << 20 || chunk == VOCAB_PART, "{shape:?}: {bytes}");
             assert!(shape.scratch_bytes() <= 4 << 20, "{shape:?}");
         }
     }

@@ -6,11 +6,11 @@ use std::alloc::{self, Layout};
 use std::ops::Range;
 
 use cutq_kernels::{
-    Activations, COLUMNS, Kernels, Output, PackedShape, Precision, Scratch, panel_bytes,
+    COLUMNS, Kernels, Output, PackedActivations, PackedShape, Precision, Scratch, panel_bytes,
 };
 use support::{levels, numbers, sizes};
 
-/// `(T, R, outputs)`: around a block, a panel, a tile, the depth of a piece of the sum, and the
+/// `(T, R, outputs)`: around a block, a panel, a tile, the depth of a part of the sum, and the
 /// panels that are swept together.
 const SHAPES: &[(usize, usize, usize)] = sizes(
     &[
@@ -91,7 +91,7 @@ impl Case {
     /// The product that makes its panels itself.
     fn expected(&self, kernels: Kernels) -> Vec<f32> {
         let PackedShape { precision, n_tokens, r } = self.shape;
-        let x = Activations::pack(kernels, precision, &self.left, n_tokens, r);
+        let x = PackedActivations::pack(kernels, precision, &self.left, n_tokens, r);
         match self.transposed {
             false => x.product(&|m, row| self.unpack_row(m, row), self.outputs),
             true => x.product_transposed(&|m, k, part| self.unpack_part(m, k, part), self.outputs),

@@ -4,7 +4,7 @@ mod support;
 
 use std::ops::Range;
 
-use cutq_kernels::{Activations, Kernels, Output, PackedShape, Precision, Scratch};
+use cutq_kernels::{Kernels, Output, PackedActivations, PackedShape, Precision, Scratch};
 use support::{levels, numbers, sizes};
 
 /// Precisions are tested alike.
@@ -20,7 +20,7 @@ use Orientation::{Forward, Transposed};
 
 const ORIENTATIONS: [Orientation; 2] = [Forward, Transposed];
 
-/// Lengths around a block, a panel, and the depth of a piece of the sum.
+/// Lengths around a block, a panel, and the depth of a part of the sum.
 const LENGTHS: [usize; 10] = [1, 3, 31, 32, 33, 64, 95, 257, 1024, 1100];
 
 /// Multiply-adds of the largest case.
@@ -55,7 +55,7 @@ impl Case {
         let unpack = |m: usize, row: &mut [f32]| {
             row.copy_from_slice(&self.right[m * self.r..][..self.r]);
         };
-        Activations::pack(kernels, precision, &self.left, self.n_tokens, self.r)
+        PackedActivations::pack(kernels, precision, &self.left, self.n_tokens, self.r)
             .product(&unpack, self.outputs)
     }
 
@@ -65,7 +65,7 @@ impl Case {
                 *x = self.right[(k + i) * self.r + m];
             }
         };
-        Activations::pack(kernels, precision, &self.left, self.n_tokens, self.r)
+        PackedActivations::pack(kernels, precision, &self.left, self.n_tokens, self.r)
             .product_transposed(&unpack, self.outputs)
     }
 
@@ -178,7 +178,7 @@ fn cases() -> impl Iterator<Item = Case> {
         .map(|(t, r, m)| Case::new(t, r, m))
 }
 
-/// f32 rounding of a sum taken in pieces of at most 64 additions in int8 and 256 in f32, relative
+/// f32 rounding of a sum taken in parts of at most 64 additions in int8 and 256 in f32, relative
 /// to the sizes of what is added; three times the worst that these cases show.
 const SUM_TOLERANCE: f64 = 2e-6;
 
@@ -365,18 +365,18 @@ fn extreme_blocks() {
             row[0] = 1.0;
         };
         for (value, expected) in [(0.0, 0.0), (1e-40, 0.0), (largest, largest)] {
-            let x = Activations::pack(kernels, Precision::Int8, &[value; 32], 1, 32);
+            let x = PackedActivations::pack(kernels, Precision::Int8, &[value; 32], 1, 32);
             let y = x.product(&first, 1)[0];
             assert!((y - expected).abs() <= 1e-6 * expected, "{kernels:?}: {y} for {expected}");
         }
         // Weights up to the largest number, as long as their range is one.
-        let x = Activations::pack(kernels, Precision::Int8, &[1.0, 0.0], 1, 2);
+        let x = PackedActivations::pack(kernels, Precision::Int8, &[1.0, 0.0], 1, 2);
         let y = x.product(&|_, row| row.copy_from_slice(&[f32::MAX, 0.0]), 1)[0];
         assert!((y - f32::MAX).abs() <= 1e-6 * f32::MAX, "{kernels:?}: {y}");
         // Sums and ranges beyond f32 show.
-        let x = Activations::pack(kernels, Precision::Int8, &[f32::MAX; 32], 1, 32);
+        let x = PackedActivations::pack(kernels, Precision::Int8, &[f32::MAX; 32], 1, 32);
         assert!(!x.product(&first, 1)[0].is_finite(), "{kernels:?}");
-        let x = Activations::pack(kernels, Precision::Int8, &[0.0, 1.0], 1, 2);
+        let x = PackedActivations::pack(kernels, Precision::Int8, &[0.0, 1.0], 1, 2);
         let wide = |_: usize, row: &mut [f32]| row.copy_from_slice(&[f32::MAX, -f32::MAX]);
         assert!(x.product(&wide, 1)[0].is_nan(), "{kernels:?}");
     }
@@ -498,7 +498,8 @@ fn every_row_is_unpacked_once() {
     let kernels = Kernels::detect().expect("a level");
     let count = std::cell::Cell::new(0usize);
     let (n_tokens, r, outputs) = sizes((200, 3000, 577), (1, 3, 257));
-    let x = Activations::pack(kernels, Precision::Int8, &vec![1.0; n_tokens * r], n_tokens, r);
+    let x =
+        PackedActivations::pack(kernels, Precision::Int8, &vec![1.0; n_tokens * r], n_tokens, r);
     x.product(&|_, row| count.set(count.get() + row.len()), 77);
     assert_eq!(count.take(), 77 * r);
     x.product_transposed(&|_, _, part| count.set(count.get() + part.len()), outputs);

@@ -1,6 +1,6 @@
 //! What differs between model families, as data: one executor serves them all.
 
-use cutq_kernels::Activation;
+use cutq_kernels::Nonlinearity;
 
 use crate::gguf::file::{Gguf, GgufError, Value};
 use crate::model::projection::Module;
@@ -91,7 +91,7 @@ pub struct Architecture {
     /// Embeddings are multiplied by this.
     pub embedding_scale: f32,
     /// The gate's nonlinearity.
-    pub activation: Activation,
+    pub activation: Nonlinearity,
     rope: Rope,
     window: Option<Window>,
 }
@@ -153,7 +153,7 @@ impl Architecture {
             rms_eps: keys.need_float("attention.layer_norm_rms_epsilon")? as f32,
             attention_scale: 1.0 / (query_width as f32).sqrt(),
             embedding_scale: if gemma { (n_embd as f32).sqrt() } else { 1.0 },
-            activation: if gemma { Activation::Gelu } else { Activation::Silu },
+            activation: if gemma { Nonlinearity::Gelu } else { Nonlinearity::Silu },
             rope: Rope {
                 mode: if family == Family::Llama { RopeMode::Norm } else { RopeMode::Neox },
                 n_rot,

@@ -1,4 +1,4 @@
-//! The forward pass: one block of queries of one head against all keys that it sees.
+//! The forward pass: one tile of queries of one head against all keys that it sees.
 
 use std::f64::consts::LN_2;
 
@@ -17,7 +17,7 @@ use crate::scratch::Scratch;
 /// wait for each other.
 const STRIP: usize = 32;
 
-/// Queries of a partly visible tile whose outputs are made at a time: two register blocks.
+/// Queries of a partly visible tile whose outputs are made at a time: two register tiles.
 const QUERY_STRIP: usize = 12;
 
 impl Kernels {
@@ -67,7 +67,7 @@ impl Kernels {
         };
         for (segment, head, query) in schedule::forward(&shape, segments, share) {
             // SAFETY: the share holds only queries of the segments; the rest is the contract.
-            unsafe { forward.block(segment, head, query) };
+            unsafe { forward.queries(segment, head, query) };
         }
     }
 }
@@ -89,18 +89,18 @@ struct Forward {
 }
 
 impl Forward {
-    /// The block of queries that begins at `query` of `segment`.
+    /// The tile of queries that begins at `query` of `segment`.
     ///
     /// # Safety
-    /// The tensors hold the segment, and nothing else accesses the outputs of the block.
-    unsafe fn block(&self, segment: Segment, head: usize, query: usize) {
+    /// The tensors hold the segment, and nothing else accesses the outputs of the tile.
+    unsafe fn queries(&self, segment: Segment, head: usize, query: usize) {
         let shape = &self.shape;
         let d = shape.head_dim;
         let n = (segment.len - query).min(TILE);
         let lanes = n.next_multiple_of(LANES);
         let stride = shape.n_head * d;
         let mut running = Running::new();
-        // SAFETY: rows of the segment; the buffers have room for a block.
+        // SAFETY: rows of the segment; the buffers have room for a tile.
         unsafe {
             let q = self.input.q.add((segment.start + query) * stride + head * d);
             transpose(self.loops, q, stride, n, d, self.q);

@@ -1,26 +1,26 @@
 //! Which thread computes what.
 //!
-//! Every thread makes the same plan from the same arguments and takes its part of it.
+//! Every thread works out the same schedule from the same arguments and takes its share of it.
 
 use super::shape::{AttentionShape, Segment};
 use super::share::Share;
 use crate::loops::tile_softmax::TILE;
 
-/// Work of a block besides its scores, in scores.
-const BLOCK_COST: u64 = 512;
+/// Work of a tile of queries or keys besides its scores, in scores.
+const TILE_COST: u64 = 512;
 
-/// A part of the backward pass whose results no other part touches.
+/// Work of the backward pass whose results no other task touches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Part {
+pub(super) enum Task {
     /// All of a head of keys: `dk`, `dv`, and `dq` of the query heads that share it.
     Head,
-    /// `dk` and `dv` of the block of keys that begins here.
+    /// `dk` and `dv` of the tile of keys that begins here.
     Keys(usize),
-    /// `dq` of the block of queries that begins here, for all query heads that share the keys.
+    /// `dq` of the tile of queries that begins here, for all query heads that share the keys.
     Queries(usize),
 }
 
-/// Blocks of queries of the forward pass, `(segment, head, first query)`: those whose middle, in
+/// Tiles of queries of the forward pass, `(segment, head, first query)`: those whose middle, in
 /// the order of all work, lies in this share of it.
 pub(super) fn forward(
     shape: &AttentionShape,
@@ -46,7 +46,7 @@ pub(super) fn forward(
     })
 }
 
-/// Parts of the backward pass, `(segment, head of keys, part)`.
+/// Tasks of the backward pass, `(segment, head of keys, task)`.
 ///
 /// Whole heads take five matrix products per tile, split ones seven. Heads go whole to the thread
 /// with the least work as long as its fair share is not exceeded, the others are split.
@@ -54,7 +54,7 @@ pub(super) fn backward(
     shape: &AttentionShape,
     segments: &[Segment],
     share: Share,
-) -> Vec<(Segment, usize, Part)> {
+) -> Vec<(Segment, usize, Task)> {
     let cost = |segment: Segment| -> u64 {
         (0..segment.len).step_by(TILE).map(|query| query_cost(shape, segment, query)).sum()
     };
@@ -78,13 +78,13 @@ pub(super) fn backward(
         let thread = least(&load);
         // A sixteenth too much costs less than seven products instead of five.
         if load[thread] + 5 * cost <= 5 * fair + 5 * fair / 16 {
-            give(&mut load, thread, 5 * cost, (segment, head, Part::Head));
+            give(&mut load, thread, 5 * cost, (segment, head, Task::Head));
             continue;
         }
-        for block in (0..segment.len).step_by(TILE) {
-            let (keys, queries) = (Part::Keys(block), Part::Queries(block));
-            split.push((4 * key_cost(shape, segment, block), (segment, head, keys)));
-            split.push((3 * query_cost(shape, segment, block), (segment, head, queries)));
+        for tile in (0..segment.len).step_by(TILE) {
+            let (keys, queries) = (Task::Keys(tile), Task::Queries(tile));
+            split.push((4 * key_cost(shape, segment, tile), (segment, head, keys)));
+            split.push((3 * query_cost(shape, segment, tile), (segment, head, queries)));
         }
     }
     split.sort_by_key(|&(cost, _)| std::cmp::Reverse(cost));
@@ -99,16 +99,16 @@ fn least(load: &[u64]) -> usize {
     (0..load.len()).min_by_key(|&thread| load[thread]).unwrap_or(0)
 }
 
-/// Scores of a block of queries.
+/// Scores of a tile of queries.
 fn query_cost(shape: &AttentionShape, segment: Segment, query: usize) -> u64 {
     let n = (segment.len - query).min(TILE);
-    (n * (query + n - shape.first_tile(query))) as u64 + BLOCK_COST
+    (n * (query + n - shape.first_tile(query))) as u64 + TILE_COST
 }
 
-/// Scores of a block of keys.
+/// Scores of a tile of keys.
 fn key_cost(shape: &AttentionShape, segment: Segment, key: usize) -> u64 {
     let n = (segment.len - key).min(TILE);
-    (n * (shape.last_query(segment, key) - key)) as u64 + BLOCK_COST
+    (n * (shape.last_query(segment, key) - key)) as u64 + TILE_COST
 }
 
 #[cfg(test)]
@@ -129,32 +129,35 @@ mod tests {
     }
 
     #[test]
-    fn every_part_has_one_thread() {
+    fn every_task_has_one_thread() {
         for segments in packs() {
             for n_threads in 1..6 {
                 let mut queries = Vec::new();
-                let mut parts = Vec::new();
+                let mut tasks = Vec::new();
                 for thread in 0..n_threads {
                     let share = Share { thread, n_threads };
                     queries.extend(forward(&SHAPE, &segments, share));
-                    for (segment, head, part) in backward(&SHAPE, &segments, share) {
-                        let blocks = (0..segment.len).step_by(TILE);
-                        match part {
-                            Part::Head => parts.extend(blocks.flat_map(|b| {
-                                [(segment.start, head, true, b), (segment.start, head, false, b)]
+                    for (segment, head, task) in backward(&SHAPE, &segments, share) {
+                        let tiles = (0..segment.len).step_by(TILE);
+                        match task {
+                            Task::Head => tasks.extend(tiles.flat_map(|tile| {
+                                [
+                                    (segment.start, head, true, tile),
+                                    (segment.start, head, false, tile),
+                                ]
                             })),
-                            Part::Keys(b) => parts.push((segment.start, head, true, b)),
-                            Part::Queries(b) => parts.push((segment.start, head, false, b)),
+                            Task::Keys(tile) => tasks.push((segment.start, head, true, tile)),
+                            Task::Queries(tile) => tasks.push((segment.start, head, false, tile)),
                         }
                     }
                 }
-                let blocks: usize = segments.iter().map(|s| s.len.div_ceil(TILE)).sum();
-                assert_eq!((queries.len(), parts.len()), (9 * blocks, 2 * 3 * blocks));
+                let tiles: usize = segments.iter().map(|s| s.len.div_ceil(TILE)).sum();
+                assert_eq!((queries.len(), tasks.len()), (9 * tiles, 2 * 3 * tiles));
                 queries.sort_by_key(|&(segment, head, query)| (segment.start, head, query));
                 queries.dedup();
-                parts.sort_unstable();
-                parts.dedup();
-                assert_eq!((queries.len(), parts.len()), (9 * blocks, 2 * 3 * blocks));
+                tasks.sort_unstable();
+                tasks.dedup();
+                assert_eq!((queries.len(), tasks.len()), (9 * tiles, 2 * 3 * tiles));
             }
         }
     }

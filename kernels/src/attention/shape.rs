@@ -39,13 +39,13 @@ impl AttentionShape {
         self.head_dim.next_multiple_of(LANES)
     }
 
-    /// The first key of the first tile that the query block at `query` sees.
+    /// The first key of the first tile that the tile of queries at `query` sees.
     pub(super) fn first_tile(&self, query: usize) -> usize {
         let first = self.window.map_or(0, |window| (query + 1).saturating_sub(window));
         first / TILE * TILE
     }
 
-    /// After the last query of the segment that sees the block of keys at `key`.
+    /// After the last query of the segment that sees the tile of keys at `key`.
     pub(super) fn last_query(&self, segment: Segment, key: usize) -> usize {
         let last_key = (key + TILE).min(segment.len) - 1;
         self.window.map_or(segment.len, |w| segment.len.min(last_key.saturating_add(w)))

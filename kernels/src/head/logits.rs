@@ -14,7 +14,7 @@ use crate::sweep::TOKEN_STRIP;
 type Take<'a> = dyn FnMut(usize, Range<usize>, &mut [f32]) + 'a;
 
 impl Kernels {
-    /// Calls `take` for every token and every piece of the rows `rows` of `W`.
+    /// Calls `take` for every token and every chunk of the rows `rows` of `W`.
     ///
     /// # Safety
     /// `packed` is as [`Kernels::product`] demands for `shape.activations()`.

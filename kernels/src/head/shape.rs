@@ -1,22 +1,22 @@
 //! Sizes of a head, and the memory that it takes.
 
 use crate::layout::{BLOCK, COLUMNS, PackedShape, Precision, TILE_COLUMNS};
-use crate::loops::log_softmax::{CHUNK, PART};
+use crate::loops::log_softmax::{PART, SPAN};
 use crate::panels::row_panel_bytes;
 use crate::product::{GROUP_COLUMNS, GROUP_ROWS, MIN_PANELS, PANEL_BUDGET};
 use crate::sweep::TOKEN_STRIP;
 
-/// Rows of the vocabulary in whose multiples threads and pieces divide it.
+/// Rows of the vocabulary in whose multiples threads and chunks divide it.
 ///
-/// A part has a maximum and a sum of its own, and is a whole number of pieces of a transposed
+/// A part has a maximum and a sum of its own, and is a whole number of the parts of a transposed
 /// product's sum.
 pub const VOCAB_PART: usize = PART;
 
 const _: () = assert!(VOCAB_PART.is_multiple_of(GROUP_ROWS));
-const _: () = assert!((MIN_PANELS * COLUMNS).is_multiple_of(CHUNK));
+const _: () = assert!((MIN_PANELS * COLUMNS).is_multiple_of(SPAN));
 
-/// Bytes of packed gradients that [`HeadShape::piece`] aims at.
-const PIECE_BUDGET: usize = 4 << 20;
+/// Bytes of packed gradients that [`HeadShape::chunk`] aims at.
+const CHUNK_BUDGET: usize = 4 << 20;
 
 /// Sizes of a head and of the targets it is applied to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,17 +37,17 @@ impl HeadShape {
         PackedShape { precision: self.precision, n_tokens: self.n_tokens, r: self.n_embd }
     }
 
-    /// Shape of the packed gradient of a piece of `rows` rows of the vocabulary, `(T, rows)`.
+    /// Shape of the packed gradient of a chunk of `rows` rows of the vocabulary, `(T, rows)`.
     pub const fn dlogits(self, rows: usize) -> PackedShape {
         PackedShape { precision: self.precision, n_tokens: self.n_tokens, r: rows }
     }
 
     /// Rows of the vocabulary to take at a time in the backward pass: as many parts as keep the
     /// packed gradient within 4 MiB, at least one.
-    pub const fn piece(self) -> usize {
+    pub const fn chunk(self) -> usize {
         let part = self.dlogits(VOCAB_PART).bytes();
         let mut parts = 1;
-        while parts * VOCAB_PART < self.n_vocab && (parts + 1) * part <= PIECE_BUDGET {
+        while parts * VOCAB_PART < self.n_vocab && (parts + 1) * part <= CHUNK_BUDGET {
             parts += 1;
         }
         parts * VOCAB_PART

@@ -2,7 +2,7 @@
 
 /// A mask over the elements of a tensor: 0 with probability `p`, else `1 / (1 − p)`.
 ///
-/// The same seed gives the same mask, so that a block computed again in the backward pass drops
+/// The same seed gives the same mask, so that a layer computed again in the backward pass drops
 /// what it dropped before, and so does a resumed run. The hash is Chris Wellons's `lowbias32` with
 /// the seed mixed in twice; it vectorizes.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -9,7 +9,7 @@ const CUBIC: f32 = 0.044_715;
 
 /// What a feed-forward network applies to its gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Activation {
+pub enum Nonlinearity {
     /// `x · sigmoid(x)`
     Silu,
     /// `½ x (1 + tanh(√(2/π) (x + 0.044715 x³)))`
@@ -18,38 +18,38 @@ pub enum Activation {
 
 /// The loop of [`crate::Kernels::gated`], to be inlined into a function per level.
 #[inline(always)]
-pub(crate) fn forward(activation: Activation, gate: &[f32], up: &[f32], y: &mut [f32]) {
+pub(crate) fn forward(nonlinearity: Nonlinearity, gate: &[f32], up: &[f32], y: &mut [f32]) {
     let elements = y.iter_mut().zip(gate).zip(up);
-    match activation {
-        Activation::Silu => elements.for_each(|((y, &g), up)| *y = silu(g).0 * up),
-        Activation::Gelu => elements.for_each(|((y, &g), up)| *y = gelu(g).0 * up),
+    match nonlinearity {
+        Nonlinearity::Silu => elements.for_each(|((y, &g), up)| *y = silu(g).0 * up),
+        Nonlinearity::Gelu => elements.for_each(|((y, &g), up)| *y = gelu(g).0 * up),
     }
 }
 
 /// The loop of [`crate::Kernels::gated_backward`], to be inlined into a function per level.
 #[inline(always)]
 pub(crate) fn backward(
-    activation: Activation,
+    nonlinearity: Nonlinearity,
     input: [&[f32]; 2],
     dy: &[f32],
     gradient: [&mut [f32]; 2],
 ) {
-    match activation {
-        Activation::Silu => backward_of(silu, input, dy, gradient),
-        Activation::Gelu => backward_of(gelu, input, dy, gradient),
+    match nonlinearity {
+        Nonlinearity::Silu => backward_of(silu, input, dy, gradient),
+        Nonlinearity::Gelu => backward_of(gelu, input, dy, gradient),
     }
 }
 
 #[inline(always)]
 fn backward_of(
-    activation: impl Fn(f32) -> (f32, f32),
+    nonlinearity: impl Fn(f32) -> (f32, f32),
     [gate, up]: [&[f32]; 2],
     dy: &[f32],
     [dgate, dup]: [&mut [f32]; 2],
 ) {
     let outputs = dgate.iter_mut().zip(dup);
     for ((((dgate, dup), &gate), up), dy) in outputs.zip(gate).zip(up).zip(dy) {
-        let (value, slope) = activation(gate);
+        let (value, slope) = nonlinearity(gate);
         *dgate = dy * up * slope;
         *dup = dy * value;
     }

@@ -29,7 +29,7 @@ pub(crate) struct Gemm {
     pub factors: Option<*const f32>,
 }
 
-/// Runs a product in register blocks of `R` rows and `P` vectors, to be inlined into a function per
+/// Runs a product in register tiles of `R` rows and `P` vectors, to be inlined into a function per
 /// level. Each sum of at most [`DEPTH`] products goes in order from zero and is added to `C` last.
 ///
 /// # Safety
@@ -38,19 +38,19 @@ pub(crate) struct Gemm {
 #[inline(always)]
 pub(crate) unsafe fn gemm<V: Vector, const R: usize, const P: usize>(gemm: &Gemm) {
     assert!(gemm.columns.is_multiple_of(LANES), "{} columns", gemm.columns);
-    let mut piece = *gemm;
+    let mut part = *gemm;
     let mut depth = 0;
     loop {
-        piece.depth = (gemm.depth - depth).min(DEPTH);
+        part.depth = (gemm.depth - depth).min(DEPTH);
         // SAFETY: parts of the operands, by this function's contract.
         unsafe {
-            piece.a = gemm.a.add(depth * gemm.a_depth);
-            piece.b = gemm.b.add(depth * gemm.b_row);
+            part.a = gemm.a.add(depth * gemm.a_depth);
+            part.b = gemm.b.add(depth * gemm.b_row);
             let mut column = 0;
             while column < gemm.columns {
                 let vectors = ((gemm.columns - column) / V::LANES).min(P);
-                let (b, c) = (piece.b.add(column), piece.c.add(column));
-                let strip = Gemm { b, c, ..piece };
+                let (b, c) = (part.b.add(column), part.c.add(column));
+                let strip = Gemm { b, c, ..part };
                 match vectors {
                     1 => rows::<V, R, 1>(&strip),
                     2 => rows::<V, R, 2>(&strip),
@@ -60,11 +60,11 @@ pub(crate) unsafe fn gemm<V: Vector, const R: usize, const P: usize>(gemm: &Gemm
                 column += vectors * V::LANES;
             }
         }
-        depth += piece.depth;
+        depth += part.depth;
         if depth == gemm.depth {
             return;
         }
-        (piece.add, piece.factors) = (true, None);
+        (part.add, part.factors) = (true, None);
     }
 }
 
@@ -80,10 +80,10 @@ unsafe fn rows<V: Vector, const R: usize, const P: usize>(gemm: &Gemm) {
         // SAFETY: rows below `gemm.rows`, by this function's contract.
         unsafe {
             row += match left {
-                _ if left >= R => block::<V, R, P>(gemm, row),
-                _ if left >= 4 && R > 4 => block::<V, 4, P>(gemm, row),
-                _ if left >= 2 => block::<V, 2, P>(gemm, row),
-                _ => block::<V, 1, P>(gemm, row),
+                _ if left >= R => register_tile::<V, R, P>(gemm, row),
+                _ if left >= 4 && R > 4 => register_tile::<V, 4, P>(gemm, row),
+                _ if left >= 2 => register_tile::<V, 2, P>(gemm, row),
+                _ => register_tile::<V, 1, P>(gemm, row),
             };
         }
     }
@@ -94,8 +94,11 @@ unsafe fn rows<V: Vector, const R: usize, const P: usize>(gemm: &Gemm) {
 /// # Safety
 /// As for [`gemm`].
 #[inline(always)]
-unsafe fn block<V: Vector, const R: usize, const P: usize>(gemm: &Gemm, row: usize) -> usize {
-    // SAFETY: the block's elements lie in the operands, by this function's contract.
+unsafe fn register_tile<V: Vector, const R: usize, const P: usize>(
+    gemm: &Gemm,
+    row: usize,
+) -> usize {
+    // SAFETY: the tile's elements lie in the operands, by this function's contract.
     unsafe {
         let mut sums = [[V::splat(0.0); P]; R];
         let mut a = gemm.a.add(row * gemm.a_row);

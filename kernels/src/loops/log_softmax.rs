@@ -9,7 +9,7 @@ use super::exp::exp;
 const LANES: usize = 32;
 
 /// Logits whose maximum is taken before their exponentials are summed.
-pub(crate) const CHUNK: usize = 4 * LANES;
+pub(crate) const SPAN: usize = 4 * LANES;
 
 /// Logits whose exponentials are summed in `f32` before the sum moves to `f64`: 32 per lane, so
 /// that even a systematic rounding stays near 1e-6 relative.
@@ -37,17 +37,17 @@ pub(crate) fn total(parts: impl Iterator<Item = PartSum> + Clone) -> f64 {
     max + sum.ln()
 }
 
-/// Adds logits to a part, [`CHUNK`] by [`CHUNK`]; to be inlined into a function per level.
+/// Adds logits to a part, [`SPAN`] by [`SPAN`]; to be inlined into a function per level.
 #[inline(always)]
 pub(crate) fn add_exp(logits: &[f32], part: &mut PartSum) {
-    for chunk in logits.chunks(CHUNK) {
-        let max = larger(part.max, maximum(chunk));
+    for span in logits.chunks(SPAN) {
+        let max = larger(part.max, maximum(span));
         if max > part.max {
             part.sum *= exp(part.max - max);
             part.max = max;
         }
         // Nothing but infinities so far: a difference of two would be NaN.
-        part.sum += sum_exp(chunk, if max == f32::NEG_INFINITY { 0.0 } else { max });
+        part.sum += sum_exp(span, if max == f32::NEG_INFINITY { 0.0 } else { max });
     }
 }
 

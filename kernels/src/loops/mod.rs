@@ -15,7 +15,7 @@ mod transpose;
 mod vector;
 
 pub use dropout::Dropout;
-pub use gated::Activation;
+pub use gated::Nonlinearity;
 pub(crate) use gemm::Gemm;
 pub(crate) use table::{Loops, table};
 pub(crate) use transpose::Matrix;

@@ -1,10 +1,10 @@
 //! One function per loop and level, which inlines the loop and enables the level's instructions.
 //!
-//! [`each_loop`] lists the loops. From this one list, [`declare`] makes the fields of [`Loops`] and
-//! [`level`] the functions and the table of a level, so a new loop is one entry.
+//! `each_loop!` lists the loops. From this one list, `declare!` makes the fields of [`Loops`] and
+//! `level!` the functions and the table of a level, so a new loop is one entry.
 
 use super::dropout::Dropout;
-use super::gated::Activation;
+use super::gated::Nonlinearity;
 use super::gemm::Gemm;
 use super::log_softmax::PartSum;
 use super::tile_softmax::{Row, Running, Saved};
@@ -14,7 +14,7 @@ use crate::level::Level;
 
 /// Hands the list of loops to the macro `$then`, after its own arguments.
 ///
-/// A loop may name what [`level`] defines: `Register`, `ROWS`, `VECTORS` and `square`.
+/// A loop may name what `level!` defines: `Register`, `ROWS`, `VECTORS` and `square`.
 macro_rules! each_loop {
     ($then:ident! $arguments:tt) => {
         $then! { $arguments
@@ -41,13 +41,13 @@ macro_rules! each_loop {
             fn norm_backward(x: &[f32], weight: &[f32], eps: f32, dy: &[f32], dx: &mut [f32]) {
                 norm::backward(x, weight, eps, dy, dx);
             }
-            fn gated(activation: Activation, gate: &[f32], up: &[f32], y: &mut [f32]) {
-                gated::forward(activation, gate, up, y);
+            fn gated(nonlinearity: Nonlinearity, gate: &[f32], up: &[f32], y: &mut [f32]) {
+                gated::forward(nonlinearity, gate, up, y);
             }
             fn gated_backward(
-                activation: Activation, input: [&[f32]; 2], dy: &[f32], gradient: [&mut [f32]; 2],
+                nonlinearity: Nonlinearity, input: [&[f32]; 2], dy: &[f32], gradient: [&mut [f32]; 2],
             ) {
-                gated::backward(activation, input, dy, gradient);
+                gated::backward(nonlinearity, input, dy, gradient);
             }
             fn dropout(dropout: &Dropout, first: usize, x: &mut [f32]) {
                 dropout::multiply(dropout, first, x);

@@ -1,7 +1,7 @@
-//! Transposition, in blocks of eight rows and columns.
+//! Transposition, in squares of eight rows and columns.
 
-/// Rows and columns of a block.
-const BLOCK: usize = 8;
+/// Rows and columns of a square.
+const SIDE: usize = 8;
 
 /// A matrix and the floats between its rows.
 #[derive(Clone, Copy)]
@@ -20,26 +20,26 @@ impl Matrix {
     }
 }
 
-/// `to[c, r] = from[r, c]` with `block` for whole blocks, to be inlined into a function per level.
+/// `to[c, r] = from[r, c]` with `square` for whole squares, to be inlined into a function per level.
 ///
 /// # Safety
 /// `from` is readable with `rows` rows and `columns` columns, `to` writable with as many columns
-/// and rows, and nothing else accesses `to`. `block` works under the same conditions.
+/// and rows, and nothing else accesses `to`. `square` works under the same conditions.
 #[inline(always)]
 pub(crate) unsafe fn transpose(
     from: Matrix,
     to: Matrix,
     (rows, columns): (usize, usize),
-    block: unsafe fn(Matrix, Matrix),
+    square: unsafe fn(Matrix, Matrix),
 ) {
-    for r in (0..rows).step_by(BLOCK) {
-        for c in (0..columns).step_by(BLOCK) {
+    for r in (0..rows).step_by(SIDE) {
+        for c in (0..columns).step_by(SIDE) {
             // SAFETY: inside both, by this function's contract.
             unsafe {
                 let (from, to) = (from.at(r, c), to.at(c, r));
-                let (rows, columns) = ((rows - r).min(BLOCK), (columns - c).min(BLOCK));
-                if rows == BLOCK && columns == BLOCK {
-                    block(from, to);
+                let (rows, columns) = ((rows - r).min(SIDE), (columns - c).min(SIDE));
+                if rows == SIDE && columns == SIDE {
+                    square(from, to);
                 } else {
                     elements(from, to, rows, columns);
                 }
@@ -48,14 +48,14 @@ pub(crate) unsafe fn transpose(
     }
 }
 
-/// A whole block, one element after the other.
+/// A whole square, one element after the other.
 ///
 /// # Safety
 /// As for [`transpose`].
 #[inline(always)]
 pub(crate) unsafe fn plain(from: Matrix, to: Matrix) {
-    // SAFETY: the caller vouches for the block.
-    unsafe { elements(from, to, BLOCK, BLOCK) }
+    // SAFETY: the caller vouches for the square.
+    unsafe { elements(from, to, SIDE, SIDE) }
 }
 
 /// # Safety
@@ -64,13 +64,13 @@ pub(crate) unsafe fn plain(from: Matrix, to: Matrix) {
 unsafe fn elements(from: Matrix, to: Matrix, rows: usize, columns: usize) {
     for r in 0..rows {
         for c in 0..columns {
-            // SAFETY: the caller vouches for the block.
+            // SAFETY: the caller vouches for the square.
             unsafe { to.at(c, r).data.write(*from.at(r, c).data) };
         }
     }
 }
 
-/// A whole block in registers.
+/// A whole square in registers.
 ///
 /// # Safety
 /// As for [`transpose`]; the CPU has AVX2.
@@ -103,7 +103,7 @@ pub(crate) unsafe fn avx2(from: Matrix, to: Matrix) {
     }
 }
 
-/// A whole block in registers.
+/// A whole square in registers.
 ///
 /// # Safety
 /// As for [`transpose`].
@@ -112,7 +112,7 @@ pub(crate) unsafe fn avx2(from: Matrix, to: Matrix) {
 pub(crate) unsafe fn neon(from: Matrix, to: Matrix) {
     use std::arch::aarch64::*;
     for (r, c) in [(0, 0), (0, 4), (4, 0), (4, 4)] {
-        // SAFETY: a quarter of the block and of the result; every aarch64 CPU has NEON.
+        // SAFETY: a quarter of the square and of the result; every aarch64 CPU has NEON.
         unsafe {
             let row = |i: usize| vld1q_f32(from.at(r + i, c).data);
             let (even, odd) = ([row(0), row(2)], [row(1), row(3)]);

@@ -31,7 +31,7 @@ pub(super) fn detected() -> bool {
 }
 
 /// # Safety
-/// See [`super::contract::Product`].
+/// See [`super::contract::GroupProduct`].
 #[target_feature(enable = "avx2,fma")]
 unsafe fn int8<const N: usize>(
     left: *const u8,
@@ -102,7 +102,7 @@ unsafe fn block_products<const N: usize>(left: *const u8, weights: *const u8) ->
 }
 
 /// # Safety
-/// See [`super::contract::Product`].
+/// See [`super::contract::GroupProduct`].
 #[target_feature(enable = "avx2,fma")]
 pub(super) unsafe fn f32<const N: usize>(
     left: *const u8,

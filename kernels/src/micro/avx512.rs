@@ -36,7 +36,7 @@ pub(super) fn detected() -> bool {
 }
 
 /// # Safety
-/// See [`super::contract::Product`].
+/// See [`super::contract::GroupProduct`].
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 unsafe fn int8<const N: usize>(
     left: *const u8,
@@ -90,7 +90,7 @@ unsafe fn int8<const N: usize>(
 }
 
 /// # Safety
-/// See [`super::contract::Product`].
+/// See [`super::contract::GroupProduct`].
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 unsafe fn f32<const N: usize>(
     left: *const u8,

@@ -27,7 +27,7 @@ pub(super) fn detected() -> bool {
 }
 
 /// # Safety
-/// See [`super::contract::Product`].
+/// See [`super::contract::GroupProduct`].
 #[target_feature(enable = "avx2,fma,avxvnni")]
 unsafe fn int8<const N: usize>(
     left: *const u8,

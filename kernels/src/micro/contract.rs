@@ -14,7 +14,7 @@ use crate::layout::GROUP;
 /// `left` and `panel` hold that many blocks in the order of [`crate::layout`], `left` aligned to
 /// 4 bytes and `panel` to 64; rows of `y` have room for the outputs, and nothing else accesses
 /// them meanwhile.
-pub(crate) type Product = unsafe fn(
+pub(crate) type GroupProduct = unsafe fn(
     left: *const u8,
     panel: *const u8,
     blocks: usize,
@@ -54,9 +54,9 @@ pub(crate) type QuantizeWeightColumns = unsafe fn(tile: *const f32, stride: usiz
 /// The kernels of one level.
 pub(crate) struct Micro {
     /// Int8 products, by the number of tokens less one.
-    pub int8: [Product; GROUP],
+    pub int8: [GroupProduct; GROUP],
     /// F32 products, by the number of tokens less one.
-    pub f32: [Product; GROUP],
+    pub f32: [GroupProduct; GROUP],
     /// Symmetric along rows.
     pub quantize_activations: QuantizeActivations,
     /// Affine along rows: weights of the forward product.

@@ -17,5 +17,5 @@ mod neon;
 mod plain;
 mod table;
 
-pub(crate) use contract::{Micro, Product};
+pub(crate) use contract::{GroupProduct, Micro};
 pub(crate) use table::table;

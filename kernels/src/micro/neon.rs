@@ -40,7 +40,7 @@ pub(super) fn detected() -> bool {
 }
 
 /// # Safety
-/// See [`super::contract::Product`].
+/// See [`super::contract::GroupProduct`].
 #[target_feature(enable = "dotprod")]
 unsafe fn int8<const N: usize>(
     left: *const u8,
@@ -160,7 +160,7 @@ fn dot(mut sum: int32x4_t, weights: int8x16_t, quants: f32) -> int32x4_t {
 }
 
 /// # Safety
-/// See [`super::contract::Product`].
+/// See [`super::contract::GroupProduct`].
 #[target_feature(enable = "neon")]
 unsafe fn f32<const N: usize>(
     left: *const u8,

@@ -20,7 +20,7 @@ pub(super) static TABLE: Micro = Micro {
 /// `y += sum · offset`, then `y += f32(Σ u8 · i8) · (scale_left · scale_panel)`, block by block.
 ///
 /// # Safety
-/// See [`super::contract::Product`].
+/// See [`super::contract::GroupProduct`].
 unsafe fn int8<const N: usize>(
     left: *const u8,
     panel: *const u8,
@@ -68,7 +68,7 @@ unsafe fn int8<const N: usize>(
 /// `sum = fma(left, panel, sum)`, in the order of `R`.
 ///
 /// # Safety
-/// See [`super::contract::Product`].
+/// See [`super::contract::GroupProduct`].
 unsafe fn f32<const N: usize>(
     left: *const u8,
     panel: *const u8,

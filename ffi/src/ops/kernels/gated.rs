@@ -1,6 +1,6 @@
 //! The gated activation of the feed-forward network.
 
-use cutq_kernels::{Activation, Kernels};
+use cutq_kernels::{Nonlinearity, Kernels};
 
 use crate::ggml::graph::{CustomOp, Graph, Node, floats, floats_mut};
 use crate::ops::kernels::product::share;
@@ -15,22 +15,22 @@ const CUBIC: f32 = 0.044_715;
 
 impl<'g> Tape<'g> {
     /// `activation(gate) · up`; see [`Kernels::gated_backward`] for the gradients.
-    pub fn gated(&mut self, activation: Activation, gate: Var<'g>, up: Var<'g>) -> Var<'g> {
+    pub fn gated(&mut self, nonlinearity: Nonlinearity, gate: Var<'g>, up: Var<'g>) -> Var<'g> {
         match self.lowering {
             Lowering::Kernels { kernels, .. } => {
-                self.fused_gated(Gated { kernels, activation }, gate, up)
+                self.fused_gated(Gated { kernels, nonlinearity }, gate, up)
             }
-            Lowering::Portable { .. } => self.composed_gated(activation, gate, up),
+            Lowering::Portable { .. } => self.composed_gated(nonlinearity, gate, up),
         }
     }
 
-    fn composed_gated(&mut self, activation: Activation, gate: Var<'g>, up: Var<'g>) -> Var<'g> {
+    fn composed_gated(&mut self, nonlinearity: Nonlinearity, gate: Var<'g>, up: Var<'g>) -> Var<'g> {
         let g = self.graph;
         let (x, up_node) = (gate.node, up.node);
-        let active = activate(g, activation, x);
+        let active = activate(g, nonlinearity, x);
         let y = g.mul(active, up_node);
         self.record(y, &[gate, up], move |dy| {
-            let dgate = activation_gradient(g, activation, x, g.mul(dy, up_node));
+            let dgate = activation_gradient(g, nonlinearity, x, g.mul(dy, up_node));
             vec![dgate, g.mul(dy, active)]
         })
     }
@@ -54,10 +54,10 @@ impl<'g> Tape<'g> {
 
 /// `x · sigmoid(x)`, or `½ x (1 + t)` with `t = tanh(√(2/π) (x + 0.044715 x³))`: ggml's own GELU
 /// reads a table of 16-bit floats, which is too coarse for a gradient check.
-fn activate<'g>(g: &'g Graph, activation: Activation, x: Node<'g>) -> Node<'g> {
-    match activation {
-        Activation::Silu => g.silu(x),
-        Activation::Gelu => g.mul(g.affine(x, 0.5, 0.0), g.affine(gelu_tanh(g, x), 1.0, 1.0)),
+fn activate<'g>(g: &'g Graph, nonlinearity: Nonlinearity, x: Node<'g>) -> Node<'g> {
+    match nonlinearity {
+        Nonlinearity::Silu => g.silu(x),
+        Nonlinearity::Gelu => g.mul(g.affine(x, 0.5, 0.0), g.affine(gelu_tanh(g, x), 1.0, 1.0)),
     }
 }
 
@@ -65,11 +65,11 @@ fn activate<'g>(g: &'g Graph, activation: Activation, x: Node<'g>) -> Node<'g> {
 /// `u' = √(2/π) (1 + 3 · 0.044715 x²)`.
 fn activation_gradient<'g>(
     g: &'g Graph,
-    activation: Activation,
+    nonlinearity: Nonlinearity,
     x: Node<'g>,
     dy: Node<'g>,
 ) -> Node<'g> {
-    if activation == Activation::Silu {
+    if nonlinearity == Nonlinearity::Silu {
         return g.silu_back(dy, x);
     }
     let t = gelu_tanh(g, x);
@@ -86,7 +86,7 @@ fn gelu_tanh<'g>(g: &'g Graph, x: Node<'g>) -> Node<'g> {
 #[derive(Clone, Copy)]
 struct Gated {
     kernels: Kernels,
-    activation: Activation,
+    nonlinearity: Nonlinearity,
 }
 
 struct Forward(Gated);
@@ -96,19 +96,19 @@ struct Backward(Gated);
 
 impl CustomOp for Forward {
     unsafe fn run(&self, dst: &sys::ggml_tensor, thread: usize, n_threads: usize) {
-        let Gated { kernels, activation } = self.0;
+        let Gated { kernels, nonlinearity } = self.0;
         let range = share((dst.ne[0] * dst.ne[1]) as usize, 16, thread, n_threads);
         // SAFETY: both sources are as large as `dst`; threads take different elements.
         unsafe {
             let [gate, up] = [0, 1].map(|i| floats(dst.src[i], range.clone()));
-            kernels.gated(activation, gate, up, floats_mut(dst, range));
+            kernels.gated(nonlinearity, gate, up, floats_mut(dst, range));
         }
     }
 }
 
 impl CustomOp for Backward {
     unsafe fn run(&self, dst: &sys::ggml_tensor, thread: usize, n_threads: usize) {
-        let Gated { kernels, activation } = self.0;
+        let Gated { kernels, nonlinearity } = self.0;
         let n = (dst.ne[0] * dst.ne[1] / 2) as usize;
         let range = share(n, 16, thread, n_threads);
         // SAFETY: the sources are half as large as `dst`; threads take different elements of both
@@ -117,7 +117,7 @@ impl CustomOp for Backward {
             let [gate, up, dy] = [0, 1, 2].map(|i| floats(dst.src[i], range.clone()));
             let dgate = floats_mut(dst, range.clone());
             let dup = floats_mut(dst, range.start + n..range.end + n);
-            kernels.gated_backward(activation, [gate, up], dy, [dgate, dup]);
+            kernels.gated_backward(nonlinearity, [gate, up], dy, [dgate, dup]);
         }
     }
 }

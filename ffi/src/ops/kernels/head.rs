@@ -101,7 +101,7 @@ impl Fused<'_> {
     /// The parts of the vocabulary that the backward pass takes at a time.
     fn pieces(&self, n_tokens: usize) -> impl Iterator<Item = Range<usize>> {
         let shape = self.shape(n_tokens);
-        let (piece, n_vocab) = (shape.piece(), shape.n_vocab);
+        let (piece, n_vocab) = (shape.chunk(), shape.n_vocab);
         (0..n_vocab).step_by(piece).map(move |first| first..(first + piece).min(n_vocab))
     }
 

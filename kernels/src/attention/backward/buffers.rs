@@ -25,7 +25,7 @@ pub(super) struct Backward {
     pub delta: *mut f32,
 }
 
-/// Buffers of a block of keys, those of the next blocks behind; rows of `D` are rounded up.
+/// Buffers of a tile of keys, those of the next tiles behind; rows of `D` are rounded up.
 pub(super) struct Keys {
     /// `(64, D)`, for heads that are no whole vectors.
     pub k: *mut f32,
@@ -39,7 +39,7 @@ pub(super) struct Keys {
     pub dv: *mut f32,
 }
 
-/// Buffers of a block of queries, `(64, D)`, for heads that are no whole vectors.
+/// Buffers of a tile of queries, `(64, D)`, for heads that are no whole vectors.
 pub(super) struct Queries {
     pub q: *mut f32,
     pub dout: *mut f32,
@@ -65,8 +65,8 @@ impl Backward {
         gradient: AttentionGradient,
         scratch: &mut Scratch,
     ) -> Backward {
-        let block = shape.row() * TILE;
-        let slots = loaded_blocks(&shape) * block;
+        let tile = shape.row() * TILE;
+        let slots = loaded_tiles(&shape) * tile;
         let mut buffers = Buffers::new(scratch, scratch_len(&shape, longest));
         Backward {
             loops: kernels.loops,
@@ -75,16 +75,16 @@ impl Backward {
             saved,
             gradient,
             keys: Keys {
-                k: buffers.take(block),
+                k: buffers.take(tile),
                 k_transposed: buffers.take(slots),
                 v_transposed: buffers.take(slots),
                 dk: buffers.take(slots),
                 dv: buffers.take(slots),
             },
             queries: Queries {
-                q: buffers.take(block),
-                dout: buffers.take(block),
-                dq: buffers.take(block),
+                q: buffers.take(tile),
+                dout: buffers.take(tile),
+                dq: buffers.take(tile),
             },
             scores: buffers.take(TILE * TILE),
             dscores: buffers.take(TILE * TILE),
@@ -92,21 +92,21 @@ impl Backward {
         }
     }
 
-    /// Floats of a block.
-    pub fn block(&self) -> usize {
+    /// Floats of a tile of queries or keys.
+    pub fn tile_len(&self) -> usize {
         self.shape.row() * TILE
     }
 }
 
 /// Floats of scratch for sequences of at most `longest` tokens: more than the forward pass takes.
 fn scratch_len(shape: &AttentionShape, longest: usize) -> usize {
-    let blocks = 4 * loaded_blocks(shape) + 4;
-    blocks * shape.row() * TILE + 2 * TILE * TILE + deltas_len(shape, longest)
+    let tiles = 4 * loaded_tiles(shape) + 4;
+    tiles * shape.row() * TILE + 2 * TILE * TILE + deltas_len(shape, longest)
 }
 
-/// Blocks of keys that a block of queries meets while it is in the cache: as many as stay in a
+/// Tiles of keys that a tile of queries meets while it is in the cache: as many as stay in a
 /// second-level cache themselves.
-pub(super) fn loaded_blocks(shape: &AttentionShape) -> usize {
+pub(super) fn loaded_tiles(shape: &AttentionShape) -> usize {
     (256 / shape.row()).clamp(1, 4)
 }
 

@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use super::buffers::{Backward, loaded_blocks};
+use super::buffers::{Backward, loaded_tiles};
 use super::tile::Tile;
-use crate::attention::schedule::{self, Part};
+use crate::attention::schedule::{self, Task};
 use crate::attention::shape::{AttentionShape, Segment};
 use crate::attention::share::Share;
 use crate::attention::tensors::{AttentionGradient, AttentionInput, AttentionSaved};
@@ -43,23 +43,23 @@ impl Kernels {
         shape.check(share);
         let longest = segments.iter().map(|segment| segment.len).max().unwrap_or(0);
         let backward = Backward::new(self, shape, longest, input, saved, gradient, scratch);
-        for (segment, head, part) in schedule::backward(&shape, segments, share) {
-            // SAFETY: parts of the segments that no other share has; the rest is the contract.
+        for (segment, head, task) in schedule::backward(&shape, segments, share) {
+            // SAFETY: tasks of the segments that no other share has; the rest is the contract.
             unsafe {
-                match part {
-                    Part::Head => {
+                match task {
+                    Task::Head => {
                         backward.deltas(segment, head, 0..segment.len);
-                        for key in (0..segment.len).step_by(loaded_blocks(&shape) * TILE) {
-                            let end = segment.len.min(key + loaded_blocks(&shape) * TILE);
+                        for key in (0..segment.len).step_by(loaded_tiles(&shape) * TILE) {
+                            let end = segment.len.min(key + loaded_tiles(&shape) * TILE);
                             backward.keys(segment, head, key..end, true);
                         }
                     }
-                    Part::Keys(key) => {
+                    Task::Keys(key) => {
                         backward.deltas(segment, head, key..shape.last_query(segment, key));
                         let end = segment.len.min(key + TILE);
                         backward.keys(segment, head, key..end, false);
                     }
-                    Part::Queries(query) => {
+                    Task::Queries(query) => {
                         backward.deltas(segment, head, query..(query + TILE).min(segment.len));
                         backward.queries(segment, head, query);
                     }
@@ -90,25 +90,25 @@ impl Backward {
         }
     }
 
-    /// `dk` and `dv` of some blocks of keys and, with `dq`, their part of the gradient of the
-    /// queries, which is complete after all blocks of keys in ascending order.
+    /// `dk` and `dv` of some tiles of keys and, with `dq`, their part of the gradient of the
+    /// queries, which is complete after all tiles of keys in ascending order.
     ///
     /// # Safety
     /// The tensors hold the segment, the deltas of the queries that see the keys are made, and
-    /// nothing else accesses those gradients; the buffers have room for the blocks.
+    /// nothing else accesses those gradients; the buffers have room for the tiles.
     unsafe fn keys(&self, segment: Segment, head: usize, keys: Range<usize>, dq: bool) {
         let shape = &self.shape;
         let group = shape.group();
-        let blocks = || keys.clone().step_by(TILE).enumerate();
-        // SAFETY: the blocks lie in the segment; a block's first tile overwrites `dk` and `dv`.
+        let tiles = || keys.clone().step_by(TILE).enumerate();
+        // SAFETY: the tiles lie in the segment; the first tile of queries overwrites `dk` and `dv`.
         unsafe {
-            for (slot, key) in blocks() {
+            for (slot, key) in tiles() {
                 self.load_keys(segment, head, key, slot);
             }
             for g in 0..group {
                 for query in (keys.start..shape.last_query(segment, keys.end - 1)).step_by(TILE) {
                     let (q, dout) = self.rows(segment, head * group + g, query);
-                    for (slot, key) in blocks() {
+                    for (slot, key) in tiles() {
                         if query < key || query >= shape.last_query(segment, key) {
                             continue;
                         }
@@ -121,21 +121,21 @@ impl Backward {
                     }
                 }
             }
-            for (slot, key) in blocks() {
+            for (slot, key) in tiles() {
                 self.store_keys(segment, head, key, slot);
             }
         }
     }
 
-    /// `dq` of a block of queries, for all query heads that share the head of keys.
+    /// `dq` of a tile of queries, for all query heads that share the head of keys.
     ///
     /// # Safety
-    /// As for [`Backward::keys`], with the deltas of the block.
+    /// As for [`Backward::keys`], with the deltas of the tile.
     unsafe fn queries(&self, segment: Segment, head: usize, query: usize) {
         let group = self.shape.group();
         let end = (query + TILE).min(segment.len);
         for key in (self.shape.first_tile(query)..end).step_by(TILE) {
-            // SAFETY: the blocks lie in the segment.
+            // SAFETY: the tiles lie in the segment.
             unsafe {
                 self.load_keys(segment, head, key, 0);
                 for g in 0..group {
@@ -148,7 +148,7 @@ impl Backward {
         }
     }
 
-    /// Transposes a block of keys and values.
+    /// Transposes a tile of keys and values.
     ///
     /// # Safety
     /// The tensors hold the segment, the buffers the slot.
@@ -156,8 +156,8 @@ impl Backward {
         let (d, heads) = (self.shape.head_dim, self.shape.n_head_kv);
         let n = (segment.len - key).min(TILE);
         let at = ((segment.start + key) * heads + head) * d;
-        let slot = slot * self.block();
-        // SAFETY: `n` rows of the segment; the buffers have room for a block in the slot.
+        let slot = slot * self.tile_len();
+        // SAFETY: `n` rows of the segment; the buffers have room for a tile in the slot.
         unsafe {
             let (k, v) = (self.input.k.add(at), self.input.v.add(at));
             transpose(self.loops, k, heads * d, n, d, self.keys.k_transposed.add(slot));
@@ -165,7 +165,7 @@ impl Backward {
         }
     }
 
-    /// Writes the gradients of a block of keys.
+    /// Writes the gradients of a tile of keys.
     ///
     /// # Safety
     /// The gradients hold the segment, nothing else accesses them there; the slot is filled.
@@ -173,7 +173,7 @@ impl Backward {
         let (d, heads) = (self.shape.head_dim, self.shape.n_head_kv);
         let n = (segment.len - key).min(TILE);
         let at = ((segment.start + key) * heads + head) * d;
-        let slot = slot * self.block();
+        let slot = slot * self.tile_len();
         for (from, to) in [(self.keys.dk, self.gradient.dk), (self.keys.dv, self.gradient.dv)] {
             for j in 0..n {
                 // SAFETY: row `j` of the slot and of the gradient.

@@ -12,10 +12,10 @@ use crate::loops::{Gemm, LANES, Matrix};
 const STRIP: usize = 16;
 
 impl Backward {
-    /// `q` and `dout` of a block of queries.
+    /// `q` and `dout` of a tile of queries.
     ///
     /// # Safety
-    /// The tensors hold the block.
+    /// The tensors hold the tile.
     pub(super) unsafe fn rows(
         &self,
         segment: Segment,
@@ -26,7 +26,7 @@ impl Backward {
         let at = ((segment.start + query) * heads + head) * d;
         let n = (segment.len - query).min(TILE);
         let rows = |tensor: *const f32, copy| {
-            // SAFETY: rows of the tensor, which are only read; the buffers have room for a block.
+            // SAFETY: rows of the tensor, which are only read; the buffers have room for a tile.
             unsafe {
                 let rows = Matrix { data: tensor.add(at).cast_mut(), row: heads * d };
                 whole_rows(rows, n, d, copy)
@@ -61,7 +61,7 @@ impl Backward {
                 a: q.data,
                 a_row: q.row,
                 a_depth: 1,
-                b: self.keys.k_transposed.add(tile.slot * self.block()),
+                b: self.keys.k_transposed.add(tile.slot * self.tile_len()),
                 b_row: TILE,
                 c: self.scores,
                 c_row: TILE,
@@ -69,7 +69,7 @@ impl Backward {
                 factors: None,
             };
             self.visible_rows(product, band);
-            let b = self.keys.v_transposed.add(tile.slot * self.block());
+            let b = self.keys.v_transposed.add(tile.slot * self.tile_len());
             let (a, a_row, c) = (dout.data, dout.row, self.dscores);
             self.visible_rows(Gemm { a, a_row, b, c, ..product }, band);
             let scores = std::slice::from_raw_parts_mut(self.scores.cast::<Row>(), n);
@@ -125,7 +125,7 @@ impl Backward {
                         a_depth: TILE,
                         b: b.data.add(rows.start * b.row),
                         b_row: b.row,
-                        c: c.add(tile.slot * self.block() + lanes.start * row),
+                        c: c.add(tile.slot * self.tile_len() + lanes.start * row),
                         c_row: row,
                         add,
                         factors: None,
@@ -135,7 +135,7 @@ impl Backward {
         }
     }
 
-    /// `dq[i] (+)= Σ_j ds[i, j] k[j]`, overwriting at the first keys that the block sees.
+    /// `dq[i] (+)= Σ_j ds[i, j] k[j]`, overwriting at the first keys that the tile sees.
     ///
     /// # Safety
     /// The tensors hold the tile, its scores are made, and nothing else accesses `dq`.

@@ -11,7 +11,7 @@ pub(super) struct Tile {
     pub head: usize,
     pub query: usize,
     pub key: usize,
-    /// Which of the loaded blocks of keys it is.
+    /// Which of the loaded tiles of keys it is.
     pub slot: usize,
 }
 
