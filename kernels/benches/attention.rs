@@ -67,7 +67,7 @@ struct Case {
 
 /// Pointers for the threads of one call, which divide what they write.
 #[derive(Clone, Copy)]
-struct Tensors(AttentionInput, AttentionSaved, AttentionOutput, AttentionGradient);
+struct Tensors(AttentionSaved, AttentionOutput, AttentionGradient);
 // SAFETY: each thread writes its own share.
 unsafe impl Send for Tensors {}
 
@@ -96,7 +96,7 @@ impl Case {
 
     fn forward(&mut self) {
         self.share(|kernels, shape, segments, tensors, share, scratch| {
-            let Tensors(input, _, output, _) = tensors;
+            let Tensors(AttentionSaved { input, .. }, output, _) = tensors;
             // SAFETY: the tensors have the shape's sizes; the shares divide the output.
             unsafe { kernels.attention(shape, segments, input, output, share, scratch) };
         });
@@ -104,10 +104,10 @@ impl Case {
 
     fn backward(&mut self) {
         self.share(|kernels, shape, segments, tensors, share, scratch| {
-            let Tensors(input, saved, _, gradient) = tensors;
+            let Tensors(saved, _, gradient) = tensors;
             // SAFETY: as above.
             unsafe {
-                kernels.attention_backward(shape, segments, input, saved, gradient, share, scratch);
+                kernels.attention_backward(shape, segments, saved, gradient, share, scratch);
             }
         });
     }
@@ -120,8 +120,7 @@ impl Case {
         let [q, k, v, dout] = self.read.each_ref().map(|x| x.as_ptr());
         let [out, lse, dq, dk, dv] = self.written.each_mut().map(|x| x.as_mut_ptr());
         let tensors = Tensors(
-            AttentionInput { q, k, v },
-            AttentionSaved { out, lse, dout },
+            AttentionSaved { input: AttentionInput { q, k, v }, out, lse, dout },
             AttentionOutput { out, lse },
             AttentionGradient { dq, dk, dv },
         );

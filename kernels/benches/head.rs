@@ -10,7 +10,8 @@ mod support;
 use std::thread;
 
 use cutq_kernels::{
-    COLUMNS, HeadShape, Kernels, LogProb, LogitGradient, Output, Precision, Scratch, VOCAB_PART,
+    COLUMNS, HeadInput, HeadShape, Kernels, LogProb, LogitGradient, Output, Packed, Precision,
+    Scratch, VOCAB_PART,
 };
 use support::threads::{Shared, shares};
 use support::timing::{self, seconds};
@@ -113,8 +114,8 @@ impl Case {
             for (rows, scratch) in rows.zip(&mut self.scratch) {
                 // SAFETY: packed with this shape; the threads' rows are disjoint.
                 scope.spawn(move || unsafe {
-                    let (packed, sums) = (packed.pointer(), out.pointer());
-                    kernels.head_sums(shape, packed, unpack, rows, labels, sums, scratch);
+                    let input = HeadInput { shape, packed: packed.pointer(), unpack };
+                    kernels.head_sums(input, rows, labels, out.pointer(), scratch);
                 });
             }
         });
@@ -146,8 +147,9 @@ impl Case {
                 let chunk = chunk.clone();
                 // SAFETY: packed with this shape; the threads' rows are disjoint.
                 scope.spawn(move || unsafe {
-                    let (x, out) = (packed.pointer(), dlogits.pointer());
-                    kernels.head_dlogits(shape, x, row, chunk, rows, gradients, out, scratch);
+                    let input = HeadInput { shape, packed: packed.pointer(), unpack: row };
+                    let out = dlogits.pointer();
+                    kernels.head_dlogits(input, chunk, rows, gradients, out, scratch);
                 });
             }
         });
@@ -159,8 +161,8 @@ impl Case {
                 // SAFETY: packed above; the threads' columns are disjoint.
                 scope.spawn(move || unsafe {
                     let out = Output { data: dx.pointer(), stride, accumulate };
-                    let packed = dlogits.pointer();
-                    kernels.product_transposed(shape, packed, part, columns, out, scratch);
+                    let dlogits = Packed { shape, data: dlogits.pointer() };
+                    kernels.product_transposed(dlogits, part, columns, out, scratch);
                 });
             }
         });

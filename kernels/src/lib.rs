@@ -71,14 +71,14 @@ pub use attention::{
     Attention, AttentionGradient, AttentionInput, AttentionOutput, AttentionSaved, AttentionShape,
     Segment, Share,
 };
-pub use head::{HeadShape, LogProb, VOCAB_PART};
+pub use head::{HeadInput, HeadShape, LogProb, VOCAB_PART};
 pub use kernels::{Kernels, SimdError};
 pub use layout::{BLOCK, COLUMNS, GROUP, PackedShape, Precision, TILE_COLUMNS, packed_bytes};
 pub use level::Level;
 pub use log_softmax::LogitGradient;
 pub use loops::{Dropout, Nonlinearity};
 pub use lora::LoraShape;
-pub use operand::Output;
+pub use operand::{Output, Packed, UnpackPart, UnpackRow};
 pub use packed_activations::PackedActivations;
 pub use panels::panel_bytes;
 pub use scratch::Scratch;

@@ -2,7 +2,7 @@
 
 use crate::kernels::Kernels;
 use crate::layout::{PackedShape, Precision};
-use crate::operand::Output;
+use crate::operand::{Output, Packed, UnpackPart, UnpackRow};
 use crate::scratch::{AlignedBytes, Scratch};
 
 /// Activations packed once, to be multiplied by any number of weight matrices.
@@ -12,7 +12,7 @@ use crate::scratch::{AlignedBytes, Scratch};
 pub struct PackedActivations {
     kernels: Kernels,
     shape: PackedShape,
-    packed: AlignedBytes,
+    data: AlignedBytes,
 }
 
 impl PackedActivations {
@@ -29,35 +29,35 @@ impl PackedActivations {
     ) -> PackedActivations {
         assert_eq!(x.len(), n_tokens * r, "x is not ({n_tokens}, {r})");
         let shape = PackedShape { precision, n_tokens, r };
-        let mut packed = AlignedBytes::default();
-        let data = packed.grow(shape.bytes());
-        // SAFETY: `x` has `n_tokens` rows of `r`, `data` the shape's bytes, aligned, not shared.
-        unsafe { kernels.pack(shape, x.as_ptr(), r, 0..n_tokens, data) };
-        PackedActivations { kernels, shape, packed }
+        let mut data = AlignedBytes::default();
+        let packed = data.grow(shape.bytes());
+        // SAFETY: `x` has `n_tokens` rows of `r`, `packed` the shape's bytes, aligned, not shared.
+        unsafe { kernels.pack(shape, x.as_ptr(), r, 0..n_tokens, packed) };
+        PackedActivations { kernels, shape, data }
     }
 
     /// `(T, M)` product with the `m` rows that `unpack(row, out)` writes; see [`Kernels::product`].
-    pub fn product(&self, unpack: &dyn Fn(usize, &mut [f32]), m: usize) -> Vec<f32> {
+    pub fn product(&self, unpack: &UnpackRow<'_>, m: usize) -> Vec<f32> {
         let mut y = vec![0.0; self.shape.n_tokens * m];
         let out = Output { data: y.as_mut_ptr(), stride: m, accumulate: false };
-        let (packed, scratch) = (self.packed.as_ptr(), &mut Scratch::new());
+        let scratch = &mut Scratch::new();
         // SAFETY: packed by `pack` with this shape; `y` has all outputs and is not shared.
-        unsafe { self.kernels.product(self.shape, packed, unpack, 0..m, out, scratch) };
+        unsafe { self.kernels.product(self.packed(), unpack, 0..m, out, scratch) };
         y
     }
 
     /// `(T, K)` product with the `k` columns that `unpack(row, start, out)` writes part by part;
     /// see [`Kernels::product_transposed`].
-    pub fn product_transposed(
-        &self,
-        unpack: &dyn Fn(usize, usize, &mut [f32]),
-        k: usize,
-    ) -> Vec<f32> {
+    pub fn product_transposed(&self, unpack: &UnpackPart<'_>, k: usize) -> Vec<f32> {
         let mut dx = vec![0.0; self.shape.n_tokens * k];
         let out = Output { data: dx.as_mut_ptr(), stride: k, accumulate: false };
-        let (packed, scratch) = (self.packed.as_ptr(), &mut Scratch::new());
+        let scratch = &mut Scratch::new();
         // SAFETY: packed by `pack` with this shape; `dx` has all outputs and is not shared.
-        unsafe { self.kernels.product_transposed(self.shape, packed, unpack, 0..k, out, scratch) };
+        unsafe { self.kernels.product_transposed(self.packed(), unpack, 0..k, out, scratch) };
         dx
+    }
+
+    fn packed(&self) -> Packed {
+        Packed { shape: self.shape, data: self.data.as_ptr() }
     }
 }

@@ -1,14 +1,15 @@
 //! Panels of `W`, made of rows or columns that a closure unpacks: in a thread's scratch for one
-//! product, or in a caller's memory for as many as they are kept for.
+//! product, or in the caller's memory for any number of products.
 //!
-//! Kept panels save what a product spends on unpacking, and take more memory than quantized weights
-//! do: 1.25 bytes per weight and orientation in int8.
+//! Panels in the caller's memory save a product its unpacking, but take more memory than quantized
+//! weights: 1.25 bytes per weight and orientation in int8.
 
 use std::ops::Range;
 
 use crate::chunks::chunks;
 use crate::kernels::Kernels;
 use crate::layout::{BLOCK, COLUMNS, PackedShape, Precision, TILE_COLUMNS};
+use crate::operand::{UnpackPart, UnpackRow};
 use crate::scratch::Scratch;
 
 /// Panels side by side, each `blocks` blocks deep.
@@ -35,7 +36,7 @@ impl Kernels {
     ///
     /// # Safety
     /// `panels` points to `panel_bytes(precision, M, K)` bytes, writable and aligned to 64; nothing
-    /// else accesses the panels of these rows meanwhile.
+    /// else accesses the panels of these rows during the call.
     ///
     /// # Panics
     /// If `rows` begins within a panel.
@@ -43,14 +44,14 @@ impl Kernels {
         &self,
         precision: Precision,
         r: usize,
-        unpack: &dyn Fn(usize, &mut [f32]),
+        unpack: &UnpackRow<'_>,
         rows: Range<usize>,
         panels: *mut u8,
         scratch: &mut Scratch,
     ) {
         let (row, _) = scratch.split(r, 0);
         let one = panel_bytes(precision, COLUMNS, r);
-        // SAFETY: the panels lie one behind the other, and those of the rows are this call's. All
+        // SAFETY: the panels are contiguous, and those of the rows are this call's. All
         // columns of a panel are multiplied with, so those behind the last row get a value.
         unsafe {
             let data = first_panel(panels, &rows, one);
@@ -80,13 +81,13 @@ impl Kernels {
         &self,
         precision: Precision,
         r: usize,
-        unpack: &dyn Fn(usize, usize, &mut [f32]),
+        unpack: &UnpackPart<'_>,
         columns: Range<usize>,
         panels: *mut u8,
         scratch: &mut Scratch,
     ) {
         let (tile, _) = scratch.split(BLOCK * TILE_COLUMNS, 0);
-        // SAFETY: the panels lie one behind the other, and those of the columns are this call's.
+        // SAFETY: the panels are contiguous, and those of the columns are this call's.
         unsafe {
             let data = first_panel(panels, &columns, panel_bytes(precision, COLUMNS, r));
             self.fill_columns(precision, unpack, (0..r, columns), tile, data);
@@ -98,7 +99,7 @@ impl Kernels {
     pub(crate) fn row_panels(
         &self,
         shape: PackedShape,
-        unpack: &dyn Fn(usize, &mut [f32]),
+        unpack: &UnpackRow<'_>,
         rows: Range<usize>,
         scratch: &mut Scratch,
     ) -> Panels {
@@ -109,15 +110,14 @@ impl Kernels {
         Panels { data, blocks: shape.blocks(), first_block: 0, columns: rows }
     }
 
-    /// Makes panels of whole rows of `W`, one behind the other from `panels` on; each row goes
-    /// through `row`.
+    /// Makes contiguous panels of whole rows of `W` at `panels`; each row goes through `row`.
     ///
     /// # Safety
     /// `panels` has room for them, is aligned to 64 and not shared.
     unsafe fn fill_rows(
         &self,
         precision: Precision,
-        unpack: &dyn Fn(usize, &mut [f32]),
+        unpack: &UnpackRow<'_>,
         rows: Range<usize>,
         row: &mut [f32],
         panels: *mut u8,
@@ -130,15 +130,15 @@ impl Kernels {
         }
     }
 
-    /// Makes panels of the rows and columns `part` of `W`, one behind the other from `panels` on;
-    /// 32 rows at a time go through `tile`.
+    /// Makes contiguous panels of the given rows and columns of `W` at `panels`; 32 rows at a time
+    /// go through `tile`.
     ///
     /// # Safety
     /// As for [`Kernels::fill_rows`].
     pub(crate) unsafe fn fill_columns(
         &self,
         precision: Precision,
-        unpack: &dyn Fn(usize, usize, &mut [f32]),
+        unpack: &UnpackPart<'_>,
         (rows, columns): (Range<usize>, Range<usize>),
         tile: &mut [f32],
         panels: *mut u8,
@@ -241,7 +241,7 @@ unsafe fn first_panel(panels: *mut u8, outputs: &Range<usize>, one: usize) -> *m
 
 /// Fills the top left of a tile of 32 rows with a part of `W`; rows beyond the part become zero.
 fn unpack_tile(
-    unpack: &dyn Fn(usize, usize, &mut [f32]),
+    unpack: &UnpackPart<'_>,
     rows: Range<usize>,
     columns: Range<usize>,
     tile: &mut [f32],

@@ -8,14 +8,14 @@ use std::ops::Range;
 use crate::chunks::{at_least_one, chunks};
 use crate::kernels::Kernels;
 use crate::layout::{BLOCK, COLUMNS, PackedShape, TILE_COLUMNS};
-use crate::operand::{Left, Output};
+use crate::operand::{Output, Packed, UnpackPart, UnpackRow};
 use crate::panels::{Panels, row_panel_bytes};
 use crate::scratch::Scratch;
 
 /// Bytes of panels that [`Kernels::product`] makes before the tokens are swept.
 pub(crate) const PANEL_BUDGET: usize = 256 * 1024;
 
-/// Panels it makes in any case, so that a pass over the activations serves at least so many.
+/// Panels it makes in any case, so that a pass over the activations serves several.
 pub(crate) const MIN_PANELS: usize = 4;
 
 /// Rows of `W` from which [`Kernels::product_transposed`] makes panels before the tokens are swept,
@@ -30,9 +30,8 @@ impl Kernels {
     ///
     /// | argument | shape    | meaning                                                        |
     /// |----------|----------|----------------------------------------------------------------|
-    /// | `shape`  |          | `T` tokens, `R = K`, as packed                                 |
-    /// | `packed` | `(T, K)` | `x`, packed by [`Kernels::pack`]                               |
-    /// | `unpack` |          | `unpack(m, row)` writes all `K` elements of row `m` of `W`     |
+    /// | `x`      | `(T, K)` | packed, `R = K`                                                |
+    /// | `unpack` |          | rows of `W`, `(M, K)`                                          |
     /// | `rows`   |          | this thread's rows; multiples of 32 waste no lanes             |
     /// | `y`      | `(T, M)` | columns `rows` are written, the others left alone              |
     ///
@@ -42,58 +41,54 @@ impl Kernels {
     /// ([`Precision::Int8`](crate::Precision)); in f32 sums of 256 products are added up in order.
     ///
     /// # Safety
-    /// - `packed` points to the `shape.bytes()` bytes that [`Kernels::pack`] filled for all
-    ///   tokens, is aligned to 4, and nothing writes to it meanwhile.
+    /// - `x.data` points to the `x.shape.bytes()` bytes that [`Kernels::pack`] filled for all
+    ///   tokens, is aligned to 4, and nothing writes to it during the call.
     /// - For every token `t` and row `m` in `rows`, `y.data + t · y.stride + m` is valid for reads
-    ///   and writes, and nothing else accesses it meanwhile.
+    ///   and writes, and nothing else accesses it during the call.
     pub unsafe fn product(
         &self,
-        shape: PackedShape,
-        packed: *const u8,
-        unpack: &dyn Fn(usize, &mut [f32]),
+        x: Packed,
+        unpack: &UnpackRow<'_>,
         rows: Range<usize>,
         y: Output,
         scratch: &mut Scratch,
     ) {
-        let left = Left { shape, data: packed };
-        let panel_bytes = row_panel_bytes(shape).max(1);
+        let panel_bytes = row_panel_bytes(x.shape).max(1);
         let n_panels = (PANEL_BUDGET / panel_bytes).max(MIN_PANELS);
         for rows in chunks(rows, n_panels * COLUMNS) {
-            let panels = self.row_panels(shape, unpack, rows, scratch);
+            let panels = self.row_panels(x.shape, unpack, rows, scratch);
             // SAFETY: the panels were just made; the rest is this function's contract.
-            unsafe { self.sweep(left, &panels, y) };
+            unsafe { self.sweep(x, &panels, y) };
         }
     }
 
     /// Product with the columns `columns` of `W`, which takes a gradient back through it:
     /// `dx[t, k] = Σ_m dy[t, m] w[m, k]`.
     ///
-    /// | argument  | shape    | meaning                                                         |
-    /// |-----------|----------|-----------------------------------------------------------------|
-    /// | `shape`   |          | `T` tokens, `R = M`, as packed                                  |
-    /// | `packed`  | `(T, M)` | `dy`, packed by [`Kernels::pack`]                               |
-    /// | `unpack`  |          | `unpack(m, k, part)` writes elements `k..k + part.len()` of row `m` |
-    /// | `columns` |          | this thread's columns                                           |
-    /// | `dx`      | `(T, K)` | columns `columns` are written, the others left alone            |
+    /// | argument  | shape    | meaning                                           |
+    /// |-----------|----------|---------------------------------------------------|
+    /// | `dy`      | `(T, M)` | packed, `R = M`                                   |
+    /// | `unpack`  |          | parts of the rows of `W`, `(M, K)`                |
+    /// | `columns` |          | this thread's columns                             |
+    /// | `dx`      | `(T, K)` | columns `columns` are written, the others left alone |
     ///
-    /// `unpack` is asked for parts that begin at `columns.start` plus a multiple of
+    /// `unpack` is called for parts that begin at `columns.start` plus a multiple of
     /// [`TILE_COLUMNS`] and are that long, or reach to `columns.end`: let `columns` begin and end
     /// at multiples of the quantization's block length. Every element is unpacked once per call.
     /// Independence of the split and accuracy as for [`Kernels::product`], but in int8 the weights
     /// too are rounded to 1/254 of the largest magnitude in their block.
     ///
     /// # Safety
-    /// As for [`Kernels::product`], with `dx` and `columns` in place of `y` and `rows`.
+    /// As for [`Kernels::product`], with `dy`, `dx` and `columns` in place of `x`, `y` and `rows`.
     pub unsafe fn product_transposed(
         &self,
-        shape: PackedShape,
-        packed: *const u8,
-        unpack: &dyn Fn(usize, usize, &mut [f32]),
+        dy: Packed,
+        unpack: &UnpackPart<'_>,
         columns: Range<usize>,
         dx: Output,
         scratch: &mut Scratch,
     ) {
-        let left = Left { shape, data: packed };
+        let shape = dy.shape;
         let block = shape.precision.block();
         for columns in chunks(columns, GROUP_COLUMNS) {
             let mut out = dx;
@@ -108,7 +103,7 @@ impl Kernels {
                 let first_block = rows.start / block;
                 let panels = Panels { data, blocks, first_block, columns: columns.clone() };
                 // SAFETY: the panels were just made; the rest is this function's contract.
-                unsafe { self.sweep(left, &panels, out) };
+                unsafe { self.sweep(dy, &panels, out) };
                 out.accumulate = true;
             }
         }
@@ -116,40 +111,37 @@ impl Kernels {
 
     /// Either product with outputs `outputs`, of panels that were made before.
     ///
-    /// | argument  | shape     | meaning                                                         |
-    /// |-----------|-----------|-----------------------------------------------------------------|
-    /// | `shape`   |           | `T` tokens, `R`, as packed                                      |
-    /// | `packed`  | `(T, R)`  | the tokens, packed by [`Kernels::pack`]                         |
-    /// | `panels`  | `(N, R)`  | made by [`Kernels::make_panels`] for [`Kernels::product`], by [`Kernels::make_panels_transposed`] for [`Kernels::product_transposed`] |
-    /// | `outputs` |           | this thread's part of `0..N`; begins at a multiple of [`COLUMNS`] |
-    /// | `y`       | `(T, N)`  | columns `outputs` are written, the others left alone            |
+    /// | argument  | shape    | meaning                                                          |
+    /// |-----------|----------|------------------------------------------------------------------|
+    /// | `x`       | `(T, R)` | packed                                                           |
+    /// | `panels`  | `(N, R)` | made by [`Kernels::make_panels`] for [`Kernels::product`], by [`Kernels::make_panels_transposed`] for [`Kernels::product_transposed`] |
+    /// | `outputs` |          | this thread's part of `0..N`; begins at a multiple of [`COLUMNS`] |
+    /// | `y`       | `(T, N)` | columns `outputs` are written, the others left alone             |
     ///
     /// The result has the same bits as that of the product which makes its panels itself.
     ///
     /// # Safety
     /// - As for [`Kernels::product`], with `outputs` in place of `rows`.
     /// - `panels` is aligned to 64, panels of these outputs were made there in this precision with
-    ///   rows or columns of `R` elements, and nothing writes to them meanwhile.
+    ///   rows or columns of `R` elements, and nothing writes to them during the call.
     ///
     /// # Panics
     /// If `outputs` begins within a panel.
     pub unsafe fn product_of_panels(
         &self,
-        shape: PackedShape,
-        packed: *const u8,
+        x: Packed,
         panels: *const u8,
         outputs: Range<usize>,
         y: Output,
     ) {
         assert!(outputs.start.is_multiple_of(COLUMNS), "{outputs:?} begin within a panel");
-        let left = Left { shape, data: packed };
-        let blocks = shape.blocks();
+        let (blocks, panel_bytes) = (x.shape.blocks(), row_panel_bytes(x.shape));
         for columns in chunks(outputs, GROUP_COLUMNS) {
             let first = columns.start / COLUMNS;
-            // SAFETY: the panels lie one behind the other; the rest is this function's contract.
+            // SAFETY: the panels are contiguous; the rest is this function's contract.
             unsafe {
-                let data = panels.add(first * row_panel_bytes(shape));
-                self.sweep(left, &Panels { data, blocks, first_block: 0, columns }, y);
+                let data = panels.add(first * panel_bytes);
+                self.sweep(x, &Panels { data, blocks, first_block: 0, columns }, y);
             }
         }
     }

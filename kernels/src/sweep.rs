@@ -1,7 +1,7 @@
 //! The loops around the micro-kernels: all tokens by some panels.
 //!
-//! From the outside: parts of the axis of the sum, [`Precision::depth`] deep; strips of tokens whose
-//! activations stay in the second-level cache; panels; groups of six tokens.
+//! From the outside: parts of the axis of the sum, [`Precision::depth`] deep; strips of tokens
+//! whose activations stay in the second-level cache; panels; groups of six tokens.
 
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ use crate::chunks::{at_least_one, chunks};
 use crate::kernels::Kernels;
 use crate::layout::{COLUMNS, GROUP, Precision};
 use crate::micro::GroupProduct;
-use crate::operand::{Left, Output};
+use crate::operand::{Output, Packed};
 use crate::panels::Panels;
 
 /// Tokens whose activations are used for every panel before the next tokens are.
@@ -20,8 +20,8 @@ impl Kernels {
     ///
     /// # Safety
     /// `left` and `panels` hold what they say, in the layout of their precision; `out` as
-    /// [`Kernels::product`] demands, for the panels' columns.
-    pub(crate) unsafe fn sweep(&self, left: Left, panels: &Panels, out: Output) {
+    /// [`Kernels::product`] requires, for the panels' columns.
+    pub(crate) unsafe fn sweep(&self, left: Packed, panels: &Panels, out: Output) {
         let shape = left.shape;
         let depth = shape.precision.depth();
         for part in at_least_one(chunks(0..panels.blocks, depth)) {
@@ -48,7 +48,7 @@ impl Kernels {
     /// As for [`Kernels::sweep`]; `panel` begins at the first of the blocks.
     unsafe fn sweep_panel(
         &self,
-        left: Left,
+        left: Packed,
         tokens: Range<usize>,
         blocks: Range<usize>,
         panel: *const u8,

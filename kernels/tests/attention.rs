@@ -96,7 +96,7 @@ impl Case {
         let mut results = [self.q.len(), lse, self.q.len(), self.k.len(), self.v.len()]
             .map(|n| vec![f32::NAN; n]);
         let [out, lse, dq, dk, dv] = results.each_mut().map(|x| x.as_mut_ptr());
-        let saved = AttentionSaved { out, lse, dout: self.dout.as_ptr() };
+        let saved = AttentionSaved { input, out, lse, dout: self.dout.as_ptr() };
         let mut scratch = Scratch::new();
         for thread in 0..n_threads {
             let (share, output) = (Share { thread, n_threads }, AttentionOutput { out, lse });
@@ -112,7 +112,6 @@ impl Case {
                 kernels.attention_backward(
                     self.shape,
                     &self.segments,
-                    input,
                     saved,
                     AttentionGradient { dq, dk, dv },
                     share,

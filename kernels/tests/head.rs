@@ -6,8 +6,8 @@ use std::ops::Range;
 use std::thread;
 
 use cutq_kernels::{
-    HeadShape, Kernels, LogProb, LogitGradient, Output, PackedActivations, Precision, Scratch,
-    VOCAB_PART,
+    HeadInput, HeadShape, Kernels, LogProb, LogitGradient, Output, Packed, PackedActivations,
+    Precision, Scratch, VOCAB_PART,
 };
 use support::{levels, numbers, plain, sizes};
 
@@ -98,7 +98,7 @@ impl Case {
 
     /// The same without the logits, on some threads, `chunk` rows of the vocabulary at a time.
     fn fused(&self, kernels: Kernels, n_threads: usize, chunk: usize) -> (Vec<LogProb>, Vec<f32>) {
-        let packed = Packed::new(self.shape.activations().bytes());
+        let packed = Bytes::new(self.shape.activations().bytes());
         let x = self.x.as_ptr();
         // SAFETY: `x` and the buffer have the shape's size.
         unsafe {
@@ -110,7 +110,7 @@ impl Case {
         (found, dx)
     }
 
-    fn forward(&self, kernels: Kernels, n_threads: usize, packed: &Packed) -> Vec<LogProb> {
+    fn forward(&self, kernels: Kernels, n_threads: usize, packed: &Bytes) -> Vec<LogProb> {
         let shape = self.shape;
         let mut sums = vec![f32::NAN; shape.sums_len()];
         let out = Shared(sums.as_mut_ptr());
@@ -119,11 +119,11 @@ impl Case {
                 scope.spawn(move || {
                     let mut scratch = Scratch::new();
                     let unpack = |row: usize, out: &mut [f32]| self.unpack(row, 0, out);
-                    let (labels, packed) = (&self.labels, packed.pointer());
-                    let sums = out.pointer();
+                    let input = HeadInput { shape, packed: packed.pointer(), unpack: &unpack };
+                    let (labels, sums) = (&self.labels, out.pointer());
                     // SAFETY: packed above; the threads' rows are disjoint.
                     unsafe {
-                        kernels.head_sums(shape, packed, &unpack, rows, labels, sums, &mut scratch);
+                        kernels.head_sums(input, rows, labels, sums, &mut scratch);
                     }
                     assert!(scratch.bytes() <= shape.scratch_bytes(), "{shape:?}");
                 });
@@ -137,7 +137,7 @@ impl Case {
         kernels: Kernels,
         n_threads: usize,
         chunk: usize,
-        packed: &Packed,
+        packed: &Bytes,
         found: &[LogProb],
     ) -> Vec<f32> {
         let shape = self.shape;
@@ -148,7 +148,7 @@ impl Case {
             })
             .collect();
         let mut dx = vec![f32::NAN; self.x.len()];
-        let dlogits = Packed::new(shape.dlogits(chunk).bytes());
+        let dlogits = Bytes::new(shape.dlogits(chunk).bytes());
         for first in (0..shape.n_vocab).step_by(chunk) {
             let chunk = first..(first + chunk).min(shape.n_vocab);
             thread::scope(|scope| {
@@ -157,13 +157,12 @@ impl Case {
                     scope.spawn(move || {
                         let mut scratch = Scratch::new();
                         let unpack = |row: usize, out: &mut [f32]| self.unpack(row, 0, out);
-                        let (packed, dlogits) = (packed.pointer(), dlogits.pointer());
+                        let input = HeadInput { shape, packed: packed.pointer(), unpack: &unpack };
+                        let dlogits = dlogits.pointer();
                         // SAFETY: packed above; the threads' rows are disjoint.
                         unsafe {
                             kernels.head_dlogits(
-                                shape,
-                                packed,
-                                &unpack,
+                                input,
                                 chunk,
                                 rows,
                                 gradients,
@@ -185,12 +184,12 @@ impl Case {
                         };
                         let accumulate = chunk.start > 0;
                         let out = Output { data: out.pointer(), stride: shape.n_embd, accumulate };
-                        let packed = dlogits.pointer();
+                        let shape = shape.dlogits(chunk.len());
+                        let dlogits = Packed { shape, data: dlogits.pointer() };
                         // SAFETY: packed above; the threads' columns are disjoint.
                         unsafe {
                             kernels.product_transposed(
-                                shape.dlogits(chunk.len()),
-                                packed,
+                                dlogits,
                                 &unpack,
                                 columns,
                                 out,
@@ -207,11 +206,11 @@ impl Case {
 }
 
 /// Bytes aligned as weakly as packed activations may be.
-struct Packed(Vec<u32>);
+struct Bytes(Vec<u32>);
 
-impl Packed {
-    fn new(bytes: usize) -> Packed {
-        Packed(vec![u32::MAX; bytes / 4])
+impl Bytes {
+    fn new(bytes: usize) -> Bytes {
+        Bytes(vec![u32::MAX; bytes / 4])
     }
 
     fn pointer(&self) -> *mut u8 {
@@ -342,23 +341,24 @@ fn extreme_logits() {
 fn every_row_is_unpacked_once() {
     let kernels = Kernels::detect().expect("a level");
     let shape = HeadShape { precision: Precision::Int8, n_tokens: 99, n_embd: 64, n_vocab: 2500 };
-    let (packed, labels) = (Packed::new(shape.activations().bytes()), vec![0; 99]);
+    let (packed, labels) = (Bytes::new(shape.activations().bytes()), vec![0; 99]);
     let count = std::cell::Cell::new(0usize);
     let unpack = |_: usize, row: &mut [f32]| count.set(count.get() + row.len());
     let mut sums = vec![0.0; shape.sums_len()];
-    let (x, scratch) = (packed.pointer(), &mut Scratch::new());
+    let scratch = &mut Scratch::new();
+    let input = HeadInput { shape, packed: packed.pointer(), unpack: &unpack };
     // SAFETY: one thread, buffers of the shape's sizes; any bytes are quants and scales.
     unsafe {
-        kernels.head_sums(shape, x, &unpack, 0..2500, &labels, sums.as_mut_ptr(), scratch);
+        kernels.head_sums(input, 0..2500, &labels, sums.as_mut_ptr(), scratch);
     }
     assert_eq!(count.take(), 2500 * 64);
-    let dlogits = Packed::new(shape.dlogits(1024).bytes());
+    let dlogits = Bytes::new(shape.dlogits(1024).bytes());
     let gradients = vec![LogitGradient::new(0, 1.0, 1.0); 99];
     for rows in [1024..1504, 1504..2048] {
         let (chunk, dlogits) = (1024..2048, dlogits.pointer());
         // SAFETY: as above.
         unsafe {
-            kernels.head_dlogits(shape, x, &unpack, chunk, rows, &gradients, dlogits, scratch);
+            kernels.head_dlogits(input, chunk, rows, &gradients, dlogits, scratch);
         }
     }
     assert_eq!(count.take(), 1024 * 64);

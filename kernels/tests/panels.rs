@@ -1,4 +1,5 @@
-//! Kept panels multiply as those that a product makes itself, at every level, bit for bit.
+//! Panels made in advance multiply as those that a product makes itself, at every level, bit for
+//! bit.
 
 mod support;
 
@@ -6,7 +7,8 @@ use std::alloc::{self, Layout};
 use std::ops::Range;
 
 use cutq_kernels::{
-    COLUMNS, Kernels, Output, PackedActivations, PackedShape, Precision, Scratch, panel_bytes,
+    COLUMNS, Kernels, Output, Packed, PackedActivations, PackedShape, Precision, Scratch,
+    panel_bytes,
 };
 use support::{levels, numbers, sizes};
 
@@ -119,17 +121,18 @@ impl Case {
         memory
     }
 
-    /// The product of kept panels, each part by a call of its own.
+    /// The product of panels made in advance, each part by a call of its own.
     fn found(&self, kernels: Kernels, panels: &Memory, parts: &[Range<usize>]) -> Vec<f32> {
         let shape = self.shape;
         let packed = Memory::new(shape.bytes());
         let mut y = vec![f32::NAN; shape.n_tokens * self.outputs];
         let out = Output { data: y.as_mut_ptr(), stride: self.outputs, accumulate: false };
+        let x = Packed { shape, data: packed.data };
         // SAFETY: the operands have the shape's sizes, `y` all outputs.
         unsafe {
             kernels.pack(shape, self.left.as_ptr(), shape.r, 0..shape.n_tokens, packed.data);
             for part in parts.iter().cloned() {
-                kernels.product_of_panels(shape, packed.data, panels.data, part, out);
+                kernels.product_of_panels(x, panels.data, part, out);
             }
         }
         y
@@ -157,7 +160,7 @@ fn parts(n: usize, step: usize) -> Vec<Range<usize>> {
 }
 
 #[test]
-fn kept_panels_give_the_same_bits_however_they_are_split() {
+fn panels_made_in_advance_give_the_same_bits_however_they_are_split() {
     for kernels in levels() {
         for case in cases() {
             let expected = bits(&case.expected(kernels));

@@ -4,7 +4,7 @@ mod support;
 
 use std::ops::Range;
 
-use cutq_kernels::{Kernels, Output, PackedActivations, PackedShape, Precision, Scratch};
+use cutq_kernels::{Kernels, Output, Packed, PackedActivations, PackedShape, Precision, Scratch};
 use support::{levels, numbers, sizes};
 
 /// Precisions are tested alike.
@@ -462,6 +462,7 @@ fn split(
             let (packed, y) = (&packed, &y);
             scope.spawn(move || {
                 let out = Output { data: y.pointer(), stride: stride_y, accumulate };
+                let packed = Packed { shape, data: packed.pointer() };
                 let scratch = &mut Scratch::new();
                 let row = |m: usize, row: &mut [f32]| {
                     row.copy_from_slice(&case.right[m * case.r..][..case.r]);
@@ -475,17 +476,10 @@ fn split(
                 // SAFETY: all tokens are packed; the threads' outputs are disjoint.
                 unsafe {
                     match way {
-                        Forward => {
-                            kernels.product(shape, packed.pointer(), &row, part, out, scratch)
+                        Forward => kernels.product(packed, &row, part, out, scratch),
+                        Transposed => {
+                            kernels.product_transposed(packed, &columns, part, out, scratch)
                         }
-                        Transposed => kernels.product_transposed(
-                            shape,
-                            packed.pointer(),
-                            &columns,
-                            part,
-                            out,
-                            scratch,
-                        ),
                     }
                 }
             });

@@ -2,7 +2,9 @@
 
 use std::thread;
 
-use cutq_kernels::{COLUMNS, Kernels, Output, PackedShape, Precision, Scratch, TILE_COLUMNS};
+use cutq_kernels::{
+    COLUMNS, Kernels, Output, Packed, PackedShape, Precision, Scratch, TILE_COLUMNS,
+};
 
 use crate::support::number;
 use crate::support::threads::{Shared, shares};
@@ -84,13 +86,13 @@ impl Case {
             for (range, scratch) in parts.zip(&mut self.scratch) {
                 scope.spawn(move || {
                     let out = Output { data: y.pointer(), stride: n, accumulate: false };
-                    let packed = packed.pointer();
+                    let packed = Packed { shape, data: packed.pointer() };
                     // SAFETY: packed with this shape; the threads' outputs are disjoint.
                     unsafe {
                         if transposed {
-                            kernels.product_transposed(shape, packed, &part, range, out, scratch);
+                            kernels.product_transposed(packed, &part, range, out, scratch);
                         } else {
-                            kernels.product(shape, packed, &row, range, out, scratch);
+                            kernels.product(packed, &row, range, out, scratch);
                         }
                     }
                 });

@@ -72,8 +72,7 @@ impl<'a> Attention<'a> {
             self.kernels.attention_backward(
                 self.shape,
                 self.segments,
-                input,
-                AttentionSaved { out, lse, dout },
+                AttentionSaved { input, out, lse, dout },
                 AttentionGradient { dq, dk, dv },
                 Share::WHOLE,
                 &mut Scratch::new(),

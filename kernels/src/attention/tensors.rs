@@ -1,6 +1,6 @@
 //! The tensors that attention reads and writes, in memory of the caller.
 
-/// What attention reads, forward and backward; row-major.
+/// What attention reads; row-major.
 #[derive(Clone, Copy, Debug)]
 pub struct AttentionInput {
     /// `(T, H, D)`
@@ -20,9 +20,11 @@ pub struct AttentionOutput {
     pub lse: *mut f32,
 }
 
-/// What the backward pass reads beside the input.
+/// What the backward pass reads.
 #[derive(Clone, Copy, Debug)]
 pub struct AttentionSaved {
+    /// As the forward pass read it.
+    pub input: AttentionInput,
     /// `(T, H, D)`, as the forward pass wrote it.
     pub out: *const f32,
     /// `(T, H)`, as the forward pass wrote it.

@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use super::shape::{HeadShape, VOCAB_PART};
+use super::input::HeadInput;
+use super::shape::VOCAB_PART;
 use crate::kernels::Kernels;
 use crate::layout::BLOCK;
 use crate::log_softmax::LogitGradient;
@@ -13,36 +14,35 @@ impl Kernels {
     ///
     /// | argument    | shape        | meaning                                                    |
     /// |-------------|--------------|------------------------------------------------------------|
-    /// | `packed`    | `(T, K)`     | `x`, packed as `shape.activations()` by [`Kernels::pack`]  |
-    /// | `unpack`    |              | `unpack(v, row)` writes all `K` elements of row `v` of `W` |
+    /// | `input`     |              | `x` and `W`                                                |
     /// | `chunk`     |              | rows of the vocabulary, a multiple of [`VOCAB_PART`] first |
     /// | `rows`      |              | this thread's rows of the chunk                            |
     /// | `gradients` | `(T,)`       | labels, weights and what the forward pass found            |
-    /// | `dlogits`   | `(T, chunk)` | packed as `shape.dlogits(chunk.len())`                     |
+    /// | `dlogits`   | `(T, chunk)` | packed as `input.shape.dlogits(chunk.len())`               |
     ///
     /// `rows` begins and ends at multiples of 32 from the start of the chunk, or at its end. Each
     /// of them is unpacked once. The bytes are those that [`Kernels::pack`] makes of
     /// [`Kernels::log_prob_backward`]'s rows.
     ///
     /// # Safety
-    /// - `packed` as [`Kernels::product`] demands.
-    /// - `dlogits` points to `shape.dlogits(chunk.len()).bytes()` writable bytes and is aligned to
-    ///   4. Threads that share it take different rows, and nothing else accesses it meanwhile.
+    /// - `input.packed`, of the shape `input.shape.activations()`, is as [`Kernels::product`]
+    ///   requires of its `x`.
+    /// - `dlogits` points to `input.shape.dlogits(chunk.len()).bytes()` writable bytes and is
+    ///   aligned to 4. Threads that share it take different rows, and nothing else accesses it
+    ///   during the call.
     ///
     /// # Panics
-    /// If there is not one gradient per token, or `rows` is no such part of the chunk.
-    #[expect(clippy::too_many_arguments, reason = "operands of one product and a softmax")]
+    /// If there is not one gradient per token, or `rows` is not such a part of the chunk.
     pub unsafe fn head_dlogits(
         &self,
-        shape: HeadShape,
-        packed: *const u8,
-        unpack: &dyn Fn(usize, &mut [f32]),
+        input: HeadInput<'_>,
         chunk: Range<usize>,
         rows: Range<usize>,
         gradients: &[LogitGradient],
         dlogits: *mut u8,
         scratch: &mut Scratch,
     ) {
+        let shape = input.shape;
         assert_eq!(gradients.len(), shape.n_tokens, "gradients");
         let inside = chunk.start <= rows.start && rows.end <= chunk.end;
         let whole = |row: usize| (row - chunk.start).is_multiple_of(BLOCK) || row == chunk.end;
@@ -52,7 +52,7 @@ impl Kernels {
         // SAFETY: the rows begin at a block of the packed gradient, whose bytes for these rows are
         // this call's alone.
         unsafe {
-            self.head_logits(shape, packed, unpack, rows, scratch, &mut |token, rows, logits| {
+            self.head_logits(input, rows, scratch, &mut |token, rows, logits| {
                 self.part_backward(logits, rows.start, gradients[token]);
                 self.pack_part(to, logits, token, rows.start - chunk.start, dlogits);
             });

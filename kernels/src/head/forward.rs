@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::input::HeadInput;
 use super::shape::{HeadShape, VOCAB_PART};
 use crate::kernels::Kernels;
 use crate::loops::log_softmax::{PartSum, total};
@@ -47,8 +48,7 @@ impl Kernels {
     ///
     /// | argument | shape    | meaning                                                        |
     /// |----------|----------|----------------------------------------------------------------|
-    /// | `packed` | `(T, K)` | `x`, packed as `shape.activations()` by [`Kernels::pack`]      |
-    /// | `unpack` |          | `unpack(v, row)` writes all `K` elements of row `v` of `W`     |
+    /// | `input`  |          | `x` and `W`                                                    |
     /// | `rows`   |          | this thread's rows: whole [`VOCAB_PART`]s                      |
     /// | `labels` | `(T,)`   | token ids in `0..V`                                            |
     /// | `sums`   |          | [`HeadShape::sums_len`] floats for all rows                    |
@@ -56,24 +56,23 @@ impl Kernels {
     /// Each row of `W` is unpacked once. The result does not depend on how the rows are split.
     ///
     /// # Safety
-    /// - `packed` as [`Kernels::product`] demands.
+    /// - `input.packed`, of the shape `input.shape.activations()`, is as [`Kernels::product`]
+    ///   requires of its `x`.
     /// - `sums` points to that many writable floats, initialized or not. Threads that share it take
-    ///   different rows, and nothing else accesses it meanwhile.
+    ///   different rows, and nothing else accesses it during the call.
     ///
     /// # Panics
     /// If there is not one label per token, a label is outside the vocabulary, or `rows` does not
     /// consist of whole parts of it.
-    #[expect(clippy::too_many_arguments, reason = "operands of one product and a softmax")]
     pub unsafe fn head_sums(
         &self,
-        shape: HeadShape,
-        packed: *const u8,
-        unpack: &dyn Fn(usize, &mut [f32]),
+        input: HeadInput<'_>,
         rows: Range<usize>,
         labels: &[u32],
         sums: *mut f32,
         scratch: &mut Scratch,
     ) {
+        let shape = input.shape;
         let HeadShape { n_tokens, n_vocab, .. } = shape;
         assert_eq!(labels.len(), n_tokens, "labels");
         assert!(labels.iter().all(|&label| (label as usize) < n_vocab), "labels below {n_vocab}");
@@ -90,7 +89,7 @@ impl Kernels {
         }
         // SAFETY: as above; a label lies in one call's rows.
         unsafe {
-            self.head_logits(shape, packed, unpack, rows, scratch, &mut |token, rows, logits| {
+            self.head_logits(input, rows, scratch, &mut |token, rows, logits| {
                 let part = &mut *parts.add(rows.start / VOCAB_PART * n_tokens + token);
                 (self.loops.add_exp)(logits, part);
                 let label = labels[token] as usize;

@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use super::shape::HeadShape;
+use super::input::HeadInput;
 use crate::chunks::chunks;
 use crate::kernels::Kernels;
-use crate::operand::{Left, Output};
+use crate::operand::Output;
 use crate::panels::Panels;
 use crate::scratch::Scratch;
 use crate::sweep::TOKEN_STRIP;
@@ -17,27 +17,25 @@ impl Kernels {
     /// Calls `take` for every token and every chunk of the rows `rows` of `W`.
     ///
     /// # Safety
-    /// `packed` is as [`Kernels::product`] demands for `shape.activations()`.
+    /// The packed activations are as [`Kernels::product`] requires.
     pub(super) unsafe fn head_logits(
         &self,
-        shape: HeadShape,
-        packed: *const u8,
-        unpack: &dyn Fn(usize, &mut [f32]),
+        input: HeadInput<'_>,
         rows: Range<usize>,
         scratch: &mut Scratch,
         take: &mut Take<'_>,
     ) {
-        let left = Left { shape: shape.activations(), data: packed };
+        let (shape, left) = (input.shape, input.activations());
         for rows in chunks(rows, shape.rows()) {
             let n = rows.len();
-            let panels = self.row_panels(left.shape, unpack, rows.clone(), scratch);
+            let panels = self.row_panels(left.shape, input.unpack, rows.clone(), scratch);
             let panels = Panels { columns: 0..n, ..panels };
             for tokens in chunks(0..shape.n_tokens, TOKEN_STRIP) {
                 let (logits, _) = scratch.floats(tokens.len() * n, 0);
                 let out = Output { data: logits.as_mut_ptr(), stride: n, accumulate: false };
                 // SAFETY: packed, by contract; the panels lie in another part of the scratch than
                 // the logits, which have room for these tokens and rows.
-                unsafe { self.sweep(left.part(tokens.clone()), &panels, out) };
+                unsafe { self.sweep(left.tokens(tokens.clone()), &panels, out) };
                 for (token, logits) in tokens.zip(logits.chunks_exact_mut(n)) {
                     take(token, rows.clone(), logits);
                 }

@@ -22,8 +22,8 @@
 //! ```
 //!
 //! Each step needs all of the one before, so the caller synchronizes its threads in between. The
-//! alternative, a `dx` of each thread's own, takes no synchronization but `T · K` floats per thread,
-//! and its sum depends on the number of threads. Here every bit is that of the obvious way
+//! alternative, a `dx` per thread, needs no synchronization, but takes `T · K` floats per thread, and
+//! its sum depends on the number of threads. Here every bit is that of the obvious way
 //! ([`Kernels::product`], [`Kernels::log_prob`], [`Kernels::log_prob_backward`],
 //! [`Kernels::product_transposed`]), whatever the chunks and threads.
 //!
@@ -34,8 +34,10 @@
 
 mod backward;
 mod forward;
+mod input;
 mod logits;
 mod shape;
 
 pub use forward::LogProb;
+pub use input::HeadInput;
 pub use shape::{HeadShape, VOCAB_PART};

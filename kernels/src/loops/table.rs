@@ -45,9 +45,9 @@ macro_rules! each_loop {
                 gated::forward(nonlinearity, gate, up, y);
             }
             fn gated_backward(
-                nonlinearity: Nonlinearity, input: [&[f32]; 2], dy: &[f32], gradient: [&mut [f32]; 2],
+                nonlinearity: Nonlinearity, input: [&[f32]; 2], dy: &[f32], dinput: [&mut [f32]; 2],
             ) {
-                gated::backward(nonlinearity, input, dy, gradient);
+                gated::backward(nonlinearity, input, dy, dinput);
             }
             fn dropout(dropout: &Dropout, first: usize, x: &mut [f32]) {
                 dropout::multiply(dropout, first, x);

@@ -20,7 +20,7 @@ impl Matrix {
     }
 }
 
-/// `to[c, r] = from[r, c]` with `square` for whole squares, to be inlined into a function per level.
+/// `to[c, r] = from[r, c]`, whole squares by `square`; to be inlined into a function per level.
 ///
 /// # Safety
 /// `from` is readable with `rows` rows and `columns` columns, `to` writable with as many columns

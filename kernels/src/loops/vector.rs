@@ -1,6 +1,6 @@
 //! Registers of floats.
 
-/// Rows of buffers begin at multiples of so many floats, and products have multiples of so many
+/// Rows of buffers begin at multiples of this many floats, and products have a multiple of this many
 /// columns.
 pub(crate) const LANES: usize = 16;
 
@@ -103,7 +103,10 @@ impl Vector for std::arch::aarch64::float32x4_t {
 /// [`Vector`] for a register type from its intrinsics.
 #[cfg(target_arch = "x86_64")]
 macro_rules! register {
-    ($vector:ident, $lanes:literal, $splat:ident, $load:ident, $store:ident, $fma:ident, $add:ident) => {
+    (
+        $vector:ident, $lanes:literal, $splat:ident, $load:ident, $store:ident, $fma:ident,
+        $add:ident
+    ) => {
         impl Vector for std::arch::x86_64::$vector {
             const LANES: usize = $lanes;
 

@@ -145,10 +145,10 @@ impl CustomOp for Backward {
         SCRATCH.with_borrow_mut(|scratch| unsafe {
             let input = AttentionInput { q: source(dst, 0), k: source(dst, 1), v: source(dst, 2) };
             let out = source(dst, 3);
-            let saved = AttentionSaved { out, lse: out.add(n_out), dout: source(dst, 4) };
+            let saved = AttentionSaved { input, out, lse: out.add(n_out), dout: source(dst, 4) };
             let dq = dst.data.cast::<f32>();
             let gradient = AttentionGradient { dq, dk: dq.add(n_out), dv: dq.add(n_out + n_kv) };
-            kernels.attention_backward(*shape, segments, input, saved, gradient, share, scratch);
+            kernels.attention_backward(*shape, segments, saved, gradient, share, scratch);
         });
     }
 }

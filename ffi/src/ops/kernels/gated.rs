@@ -1,6 +1,6 @@
 //! The gated activation of the feed-forward network.
 
-use cutq_kernels::{Nonlinearity, Kernels};
+use cutq_kernels::{Kernels, Nonlinearity};
 
 use crate::ggml::graph::{CustomOp, Graph, Node, floats, floats_mut};
 use crate::ops::kernels::product::share;
@@ -24,7 +24,12 @@ impl<'g> Tape<'g> {
         }
     }
 
-    fn composed_gated(&mut self, nonlinearity: Nonlinearity, gate: Var<'g>, up: Var<'g>) -> Var<'g> {
+    fn composed_gated(
+        &mut self,
+        nonlinearity: Nonlinearity,
+        gate: Var<'g>,
+        up: Var<'g>,
+    ) -> Var<'g> {
         let g = self.graph;
         let (x, up_node) = (gate.node, up.node);
         let active = activate(g, nonlinearity, x);

@@ -9,7 +9,8 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use cutq_kernels::{
-    COLUMNS, HeadShape, Kernels, LogProb, LogitGradient, Output, Precision, VOCAB_PART,
+    COLUMNS, HeadInput, HeadShape, Kernels, LogProb, LogitGradient, Output, Packed, Precision,
+    VOCAB_PART,
 };
 
 use crate::ggml::backend::BackendError;
@@ -164,7 +165,8 @@ impl CustomOp for Sums {
         // `dst` has as many floats as the shape says; every thread takes its own rows.
         SCRATCH.with_borrow_mut(|scratch| unsafe {
             let packed = (*dst.src[0]).data.cast_const().cast();
-            kernels.head_sums(*shape, packed, &unpack, rows, labels, dst.data.cast(), scratch);
+            let input = HeadInput { shape: *shape, packed, unpack: &unpack };
+            kernels.head_sums(input, rows, labels, dst.data.cast(), scratch);
         });
     }
 }
@@ -195,8 +197,8 @@ impl CustomOp for DLogits {
         // `dst` has the bytes of the piece; every thread takes its own rows.
         SCRATCH.with_borrow_mut(|scratch| unsafe {
             let packed = (*dst.src[0]).data.cast_const().cast();
-            let dlogits = dst.data.cast();
-            kernels.head_dlogits(*shape, packed, &unpack, piece, rows, gradients, dlogits, scratch);
+            let input = HeadInput { shape: *shape, packed, unpack: &unpack };
+            kernels.head_dlogits(input, piece, rows, gradients, dst.data.cast(), scratch);
         });
     }
 }
@@ -219,9 +221,9 @@ impl CustomOp for DNormed {
         // SAFETY: the source is the piece's `DLogits` node; `dst` is a contiguous matrix of
         // `n_embd` columns, of which every thread writes its own.
         SCRATCH.with_borrow_mut(|scratch| unsafe {
-            let dlogits = (*dst.src[usize::from(!self.first)]).data.cast_const().cast();
-            let shape = shape.dlogits(piece.len());
-            kernels.product_transposed(shape, dlogits, &unpack, columns, out, scratch);
+            let data = (*dst.src[usize::from(!self.first)]).data.cast_const().cast();
+            let dlogits = Packed { shape: shape.dlogits(piece.len()), data };
+            kernels.product_transposed(dlogits, &unpack, columns, out, scratch);
         });
     }
 }

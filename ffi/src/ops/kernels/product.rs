@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use cutq_kernels::{
-    COLUMNS, Kernels, LoraShape, Output, PackedShape, Precision, Scratch, panel_bytes,
+    COLUMNS, Kernels, LoraShape, Output, Packed, PackedShape, Precision, Scratch, panel_bytes,
 };
 
 use crate::ggml::buffer::Tensor;
@@ -219,7 +219,8 @@ impl CustomOp for Product {
             // SAFETY: the node has two sources, and two more with an adapter.
             unsafe { (*dst.src[i]).data.cast_const().cast::<f32>() }
         };
-        let (packed, panels, y) = (source(0).cast(), source(1).cast(), dst.data.cast());
+        let packed = Packed { shape, data: source(0).cast() };
+        let (panels, y) = (source(1).cast(), dst.data.cast());
         let out = Output { data: y, stride: dst.ne[0] as usize, accumulate: false };
         let row = |m: usize, out: &mut [f32]| weight.unpack(m, 0, out);
         let part = |m: usize, k: usize, out: &mut [f32]| weight.unpack(m, k, out);
@@ -235,11 +236,9 @@ impl CustomOp for Product {
             while let Some(range) = self.pieces.take(n, unit, n_threads) {
                 let own = range.clone();
                 match self.orientation {
-                    _ if self.panels => kernels.product_of_panels(shape, packed, panels, own, out),
-                    Forward => kernels.product(shape, packed, &row, own, out, scratch),
-                    Transposed => {
-                        kernels.product_transposed(shape, packed, &part, own, out, scratch)
-                    }
+                    _ if self.panels => kernels.product_of_panels(packed, panels, own, out),
+                    Forward => kernels.product(packed, &row, own, out, scratch),
+                    Transposed => kernels.product_transposed(packed, &part, own, out, scratch),
                 }
                 let Some(lora) = &self.lora else { continue };
                 let (narrow, wide) = (source(2), source(3));

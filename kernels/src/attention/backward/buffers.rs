@@ -1,7 +1,7 @@
-//! What a thread has at hand in the backward pass: tensors and buffers.
+//! What a thread works with in the backward pass: tensors and buffers.
 
 use crate::attention::shape::AttentionShape;
-use crate::attention::tensors::{AttentionGradient, AttentionInput, AttentionSaved};
+use crate::attention::tensors::{AttentionGradient, AttentionSaved};
 use crate::attention::tile::Buffers;
 use crate::kernels::Kernels;
 use crate::loops::tile_softmax::TILE;
@@ -12,7 +12,6 @@ use crate::scratch::Scratch;
 pub(super) struct Backward {
     pub loops: &'static Loops,
     pub shape: AttentionShape,
-    pub input: AttentionInput,
     pub saved: AttentionSaved,
     pub gradient: AttentionGradient,
     pub keys: Keys,
@@ -60,7 +59,6 @@ impl Backward {
         kernels: &Kernels,
         shape: AttentionShape,
         longest: usize,
-        input: AttentionInput,
         saved: AttentionSaved,
         gradient: AttentionGradient,
         scratch: &mut Scratch,
@@ -71,7 +69,6 @@ impl Backward {
         Backward {
             loops: kernels.loops,
             shape,
-            input,
             saved,
             gradient,
             keys: Keys {

@@ -7,7 +7,7 @@ use super::tile::Tile;
 use crate::attention::schedule::{self, Task};
 use crate::attention::shape::{AttentionShape, Segment};
 use crate::attention::share::Share;
-use crate::attention::tensors::{AttentionGradient, AttentionInput, AttentionSaved};
+use crate::attention::tensors::{AttentionGradient, AttentionSaved};
 use crate::attention::tile::transpose;
 use crate::kernels::Kernels;
 use crate::loops::tile_softmax::TILE;
@@ -28,13 +28,11 @@ impl Kernels {
     /// As for [`Kernels::attention`].
     ///
     /// # Safety
-    /// As for [`Kernels::attention`], with `saved` as further input and `gradient` as the output.
-    #[expect(clippy::too_many_arguments, reason = "four groups of tensors, each named")]
+    /// As for [`Kernels::attention`], with `saved` as the input and `gradient` as the output.
     pub unsafe fn attention_backward(
         &self,
         shape: AttentionShape,
         segments: &[Segment],
-        input: AttentionInput,
         saved: AttentionSaved,
         gradient: AttentionGradient,
         share: Share,
@@ -42,7 +40,7 @@ impl Kernels {
     ) {
         shape.check(share);
         let longest = segments.iter().map(|segment| segment.len).max().unwrap_or(0);
-        let backward = Backward::new(self, shape, longest, input, saved, gradient, scratch);
+        let backward = Backward::new(self, shape, longest, saved, gradient, scratch);
         for (segment, head, task) in schedule::backward(&shape, segments, share) {
             // SAFETY: tasks of the segments that no other share has; the rest is the contract.
             unsafe {
@@ -159,7 +157,7 @@ impl Backward {
         let slot = slot * self.tile_len();
         // SAFETY: `n` rows of the segment; the buffers have room for a tile in the slot.
         unsafe {
-            let (k, v) = (self.input.k.add(at), self.input.v.add(at));
+            let (k, v) = (self.saved.input.k.add(at), self.saved.input.v.add(at));
             transpose(self.loops, k, heads * d, n, d, self.keys.k_transposed.add(slot));
             transpose(self.loops, v, heads * d, n, d, self.keys.v_transposed.add(slot));
         }

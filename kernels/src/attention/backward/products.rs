@@ -32,7 +32,7 @@ impl Backward {
                 whole_rows(rows, n, d, copy)
             }
         };
-        (rows(self.input.q, self.queries.q), rows(self.saved.dout, self.queries.dout))
+        (rows(self.saved.input.q, self.queries.q), rows(self.saved.dout, self.queries.dout))
     }
 
     /// Makes a tile's probabilities and the gradient of its scores.
@@ -149,7 +149,7 @@ impl Backward {
         // SAFETY: rows of the tile's queries and keys; this thread alone accesses the former.
         unsafe {
             let dq = Matrix { data: self.gradient.dq.add(at), row: heads * d };
-            let k = Matrix { data: self.input.k.add(key * d).cast_mut(), row: heads_kv * d };
+            let k = Matrix { data: self.saved.input.k.add(key * d).cast_mut(), row: heads_kv * d };
             let k = whole_rows(k, n_keys, d, self.keys.k);
             let whole = d.is_multiple_of(LANES);
             let sums = Matrix { data: self.queries.dq, row: self.shape.row() };
@@ -181,7 +181,7 @@ impl Backward {
 /// Adds rows to others, or overwrites those.
 ///
 /// # Safety
-/// Both have so many rows and columns; nothing else accesses `to`.
+/// Both have `rows` rows of `columns` elements; nothing else accesses `to`.
 unsafe fn add_rows(from: Matrix, to: Matrix, (rows, columns): (usize, usize), add: bool) {
     for i in 0..rows {
         for x in 0..columns {
