@@ -1,9 +1,10 @@
 //! Speed of what surrounds the products: LoRA's narrow products, the norm, the gated activation.
 //!
 //! `cargo bench -p cutq-kernels --bench adapter [-- LEVEL…]`, one thread, the sizes of
-//! SmolLM2-135M's feed-forward network. Narrow products are compared with the f32 peak, one multiplication and one
-//! addition being two operations; element-wise kernels move memory, so theirs are bytes per second,
-//! beside those of a copy. Results are checked on one element in f64.
+//! SmolLM2-135M's feed-forward network. Narrow products are compared with the f32 peak; one
+//! multiplication and one addition are two operations. Element-wise kernels move memory, so their
+//! speed is in bytes per second, beside that of a copy. One element of each result is compared with
+//! f64.
 
 mod support;
 

@@ -102,8 +102,8 @@ impl Precision {
     /// Blocks summed before the sum is added to the output: 1024 elements in int8, 256 in f32.
     ///
     /// A panel of this depth (32 to 40 KiB) stays in or near the first-level cache, and summing in
-    /// parts keeps long f32 sums accurate. The depth is part of the result's definition: changing it
-    /// changes bits.
+    /// parts keeps long f32 sums accurate. The depth is part of the result's definition: changing
+    /// it changes bits.
     pub(crate) const fn depth(self) -> usize {
         match self {
             Precision::Int8 => 32,

@@ -8,6 +8,19 @@ use crate::loops::log_softmax::{PART, PartSum, total};
 ///
 /// With `weight = -dL/dlog p(label)` this is `dL/dlogits`. Absolute error below
 /// `1e-5 · |weight|`; probabilities below `1e-37` become zero.
+///
+/// ```
+/// use cutq_kernels::{Kernels, LogitGradient};
+///
+/// let kernels = Kernels::detect()?;
+/// let mut row = [0.0, 0.0, 0.0, 0.0];
+/// let log_sum_exp = kernels.log_sum_exp(&row); // ln 4
+/// kernels.log_prob_backward(&mut row, LogitGradient::new(2, log_sum_exp, 1.0));
+/// for (found, expected) in row.iter().zip([0.25, 0.25, -0.75, 0.25]) {
+///     assert!((found - expected).abs() < 1e-5f32);
+/// }
+/// # Ok::<(), cutq_kernels::SimdError>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct LogitGradient {
     pub(crate) label: usize,

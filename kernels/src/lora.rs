@@ -368,8 +368,8 @@ struct Rows {
     stride: usize,
 }
 
-/// Tiles of at most [`TILE`]: strips of columns, and in each of them all tokens. Sums over tokens go
-/// tile by tile, whatever the range of columns.
+/// Tiles of at most [`TILE`]: strips of columns, and in each of them all tokens. Sums over tokens
+/// go tile by tile, whatever the range of columns.
 fn tiles(
     n_tokens: usize,
     columns: Range<usize>,

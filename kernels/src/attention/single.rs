@@ -10,6 +10,21 @@ use crate::scratch::Scratch;
 ///
 /// Allocates its tensors and runs on the calling thread; a training step uses the raw functions of
 /// [`Kernels`] instead, with memory and threads of its own.
+///
+/// ```
+/// use cutq_kernels::{Attention, AttentionShape, Kernels, Segment};
+///
+/// let shape =
+///     AttentionShape { n_head: 1, n_head_kv: 1, head_dim: 1, scale: 1.0, window: None };
+/// let segments = [Segment { start: 0, len: 2 }];
+/// let (q, k, v) = ([1.0, 2.0], [0.0, 0.0], [3.0, 5.0]);
+/// let attention = Attention::forward(Kernels::detect()?, shape, &segments, [&q, &k, &v]);
+/// // The first token sees itself, the second both; equal scores have equal weights.
+/// assert_eq!(attention.out, [3.0, 4.0]);
+/// let [_, _, dv] = attention.backward(&[1.0, 1.0]);
+/// assert!((dv[0] - 1.5).abs() < 1e-6 && (dv[1] - 0.5).abs() < 1e-6);
+/// # Ok::<(), cutq_kernels::SimdError>(())
+/// ```
 pub struct Attention<'a> {
     kernels: Kernels,
     shape: AttentionShape,

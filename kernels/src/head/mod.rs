@@ -22,8 +22,8 @@
 //! ```
 //!
 //! Each step needs all of the one before, so the caller synchronizes its threads in between. The
-//! alternative, a `dx` per thread, needs no synchronization, but takes `T · K` floats per thread, and
-//! its sum depends on the number of threads. Here every bit is that of the obvious way
+//! alternative, a `dx` per thread, needs no synchronization, but takes `T · K` floats per thread,
+//! and its sum depends on the number of threads. Here every bit is that of the obvious way
 //! ([`Kernels::product`], [`Kernels::log_prob`], [`Kernels::log_prob_backward`],
 //! [`Kernels::product_transposed`]), whatever the chunks and threads.
 //!

@@ -5,6 +5,21 @@
 /// The same seed gives the same mask, so that a layer computed again in the backward pass drops
 /// what it dropped before, and so does a resumed run. The hash is Chris Wellons's `lowbias32` with
 /// the seed mixed in twice; it vectorizes.
+///
+/// ```
+/// use cutq_kernels::{Dropout, Kernels};
+///
+/// let (kernels, dropout) = (Kernels::detect()?, Dropout::new(42, 0.25));
+/// let mut x = [3.0; 1000];
+/// kernels.dropout(&dropout, 0, &mut x);
+/// assert!(x.iter().all(|&x| x == 0.0 || x == 4.0));
+///
+/// // A part of the tensor by itself, as threads do.
+/// let mut part = [3.0; 100];
+/// kernels.dropout(&dropout, 900, &mut part);
+/// assert_eq!(part, x[900..]);
+/// # Ok::<(), cutq_kernels::SimdError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Dropout {
     seed: [u32; 2],

@@ -2,18 +2,30 @@
 
 use super::exp::exp;
 
-/// √(2/π), of the tanh approximation of GELU.
-const SQRT_2_OVER_PI: f32 = 0.797_884_6;
-/// The cubic coefficient of the same.
-const CUBIC: f32 = 0.044_715;
-
 /// What a feed-forward network applies to its gate.
+///
+/// ```
+/// use cutq_kernels::{Kernels, Nonlinearity};
+///
+/// let mut y = [0.0];
+/// Kernels::detect()?.gated(Nonlinearity::Silu, &[2.0], &[10.0], &mut y);
+/// assert!((y[0] - 10.0 * 2.0 / (1.0 + (-2.0f32).exp())).abs() < 1e-5);
+/// # Ok::<(), cutq_kernels::SimdError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Nonlinearity {
     /// `x · sigmoid(x)`
     Silu,
-    /// `½ x (1 + tanh(√(2/π) (x + 0.044715 x³)))`
+    /// `½ x (1 + tanh(√(2/π) (x + 0.044715 x³)))`, the tanh approximation.
     Gelu,
+}
+
+impl Nonlinearity {
+    /// `√(2/π)` in [`Nonlinearity::Gelu`].
+    pub const GELU_SQRT_2_OVER_PI: f32 = 0.797_884_6;
+
+    /// The coefficient of `x³` in [`Nonlinearity::Gelu`].
+    pub const GELU_CUBIC: f32 = 0.044_715;
 }
 
 /// The loop of [`crate::Kernels::gated`], to be inlined into a function per level.
@@ -66,6 +78,8 @@ fn silu(x: f32) -> (f32, f32) {
 /// `½ (1 + t) + ½ x (1 − t²) u'`. `tanh(u) = 2 sigmoid(2u) − 1`.
 #[inline(always)]
 fn gelu(x: f32) -> (f32, f32) {
+    const SQRT_2_OVER_PI: f32 = Nonlinearity::GELU_SQRT_2_OVER_PI;
+    const CUBIC: f32 = Nonlinearity::GELU_CUBIC;
     let square = x * x;
     let u = SQRT_2_OVER_PI * x * (1.0 + CUBIC * square);
     let du = SQRT_2_OVER_PI * (1.0 + 3.0 * CUBIC * square);

@@ -1,7 +1,7 @@
 //! Registers of floats.
 
-/// Rows of buffers begin at multiples of this many floats, and products have a multiple of this many
-/// columns.
+/// Floats in the widest vector: rows of buffers begin at a multiple of it, and products have a
+/// multiple of it as columns.
 pub(crate) const LANES: usize = 16;
 
 /// Floats side by side in a register.
