@@ -11,17 +11,23 @@ mod support;
 use std::hint::black_box;
 
 use cutq_kernels::{Kernels, LoraShape, Nonlinearity, Precision, Scratch};
-use support::timing::{self, seconds};
+use support::timing::{self, report, seconds, sizes};
 use support::{number, peak};
 
-const TOKENS: usize = 1024;
-const WIDE: usize = 1536;
-const NARROW: usize = 576;
+/// Tokens, and the widths of a feed-forward network.
+struct Sizes {
+    tokens: usize,
+    wide: usize,
+    narrow: usize,
+}
+
+const MEASURED: Sizes = Sizes { tokens: 1024, wide: 1536, narrow: 576 };
+const TESTED: Sizes = Sizes { tokens: 50, wide: 96, narrow: 32 };
 
 fn main() {
     for kernels in timing::kernels() {
         let peak = peak::measure(kernels.level(), Precision::F32, 1);
-        println!("\n{}, one thread, f32 peak {peak:.0} Gflop/s", kernels.level());
+        report!("\n{}, one thread, f32 peak {peak:.0} Gflop/s", kernels.level());
         for r in [8, 16, 64] {
             low_rank(kernels, r, peak);
         }
@@ -34,7 +40,7 @@ fn numbers(len: usize, seed: usize) -> Vec<f32> {
 }
 
 fn low_rank(kernels: Kernels, r: usize, peak: f64) {
-    let (n_tokens, n_in, n_out) = (TOKENS, NARROW, WIDE);
+    let Sizes { tokens: n_tokens, wide: n_out, narrow: n_in } = sizes(MEASURED, TESTED);
     let shape = LoraShape { n_tokens, n_in, n_out, r, scaling: 1.0, dropout: None };
     let (x, a) = (numbers(n_tokens * n_in, 1), numbers(r * n_in, 2));
     let (b, dy) = (numbers(n_out * r, 3), numbers(n_tokens * n_out, 4));
@@ -85,34 +91,34 @@ fn low_rank(kernels: Kernels, r: usize, peak: f64) {
     let row = shape.row();
     let expected: f64 = (0..n_tokens).map(|t| wide(dy[t * n_out]) * wide(low[t * row])).sum();
     assert!((wide(db[0]) - expected).abs() < 1e-2, "dB is {}, not {expected}", db[0]);
-    print!("r {r:2}:");
-    for (name, n, time) in times {
+    let rates = times.map(|(name, n, time)| {
         let rate = (2 * n_tokens * n * r) as f64 / time * 1e-9;
-        print!("  {name} {rate:3.0} ({:2.0} %)", 100.0 * rate / peak);
-    }
-    println!();
+        format!("  {name} {rate:3.0} ({:2.0} %)", 100.0 * rate / peak)
+    });
+    report!("r {r:2}:{}", rates.concat());
 }
 
 fn element_wise(kernels: Kernels) {
-    let n = TOKENS * WIDE;
+    let Sizes { tokens, wide, .. } = sizes(MEASURED, TESTED);
+    let n = tokens * wide;
     let [x, up, dy] = [1, 2, 3].map(|seed| numbers(n, seed));
-    let weight = numbers(WIDE, 4);
+    let weight = numbers(wide, 4);
     let [mut y, mut dx] = [(); 2].map(|()| vec![0.0; n]);
-    let mut report = |name: &str, tensors: usize, run: &mut dyn FnMut(&mut [f32], &mut [f32])| {
+    let mut line = String::from("GB/s:");
+    let mut measure = |name: &str, tensors: usize, run: &mut dyn FnMut(&mut [f32], &mut [f32])| {
         let time = seconds(|| run(black_box(&mut y), black_box(&mut dx)));
-        print!("  {name} {:.1}", (tensors * n * 4) as f64 / time * 1e-9);
+        line += &format!("  {name} {:.1}", (tensors * n * 4) as f64 / time * 1e-9);
     };
-    print!("GB/s:");
-    report("copy", 2, &mut |y, _| y.copy_from_slice(black_box(&x)));
-    report("norm", 2, &mut |y, _| kernels.rms_norm(&x, &weight, 1e-5, y));
-    report("norm backward", 3, &mut |_, dx| kernels.rms_norm_backward(&x, &weight, 1e-5, &dy, dx));
+    measure("copy", 2, &mut |y, _| y.copy_from_slice(black_box(&x)));
+    measure("norm", 2, &mut |y, _| kernels.rms_norm(&x, &weight, 1e-5, y));
+    measure("norm backward", 3, &mut |_, dx| kernels.rms_norm_backward(&x, &weight, 1e-5, &dy, dx));
     for nonlinearity in [Nonlinearity::Silu, Nonlinearity::Gelu] {
-        report("gated", 3, &mut |y, _| kernels.gated(nonlinearity, &x, &up, y));
-        report("backward", 5, &mut |y, dx| {
+        measure("gated", 3, &mut |y, _| kernels.gated(nonlinearity, &x, &up, y));
+        measure("backward", 5, &mut |y, dx| {
             kernels.gated_backward(nonlinearity, [&x, &up], &dy, [y, dx]);
         });
     }
-    println!();
+    report!("{line}");
     // The last kernel's second result: dy · gelu(x), here at a gate in the middle.
     let (gate, found) = (f64::from(x[7]), f64::from(dx[7]));
     let u = 0.797_884_560_802_865_4 * (gate + 0.044_715 * gate * gate * gate);

@@ -14,10 +14,10 @@ use cutq_kernels::{
     Scratch, Segment, Share,
 };
 use support::number;
-use support::timing::{self, seconds};
+use support::timing::{self, report, seconds, sizes};
 
 /// `(length, segments, H, Hkv, D)`: the heads of SmolLM2-135M and of Gemma 3 270M.
-const CASES: [(usize, usize, usize, usize, usize); 5] = [
+const CASES: &[(usize, usize, usize, usize, usize)] = &[
     (512, 1, 9, 3, 64),
     (2048, 1, 9, 3, 64),
     (90, 12, 9, 3, 64),
@@ -25,12 +25,15 @@ const CASES: [(usize, usize, usize, usize, usize); 5] = [
     (2048, 1, 4, 1, 256),
 ];
 
+/// More than a tile, and several segments.
+const TESTED: &[(usize, usize, usize, usize, usize)] = &[(70, 1, 3, 1, 16), (5, 3, 2, 2, 20)];
+
 fn main() {
     for kernels in timing::kernels() {
         for threads in [1, 2] {
-            println!("\n{}, {threads} thread(s)", kernels.level());
-            println!("    n segments   H Hkv   D   forward ms  Gflop/s   backward ms  Gflop/s");
-            for case in CASES {
+            report!("\n{}, {threads} thread(s)", kernels.level());
+            report!("    n segments   H Hkv   D   forward ms  Gflop/s   backward ms  Gflop/s");
+            for &case in sizes(CASES, TESTED) {
                 report(kernels, threads, case);
             }
         }
@@ -44,7 +47,7 @@ fn report(kernels: Kernels, threads: usize, case: (usize, usize, usize, usize, u
     let forward = seconds(|| case.forward());
     let backward = seconds(|| case.backward());
     case.check();
-    println!(
+    report!(
         "{len:5} {n_segments:8} {n_head:3} {n_head_kv:3} {d:3} {:12.3} {:8.0} {:13.3} {:8.0}",
         1e3 * forward,
         2.0 * operations / forward * 1e-9,

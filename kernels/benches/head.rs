@@ -14,12 +14,15 @@ use cutq_kernels::{
     Scratch, VOCAB_PART,
 };
 use support::threads::{Shared, shares};
-use support::timing::{self, seconds};
+use support::timing::{self, report, seconds, sizes};
 use support::{number, peak};
 
 /// `(T, K, V)`: SmolLM2-135M's head, a part of Gemma 3 270M's, few targets, and a wide model.
-const SHAPES: [(usize, usize, usize); 4] =
-    [(512, 576, 49_152), (512, 640, 65_536), (48, 576, 49_152), (512, 2048, 16_384)];
+const SHAPES: &[(usize, usize, usize)] =
+    &[(512, 576, 49_152), (512, 640, 65_536), (48, 576, 49_152), (512, 2048, 16_384)];
+
+/// A strip of tokens and one more, parts of a vocabulary that repeats twice.
+const TESTED: &[(usize, usize, usize)] = &[(7, 64, DISTINCT), (49, 40, 2 * DISTINCT)];
 
 /// Rows of `W` that differ; the vocabulary repeats them.
 const DISTINCT: usize = 4096;
@@ -30,9 +33,9 @@ fn main() {
             for threads in [1, 2] {
                 let peak = peak::measure(kernels.level(), precision, threads);
                 let level = kernels.level();
-                println!("\n{level} {precision:?}, {threads} thread(s), peak {peak:.0} Gop/s");
-                println!("    T      K       V   forward ms   Gop/s   backward ms   Gop/s");
-                for shape in SHAPES {
+                report!("\n{level} {precision:?}, {threads} thread(s), peak {peak:.0} Gop/s");
+                report!("    T      K       V   forward ms   Gop/s   backward ms   Gop/s");
+                for &shape in sizes(SHAPES, TESTED) {
                     report(&mut Case::new(kernels, precision, threads, shape), peak);
                 }
             }
@@ -49,7 +52,7 @@ fn report(case: &mut Case, peak: f64) {
     case.check(&found);
     let rates = [operations / forward, 2.0 * operations / backward].map(|rate| rate * 1e-9);
     let shares = rates.map(|rate| 100.0 * rate / peak);
-    println!(
+    report!(
         "{n_tokens:5} {n_embd:6} {n_vocab:7} {:12.2} {:5.0} ({:2.0} %) {:7.2} {:5.0} ({:2.0} %)",
         1e3 * forward,
         rates[0],

@@ -14,12 +14,15 @@ use std::hint::black_box;
 use case::Case;
 use cutq_kernels::{Kernels, LogitGradient, Precision};
 use support::peak;
-use support::timing::{self, seconds};
+use support::timing::{self, report, seconds, sizes};
 
 /// `(T, outputs, R)`: SmolLM2-135M's feed-forward layers, a small batch, a slice of its head, and
 /// a deep reduction.
-const SHAPES: [(usize, usize, usize); 5] =
-    [(1024, 1536, 576), (1024, 576, 1536), (48, 1536, 576), (128, 8192, 576), (512, 512, 14336)];
+const SHAPES: &[(usize, usize, usize)] =
+    &[(1024, 1536, 576), (1024, 576, 1536), (48, 1536, 576), (128, 8192, 576), (512, 512, 14336)];
+
+/// Around a group of tokens, a panel and a block.
+const TESTED: &[(usize, usize, usize)] = &[(7, 33, 70), (49, 300, 64)];
 
 fn main() {
     for kernels in timing::kernels() {
@@ -34,9 +37,9 @@ fn main() {
 
 fn report(kernels: Kernels, precision: Precision, threads: usize) {
     let peak = peak::measure(kernels.level(), precision, threads);
-    println!("\n{} {precision:?}, {threads} thread(s), peak {peak:.0} Gop/s", kernels.level());
-    println!("    T  outputs      R   pack ms   forward Gop/s   transposed Gop/s");
-    for shape in SHAPES {
+    report!("\n{} {precision:?}, {threads} thread(s), peak {peak:.0} Gop/s", kernels.level());
+    report!("    T  outputs      R   pack ms   forward Gop/s   transposed Gop/s");
+    for &shape in sizes(SHAPES, TESTED) {
         let mut case = Case::new(shape, kernels, precision, threads);
         let pack = 1e3 * seconds(|| case.pack());
         let rates = [false, true].map(|transposed| {
@@ -46,21 +49,26 @@ fn report(kernels: Kernels, precision: Precision, threads: usize) {
         });
         let (t, outputs, r) = shape;
         let shares = rates.map(|rate| 100.0 * rate / peak);
-        println!(
+        report!(
             "{t:5} {outputs:8} {r:6} {pack:9.3} {:8.0} ({:2.0} %) {:11.0} ({:2.0} %)",
-            rates[0], shares[0], rates[1], shares[1],
+            rates[0],
+            shares[0],
+            rates[1],
+            shares[1],
         );
     }
+    let (outputs, r) = sizes((2048, 1536), (64, 96));
     let cost = [false, true].map(|transposed| {
         // One token: what remains is unpacking and making panels.
-        let mut case = Case::new((1, 2048, 1536), kernels, precision, threads);
-        seconds(|| case.multiply(transposed)) * threads as f64 * 1e9 / (2048.0 * 1536.0)
+        let mut case = Case::new((1, outputs, r), kernels, precision, threads);
+        seconds(|| case.multiply(transposed)) * threads as f64 * 1e9 / (outputs * r) as f64
     });
-    println!("one token: {:.3} and {:.3} ns per weight and core", cost[0], cost[1]);
+    report!("one token: {:.3} and {:.3} ns per weight and core", cost[0], cost[1]);
 }
 
 fn report_softmax(kernels: Kernels) {
-    let logits: Vec<f32> = (0..49_152).map(|v| (v * 7919 % 10_007) as f32 * 1e-3).collect();
+    let logits: Vec<f32> =
+        (0..sizes(49_152, 3000)).map(|v| (v * 7919 % 10_007) as f32 * 1e-3).collect();
     let mut row = logits.clone();
     let forward = seconds(|| {
         black_box(kernels.log_prob(black_box(&logits), 17));
@@ -73,5 +81,5 @@ fn report_softmax(kernels: Kernels) {
     let sum: f64 = row.iter().map(|&x| f64::from(x)).sum();
     assert!(sum.abs() < 1e-4, "the gradient of a row sums to zero, not {sum}");
     let [forward, backward] = [forward, backward].map(|s| s * 1e9 / logits.len() as f64);
-    println!("log-softmax: {forward:.3} ns per logit, its gradient with a copy {backward:.3}");
+    report!("log-softmax: {forward:.3} ns per logit, its gradient with a copy {backward:.3}");
 }
