@@ -4,7 +4,7 @@ use crate::kernels::Kernels;
 use crate::loops::Dropout;
 
 impl Kernels {
-    /// Multiplies elements `first..first + x.len()` of a tensor with their factors in the mask.
+    /// Multiplies elements `first..first + x.len()` of a tensor by their factors in the mask.
     ///
     /// # Panics
     /// If the tensor has `2^32` elements or more.
@@ -28,7 +28,7 @@ mod tests {
     }
 
     #[test]
-    #[cfg_attr(miri, ignore = "so many numbers take minutes")]
+    #[cfg_attr(miri, ignore = "65536 numbers take minutes")]
     fn drops_the_share_asked_for_and_keeps_the_mean() {
         let mask = mask(7 << 33 | 3, 0, 1 << 16, 0.05);
         let dropped = mask.iter().filter(|&&x| x == 0.0).count() as f64 / mask.len() as f64;

@@ -119,7 +119,7 @@
 //!
 //! ```text
 //! packed_activations        products on memory of their own, safe
-//! lora                      the narrow products of an adapter
+//! lora/                     the narrow products of an adapter: shape, input, forward, backward
 //! head/                     shape, input, logits (a few rows at a time), forward, backward
 //! attention/                single (safe), forward, backward/, schedule (who computes what),
 //!                           tile, band (what is visible), tensors, shape, share

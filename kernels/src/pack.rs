@@ -48,7 +48,7 @@ impl Kernels {
     ///
     /// # Safety
     /// `packed` is as for [`Kernels::pack`]; the row has room for the elements, and nothing else
-    /// accesses their places meanwhile. A part that ends within a block is the row's last.
+    /// accesses their places during the call. A part that ends within a block is the row's last.
     #[inline]
     pub(crate) unsafe fn pack_part(
         &self,

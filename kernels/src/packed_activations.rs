@@ -19,7 +19,7 @@ impl PackedActivations {
     /// Packs `x`, `(T, R)` row-major.
     ///
     /// # Panics
-    /// If `x` has not `n_tokens · r` elements.
+    /// If `x` does not have `n_tokens · r` elements.
     pub fn pack(
         kernels: Kernels,
         precision: Precision,

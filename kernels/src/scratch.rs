@@ -10,7 +10,7 @@ struct Line([u8; 64]);
 pub(crate) struct AlignedBytes(Vec<Line>);
 
 impl AlignedBytes {
-    /// At least `len` bytes; what they held before is kept.
+    /// At least `len` bytes; they still hold what they held before.
     pub(crate) fn grow(&mut self, len: usize) -> *mut u8 {
         let lines = len.div_ceil(64);
         if self.0.len() < lines {
@@ -47,7 +47,7 @@ impl Scratch {
         4 * self.tile.len() + 64 * self.panels.0.len()
     }
 
-    /// Two buffers of so many floats, whatever they hold.
+    /// Two buffers of `first` and `second` floats, whatever they hold.
     pub(crate) fn floats(&mut self, first: usize, second: usize) -> (&mut [f32], &mut [f32]) {
         if self.tile.len() < first + second {
             self.tile.resize(first + second, 0.0);

@@ -236,7 +236,7 @@ fn shares(range: Range<usize>, unit: usize, n: usize) -> impl Iterator<Item = Ra
     (0..n).map(move |i| bound(i)..bound(i + 1))
 }
 
-/// Tells zeros apart; takes every NaN for the same.
+/// Distinguishes zeros by their sign; all NaN are the same.
 fn bits(x: &[f32]) -> Vec<u32> {
     x.iter().map(|x| if x.is_nan() { u32::MAX } else { x.to_bits() }).collect()
 }

@@ -321,7 +321,7 @@ fn orientations_agree_in_f32() {
     }
 }
 
-/// Tells zeros apart, which `==` does not.
+/// Distinguishes zeros by their sign, which `==` does not.
 fn bits(y: &[f32]) -> Vec<u32> {
     y.iter().map(|y| y.to_bits()).collect()
 }

@@ -28,20 +28,21 @@ impl Kernels {
     /// window `w` only those with `i - j < w`.
     ///
     /// Every thread calls this with the same arguments but its own `share` and `scratch`; the
-    /// shares are balanced by the visible scores, need no zeroed output, and their number changes
-    /// no bit of it. Tokens outside all segments are left alone. Within `1e-5` of `f64`, relative
-    /// to the largest `|v|` (`out`) and to `1 + Σ_d |scale · q k|` (`lse`).
+    /// shares are balanced by the visible scores, need no zeroed output, and their number does not
+    /// change a bit of it. Tokens outside all segments are left alone. Within `1e-5` of `f64`,
+    /// relative to the largest `|v|` (`out`) and to `1 + Σ_d |scale · q k|` (`lse`).
     ///
     /// A NaN or infinity reaches all that depends on it by the formula; as `0 · NaN` is NaN, one in
     /// `v` may also reach up to 63 queries before it.
     ///
     /// # Panics
-    /// If the heads do not divide, the head dimension or window is 0, or the share is none.
+    /// If `n_head` is not a multiple of `n_head_kv`, the head dimension or window is 0, or
+    /// `share.thread` is not below `share.n_threads`.
     ///
     /// # Safety
     /// - Every token of the segments lies in all tensors, which are contiguous with the shapes
     ///   that [`AttentionInput`] and [`AttentionOutput`] state; no token is in two segments.
-    /// - Nothing writes to the input meanwhile. Nothing but the other shares of the same call
+    /// - During the call nothing writes to the input. Nothing but the other shares of the same call
     ///   accesses the output; no two of them have the same `thread`.
     pub unsafe fn attention(
         &self,

@@ -73,7 +73,7 @@ impl<'a> Attention<'a> {
     /// [`Kernels::attention_backward`]: `[dq, dk, dv]`, zero outside the segments.
     ///
     /// # Panics
-    /// If `dout`, or what became of `out` or `lse`, has not the length of the forward pass.
+    /// If `dout`, `out` or `lse` does not have the length that it had after the forward pass.
     pub fn backward(&self, dout: &[f32]) -> [Vec<f32>; 3] {
         assert_eq!(dout.len(), self.q.len(), "dout");
         assert_eq!(self.out.len(), self.q.len(), "out");

@@ -15,7 +15,7 @@ impl Kernels {
     /// | argument    | shape        | meaning                                                    |
     /// |-------------|--------------|------------------------------------------------------------|
     /// | `input`     |              | `x` and `W`                                                |
-    /// | `chunk`     |              | rows of the vocabulary, a multiple of [`VOCAB_PART`] first |
+    /// | `chunk`     |              | rows of the vocabulary, from a multiple of [`VOCAB_PART`]  |
     /// | `rows`      |              | this thread's rows of the chunk                            |
     /// | `gradients` | `(T,)`       | labels, weights and what the forward pass found            |
     /// | `dlogits`   | `(T, chunk)` | packed as `input.shape.dlogits(chunk.len())`               |

@@ -28,7 +28,7 @@ impl HeadShape {
     /// Equals [`Kernels::log_prob`] of the rows of logits bit for bit.
     ///
     /// # Panics
-    /// If `sums` has not [`HeadShape::sums_len`] elements.
+    /// If `sums` does not have [`HeadShape::sums_len`] elements.
     pub fn log_probs(self, sums: &[f32]) -> Vec<LogProb> {
         assert_eq!(sums.len(), self.sums_len(), "sums of {self:?}");
         let (parts, labels) = sums.split_at(sums.len() - self.n_tokens);

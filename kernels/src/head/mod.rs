@@ -9,11 +9,10 @@
 //! The vocabulary `V` is long and the weights are most of the work that does not depend on the
 //! number of tokens, so the outer loop goes over chunks of `W` and the inner one over all tokens:
 //! `W` is unpacked once forward, and once in each orientation backward, however many tokens there
-//! are. Logits exist for a few rows of `W` and 48 tokens at a time, in a thread's
-//! scratch. Forward, only their maximum and sum of exponentials survive, per token and
-//! [`VOCAB_PART`] rows. Backward they are computed again, become the gradient `dlogits` on the
-//! spot, and are packed as activations of [`Kernels::product_transposed`], a chunk of the
-//! vocabulary at a time:
+//! are. Logits exist for a few rows of `W` and 48 tokens at a time, in a thread's scratch. Forward,
+//! only their maximum and sum of exponentials survive, per token and [`VOCAB_PART`] rows. Backward
+//! they are computed again, become the gradient `dlogits` on the spot, and are packed as
+//! activations of [`Kernels::product_transposed`], a chunk of the vocabulary at a time:
 //!
 //! ```text
 //! for chunk of the vocabulary, HeadShape::chunk rows long:
@@ -23,9 +22,9 @@
 //!
 //! Each step needs all of the one before, so the caller synchronizes its threads in between. The
 //! alternative, a `dx` per thread, needs no synchronization, but takes `T · K` floats per thread,
-//! and its sum depends on the number of threads. Here every bit is that of the obvious way
-//! ([`Kernels::product`], [`Kernels::log_prob`], [`Kernels::log_prob_backward`],
-//! [`Kernels::product_transposed`]), whatever the chunks and threads.
+//! and its sum depends on the number of threads. Here every bit equals that of
+//! [`Kernels::product`], [`Kernels::log_prob`], [`Kernels::log_prob_backward`] and
+//! [`Kernels::product_transposed`] in turn, whatever the chunks and threads.
 //!
 //! [`Kernels::product`]: crate::Kernels::product
 //! [`Kernels::product_transposed`]: crate::Kernels::product_transposed

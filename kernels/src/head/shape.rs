@@ -6,10 +6,10 @@ use crate::panels::row_panel_bytes;
 use crate::product::{GROUP_COLUMNS, GROUP_ROWS, MIN_PANELS, PANEL_BUDGET};
 use crate::sweep::TOKEN_STRIP;
 
-/// Rows of the vocabulary in whose multiples threads and chunks divide it.
+/// Threads and chunks divide the vocabulary at multiples of this many rows.
 ///
-/// A part has a maximum and a sum of its own, and is a whole number of the parts of a transposed
-/// product's sum.
+/// Such a part has a maximum and a sum of its own, and is a whole number of the parts in which a
+/// transposed product sums.
 pub const VOCAB_PART: usize = PART;
 
 const _: () = assert!(VOCAB_PART.is_multiple_of(GROUP_ROWS));

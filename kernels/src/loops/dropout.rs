@@ -39,7 +39,7 @@ impl Dropout {
         Dropout { seed: [seed as u32, (seed >> 32) as u32], threshold, keep: 1.0 / (1.0 - p) }
     }
 
-    /// What the first `n` elements are multiplied with: for engines that cannot hash.
+    /// The factors of the first `n` elements, for devices that cannot hash.
     ///
     /// # Panics
     /// If `n` is `2^32` or more.
@@ -48,7 +48,7 @@ impl Dropout {
         (0..n).map(|index| self.factor(index)).collect()
     }
 
-    /// What element `index` is multiplied with.
+    /// The factor of element `index`.
     #[inline(always)]
     fn factor(&self, index: u32) -> f32 {
         let mut x = index ^ self.seed[0];

@@ -65,7 +65,7 @@ macro_rules! declare {
     (() $(fn $name:ident($($argument:ident: $type:ty),* $(,)?) $(-> $out:ty)? $body:block)*) => {
         /// The loops of one level.
         ///
-        /// Calling one demands the level's CPU features, and what the loop of its name demands.
+        /// Calling one requires the level's CPU features, and what the loop of its name requires.
         pub(crate) struct Loops {
             $(pub $name: unsafe fn($($argument: $type),*) $(-> $out)?,)*
         }
@@ -93,7 +93,7 @@ macro_rules! level {
 
             $(
                 /// # Safety
-                /// The CPU has the level's features; the operands are those that the loop demands.
+                /// The CPU has the level's features; the operands are those that the loop requires.
                 #[$features]
                 unsafe fn $name($($argument: $type),*) $(-> $out)? $body
             )*

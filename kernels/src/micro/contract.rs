@@ -13,7 +13,7 @@ use crate::layout::GROUP;
 /// # Safety
 /// `left` and `panel` hold that many blocks in the order of [`crate::layout`], `left` aligned to
 /// 4 bytes and `panel` to 64; rows of `y` have room for the outputs, and nothing else accesses
-/// them meanwhile.
+/// them during the call.
 pub(crate) type GroupProduct = unsafe fn(
     left: *const u8,
     panel: *const u8,
@@ -31,7 +31,7 @@ pub(crate) type GroupProduct = unsafe fn(
 ///
 /// # Safety
 /// `out` lies in a group with room for every block of the row, aligned to 4 bytes, and nothing
-/// else accesses the token's bytes meanwhile.
+/// else accesses the token's bytes during the call.
 pub(crate) type QuantizeActivations = unsafe fn(x: &[f32], out: *mut u8, n: usize);
 
 /// Quantizes a row of weights in blocks of 32 into a column of a panel.
@@ -41,14 +41,14 @@ pub(crate) type QuantizeActivations = unsafe fn(x: &[f32], out: *mut u8, n: usiz
 ///
 /// # Safety
 /// `out` lies in a panel with room for every block of the row, aligned to 4 bytes, and nothing
-/// else accesses the column's bytes meanwhile.
+/// else accesses the column's bytes during the call.
 pub(crate) type QuantizeWeightRow = unsafe fn(x: &[f32], out: *mut u8);
 
 /// Quantizes 32 columns of a tile of 32 rows of weights into one block of a panel.
 ///
 /// # Safety
 /// `tile` has 32 rows of 32 floats, `stride` floats apart; `out` has room for a block of a panel,
-/// is aligned to 64 bytes, and nothing else accesses it meanwhile.
+/// is aligned to 64 bytes, and nothing else accesses it during the call.
 pub(crate) type QuantizeWeightColumns = unsafe fn(tile: *const f32, stride: usize, out: *mut u8);
 
 /// The kernels of one level.

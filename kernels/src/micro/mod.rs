@@ -2,7 +2,7 @@
 //! [`crate::Level`].
 //!
 //! The functions of a table share their contracts, which stand at the types in `contract.rs`.
-//! Calling one demands the CPU features of its level; [`table()`] hands a table out only where they
+//! Calling one requires the CPU features of its level; [`table()`] returns a table only where they
 //! exist.
 
 #[cfg(target_arch = "x86_64")]
