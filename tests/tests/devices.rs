@@ -12,8 +12,8 @@ use cutq_core::optimizer::Optimizer;
 use cutq_core::schedule::{LrSchedule, Schedule};
 use cutq_core::trainer::{Trainer, TrainerOptions};
 use cutq_ffi::{
-    Adapter, Architecture, Demand, Engine, EngineOptions, Family, Gguf, LoraConfig, Module, Plan,
-    Precision, TensorType,
+    Adapter, Architecture, Demand, Engine, EngineOptions, Family, Gguf, LoraConfig, Plan,
+    Precision, Projection, Retention, TensorType,
 };
 use cutq_tests::computing::Computing;
 use cutq_tests::synthetic::{Shape, Synthetic, preset};
@@ -41,23 +41,23 @@ fn portable_operations_compute_every_type() {
 }
 
 #[test]
-fn kernels_compute_the_same_with_what_is_kept() {
-    kept_products(Computing::Kernels);
+fn kernels_compute_the_same_with_what_is_retained() {
+    retained(Computing::Kernels);
 }
 
 #[test]
-fn portable_operations_compute_the_same_with_kept_products() {
-    kept_products(Computing::Portable);
+fn portable_operations_compute_the_same_with_what_is_retained() {
+    retained(Computing::Portable);
 }
 
 #[test]
 fn the_kernels_compute_the_same_whatever_stays_in_memory() {
-    resident_layers(Computing::Kernels);
+    layers_that_stay(Computing::Kernels);
 }
 
 #[test]
 fn portable_operations_compute_the_same_whatever_stays_in_memory() {
-    resident_layers(Computing::Portable);
+    layers_that_stay(Computing::Portable);
 }
 
 #[test]
@@ -71,7 +71,7 @@ mod vulkan {
 
     #[test]
     fn vulkan_computes_the_same_whatever_stays_in_memory() {
-        resident_layers(Computing::Device("Vulkan"));
+        layers_that_stay(Computing::Device("Vulkan"));
     }
 
     #[test]
@@ -95,8 +95,8 @@ mod vulkan {
     }
 
     #[test]
-    fn vulkan_computes_the_same_with_kept_products() {
-        kept_products(Computing::Device("Vulkan"));
+    fn vulkan_computes_the_same_with_what_is_retained() {
+        retained(Computing::Device("Vulkan"));
     }
 }
 
@@ -106,7 +106,7 @@ mod cuda {
 
     #[test]
     fn cuda_computes_the_same_whatever_stays_in_memory() {
-        resident_layers(Computing::Device("CUDA"));
+        layers_that_stay(Computing::Device("CUDA"));
     }
 
     #[test]
@@ -125,8 +125,8 @@ mod cuda {
     }
 
     #[test]
-    fn cuda_computes_the_same_with_kept_products() {
-        kept_products(Computing::Device("CUDA"));
+    fn cuda_computes_the_same_with_what_is_retained() {
+        retained(Computing::Device("CUDA"));
     }
 }
 
@@ -136,12 +136,12 @@ mod metal {
 
     #[test]
     fn metal_computes_the_same_whatever_stays_in_memory() {
-        resident_layers(Computing::Device("MTL"));
+        layers_that_stay(Computing::Device("Metal"));
     }
 
     #[test]
     fn metal_stays_within_every_budget() {
-        budgets(Computing::Device("MTL"));
+        budgets(Computing::Device("Metal"));
     }
 
     #[test]
@@ -151,12 +151,12 @@ mod metal {
 
     #[test]
     fn metal_trains_every_family() {
-        training(Computing::Device("MTL"));
+        training(Computing::Device("Metal"));
     }
 
     #[test]
-    fn metal_computes_the_same_with_kept_products() {
-        kept_products(Computing::Device("Metal"));
+    fn metal_computes_the_same_with_what_is_retained() {
+        retained(Computing::Device("Metal"));
     }
 }
 
@@ -195,25 +195,26 @@ fn training(computing: Computing) {
     }
 }
 
-/// What a block keeps, of its forward pass or of its weights, saves time and changes nothing.
-fn kept_products(computing: Computing) {
+/// What a layer retains, of its forward pass or of its weights, saves time and changes nothing.
+fn retained(computing: Computing) {
     let Some(options) = computing.options(Precision::Int8) else { return };
     let model = Synthetic::new(shape(), "q4_0".parse().unwrap());
     in_a_file(&model, |path| {
-        let results = [(0, 0), (1, 0), (2, 0), (0, 1), (1, 2), (2, 2)].map(|kept| {
-            let (kept_layers, cached_layers) = kept;
-            run(path, EngineOptions { kept_layers, cached_layers, ..options }, LONG, 0.1)
+        let results = [(0, 0), (1, 0), (2, 0), (0, 1), (1, 2), (2, 2)].map(|(products, panels)| {
+            let retention = Retention { products, panels, ..Retention::default() };
+            run(path, EngineOptions { retention, ..options }, LONG, 0.1)
         });
         assert!(results.iter().all(|result| *result == results[0]));
     });
 }
 
-/// Blocks that come and go change nothing: none stays, one does, all but one, all.
-fn resident_layers(computing: Computing) {
+/// Layers that come and go change nothing: none stays, one does, all but one, all.
+fn layers_that_stay(computing: Computing) {
     let Some(options) = computing.options(Precision::Int8) else { return };
     in_a_file(&deep(), |path| {
-        let results = [0, 1, DEPTH - 1, DEPTH].map(|resident_layers| {
-            let mut engine = open(path, EngineOptions { resident_layers, ..options }, 0.1);
+        let results = [0, 1, DEPTH - 1, DEPTH].map(|weights| {
+            let retention = Retention { weights, ..Retention::NONE };
+            let mut engine = open(path, EngineOptions { retention, ..options }, 0.1);
             [(); 2].map(|()| step(&mut engine, SHORT))
         });
         assert!(results.iter().all(|found| *found == results[0]));
@@ -233,7 +234,7 @@ fn budgets(computing: Computing) {
             longest: SHORT[0],
             micro_batch: 0,
             fixed: false,
-            optimizer_bytes: 8,
+            optimizer_bytes: 0,
             program: 0,
         };
         let choose = |engine: &Engine, budget| Plan::choose(engine, demand, budget);
@@ -244,23 +245,23 @@ fn budgets(computing: Computing) {
         for budget in [smallest, middle, largest.peak()] {
             let mut engine = open(path, options, 0.1);
             let plan = choose(&engine, budget).unwrap();
-            engine.keep(&plan);
+            engine.retain(plan.retention);
             results.push(step(&mut engine, SHORT));
             let peak = engine.take_peak_bytes();
             assert!(peak <= plan.peak() && plan.peak() <= budget, "{peak} of {budget}: {plan:?}");
             // A plan that reserves much more than is used would refuse what fits.
             assert!(peak * 10 >= (plan.peak() - plan.footprint.scratch) * 9, "{peak}: {plan:?}");
-            planned.push((plan.resident_layers, plan.kept_layers));
+            planned.push((plan.retention.weights, plan.retention.products));
         }
         assert!(results.iter().all(|found| *found == results[0]));
         assert_eq!(planned, [(0, 0), (2, 0), (DEPTH, DEPTH)]);
     });
 }
 
-/// Blocks of [`deep`].
+/// Layers of [`deep`].
 const DEPTH: usize = 6;
 
-/// A model with more blocks than come and go at a time.
+/// A model with more layers than come and go at a time.
 fn deep() -> Synthetic {
     Synthetic::new(Shape { n_layer: DEPTH, ..shape() }, "q4_k".parse().unwrap())
 }
@@ -327,7 +328,7 @@ fn losses(path: &Path, options: EngineOptions) -> Vec<f64> {
 fn open(path: &Path, options: EngineOptions, lora_dropout: f32) -> Engine {
     let gguf = Gguf::open(path).unwrap();
     let architecture = Architecture::from_gguf(&gguf).unwrap();
-    let target_modules = Module::ALL.to_vec();
+    let target_modules = Projection::ALL.to_vec();
     let config = LoraConfig { r: 4, lora_alpha: 8.0, lora_dropout, target_modules };
     let mut adapter = Adapter::init(&gguf, &architecture, config, 3);
     // B starts at 0, where A has no gradient.

@@ -11,7 +11,7 @@ use cutq_core::schedule::{LrSchedule, Schedule};
 use cutq_core::trainer::{Trainer, TrainerOptions};
 use cutq_ffi::{
     Adapter, Architecture, Device, Engine, EngineOptions, Generator, GeneratorOptions, Gguf,
-    LoraConfig, Module, Precision, Tokenizer,
+    LoraConfig, Precision, Projection, Tokenizer,
 };
 use cutq_tests::group::tokenize;
 use cutq_tests::judgments::{self, Judgment};
@@ -98,7 +98,7 @@ fn mean(a: &[f64], b: &[f64]) -> f64 {
 
 fn adapter(gguf: &Gguf) -> Adapter {
     let architecture = Architecture::from_gguf(gguf).expect("the model is supported");
-    let target_modules = Module::FFN.to_vec();
+    let target_modules = Projection::FFN.to_vec();
     let config = LoraConfig { r: 16, lora_alpha: 16.0, lora_dropout: 0.0, target_modules };
     Adapter::init(gguf, &architecture, config, 1)
 }

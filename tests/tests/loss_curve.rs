@@ -8,7 +8,8 @@ use cutq_core::order::Batches;
 use cutq_core::schedule::{LrSchedule, Schedule};
 use cutq_core::trainer::{Trainer, TrainerOptions};
 use cutq_ffi::{
-    Adapter, Architecture, Engine, EngineOptions, Gguf, LoraConfig, Module, Precision, Tokenizer,
+    Adapter, Architecture, Engine, EngineOptions, Gguf, LoraConfig, Precision, Projection,
+    Tokenizer,
 };
 use cutq_tests::group::tokenize;
 use cutq_tests::model::TestModel;
@@ -66,7 +67,7 @@ fn train(gguf: &Gguf, groups: &[Group], precision: Precision) -> Vec<f64> {
         r: 16,
         lora_alpha: 16.0,
         lora_dropout: 0.0,
-        target_modules: Module::FFN.to_vec(),
+        target_modules: Projection::FFN.to_vec(),
     };
     let adapter = Adapter::init(gguf, &architecture, config, 7);
     let options = EngineOptions { precision, ..EngineOptions::default() };

@@ -5,8 +5,8 @@
 use std::collections::HashMap;
 
 use cutq_ffi::{
-    Adapter, Architecture, Engine, EngineOptions, Family, Gguf, LoraConfig, Module, Operand,
-    Operation, Precision, TensorType,
+    Adapter, Architecture, Engine, EngineOptions, Family, Gguf, LoraConfig, Operand, Operation,
+    Precision, Projection, TensorType,
 };
 use cutq_tests::synthetic::{Shape, Synthetic, preset};
 use serde::Deserialize;
@@ -143,7 +143,7 @@ fn operations(model: &Synthetic, precision: Precision, lora_dropout: f32) -> Vec
     model.write_header(&path).unwrap();
     let gguf = Gguf::open(&path).unwrap();
     let architecture = Architecture::from_gguf(&gguf).unwrap();
-    let target_modules = Module::ALL.to_vec();
+    let target_modules = Projection::ALL.to_vec();
     let config = LoraConfig { r: 4, lora_alpha: 8.0, lora_dropout, target_modules };
     let adapter = Adapter::init(&gguf, &architecture, config, 3);
     let options =

@@ -10,7 +10,7 @@ use cutq_core::objective::Cut;
 use cutq_core::optimizer::{AdamW, Optimizer};
 use cutq_core::schedule::{LrSchedule, Schedule};
 use cutq_core::trainer::{Trainer, TrainerOptions, evaluate_examples};
-use cutq_ffi::{Adapter, Architecture, Engine, Gguf, LoraConfig, Module, Precision, Tokenizer};
+use cutq_ffi::{Adapter, Architecture, Engine, Gguf, LoraConfig, Precision, Projection, Tokenizer};
 use cutq_tests::computing::Computing;
 use cutq_tests::golden::{Golden, lora_tensor};
 use cutq_tests::group::tokenize;
@@ -303,7 +303,7 @@ fn golden_adapter(golden: &Golden, gguf: &Gguf) -> Adapter {
         r: golden.lora.r,
         lora_alpha: golden.lora.lora_alpha,
         lora_dropout: 0.0,
-        target_modules: Module::parse_list(&names).expect("known modules"),
+        target_modules: Projection::parse_list(&names).expect("known modules"),
     };
     let mut adapter = Adapter::init(gguf, &architecture, config, 0);
     for pair in &mut adapter.pairs {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use cutq_core::model::{Mode, Model, Sequence};
 use cutq_ffi::{
-    Adapter, Architecture, Engine, EngineOptions, Family, Gguf, LoraConfig, Module, Precision,
+    Adapter, Architecture, Engine, EngineOptions, Family, Gguf, LoraConfig, Precision, Projection,
     TensorType,
 };
 use cutq_tests::synthetic::{Shape, Synthetic, SyntheticError, preset};
@@ -31,7 +31,7 @@ fn head_and_embedding_have_types_of_their_own() {
     let model = Synthetic { head_type: q6, embedding_type: f16, ..Synthetic::new(tiny(), q4) };
     in_a_file(&model, |path| {
         let gguf = Gguf::open(path).unwrap();
-        let of = |name| TensorType::from_raw(gguf.tensor(name).unwrap().ggml_type);
+        let of = |name| gguf.tensor(name).unwrap().tensor_type();
         assert_eq!(of("token_embd.weight"), Some(f16));
         assert_eq!(of("output.weight"), Some(q6));
         assert_eq!(of("blk.1.ffn_down.weight"), Some(q4));
@@ -122,7 +122,7 @@ fn gradient_is_the_slope(path: &Path, what: &str) {
         r: 4,
         lora_alpha: 8.0,
         lora_dropout: 0.0,
-        target_modules: Module::ALL.to_vec(),
+        target_modules: Projection::ALL.to_vec(),
     };
     let mut adapter = Adapter::init(&gguf, &architecture, config, 3);
     // B starts at 0, where A has no gradient.

@@ -6,9 +6,11 @@ use std::path::Path;
 
 use safetensors::tensor::{Dtype, TensorView};
 
-use crate::adapter::{Adapter, AdapterError};
+use super::{Adapter, AdapterError};
+use crate::ggml::rope::RopeMode;
+use crate::gguf::replace::replace;
 use crate::model::architecture::Architecture;
-use crate::model::projection::Module;
+use crate::model::projection::Projection;
 
 impl Adapter {
     /// Writes the adapter into `folder` for `PeftModel.from_pretrained`.
@@ -19,18 +21,21 @@ impl Adapter {
         let write = |source| AdapterError::Write { path: folder.to_owned(), source };
         std::fs::create_dir_all(folder).map_err(write)?;
         let weights = self.safetensors(shape).map_err(write)?;
-        replace(folder, "adapter_model.safetensors", &weights).map_err(write)?;
+        let put = |name: &str, bytes: &[u8]| {
+            replace(&folder.join(name), |file| file.write_all(bytes)).map_err(write)
+        };
+        put("adapter_model.safetensors", &weights)?;
         let config = serde_json::to_vec_pretty(&self.peft_config()).map_err(io::Error::other);
-        replace(folder, "adapter_config.json", &config.map_err(write)?).map_err(write)
+        put("adapter_config.json", &config.map_err(write)?)
     }
 
     fn safetensors(&self, shape: &Architecture) -> io::Result<Vec<u8>> {
         let r = self.config.r;
         let mut tensors: Vec<(String, [usize; 2], Vec<f32>)> = Vec::new();
         for pair in &self.pairs {
-            let name = pair.module.peft_name();
+            let name = pair.projection.peft_name();
             let name = format!("base_model.model.model.layers.{}.{name}", pair.layer);
-            let b = match heads_to_restore(shape, pair.module) {
+            let b = match heads_to_restore(shape, pair.projection) {
                 Some(n_head) => halves_from_neighbours(&pair.b, r, n_head),
                 None => pair.b.clone(),
             };
@@ -50,7 +55,7 @@ impl Adapter {
     }
 
     fn peft_config(&self) -> serde_json::Value {
-        let last = |m: &Module| m.peft_name().rsplit('.').next().unwrap_or_default().to_owned();
+        let last = |m: &Projection| m.peft_name().rsplit('.').next().unwrap_or_default().to_owned();
         let modules: Vec<String> = self.config.target_modules.iter().map(last).collect();
         serde_json::json!({
             "peft_type": "LORA",
@@ -70,10 +75,10 @@ impl Adapter {
 
 /// The number of heads whose rows a GGUF orders differently from Hugging Face: the converter of
 /// Llama models pairs rotary dimensions as neighbours, Hugging Face as halves of a head.
-fn heads_to_restore(shape: &Architecture, module: Module) -> Option<usize> {
-    match (shape.rope(0).mode, module) {
-        (crate::model::architecture::RopeMode::Norm, Module::AttnQ) => Some(shape.n_head),
-        (crate::model::architecture::RopeMode::Norm, Module::AttnK) => Some(shape.n_head_kv),
+fn heads_to_restore(shape: &Architecture, projection: Projection) -> Option<usize> {
+    match (shape.rope(0).mode, projection) {
+        (RopeMode::Norm, Projection::AttnQ) => Some(shape.n_head),
+        (RopeMode::Norm, Projection::AttnK) => Some(shape.n_head_kv),
         _ => None,
     }
 }
@@ -88,13 +93,6 @@ fn halves_from_neighbours(rows: &[f32], r: usize, n_head: usize) -> Vec<f32> {
         }
     }
     out
-}
-
-/// Writes `folder/name` beside its place, then renames it.
-fn replace(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(bytes)?;
-    crate::gguf::writer::persist(file, &folder.join(name))
 }
 
 #[cfg(test)]

@@ -15,8 +15,8 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    /// A pack of `n_tokens` tokens in sequences of `longest`, of which every other one is a target:
-    /// to measure memory and time with.
+    /// A pack of `n_tokens` tokens in sequences of `longest`, every other token being a target: to
+    /// measure memory and time with.
     pub fn of_shape(n_tokens: usize, longest: usize) -> Self {
         let mut batch = Self::default();
         for start in (0..n_tokens).step_by(longest.max(1)) {

@@ -1,73 +1,72 @@
-//! One transformer block, for every family.
+//! The forward pass of one transformer layer, for every family.
 
-use std::rc::Rc;
-
-use crate::ggml::graph::{Node, Rotation};
+use crate::ggml::rope::Rotation;
+use crate::ggml::tensor::Tensor;
 use crate::model::architecture::Architecture;
-use crate::model::projection::Module;
-use crate::ops::kernels::product::{Frozen, Products};
+use crate::model::layer::Layer;
+use crate::model::norm::Norm;
+use crate::model::projection::Projection;
+use crate::ops::attention::Attention;
+use crate::ops::linear::{Linear, Lora};
+use crate::ops::lowering::Lowering;
 use crate::ops::tape::{Tape, Var};
-use crate::ops::{Attention, Lora};
-use crate::residency::weights::Layer;
 
-/// What a block computes with, beside its input.
-pub(crate) struct Block<'g> {
-    pub architecture: &'g Architecture,
+/// What a layer computes with, beside its input.
+pub(super) struct LayerPass<'g> {
+    pub ops: &'g dyn Lowering,
+    pub shape: &'g Architecture,
     pub layer: &'g Layer,
-    pub products: Rc<Products<'g>>,
     pub rotation: Rotation<'g>,
     pub attention: Attention,
-    /// The adapters of this block.
-    pub loras: Vec<(Module, Lora<'g>)>,
+    /// The adapters of this layer.
+    pub loras: Vec<(Projection, Lora<'g>)>,
 }
 
-impl<'g> Block<'g> {
-    /// The residual stream after this block, of shape (n_embd, tokens), given the one before it.
+impl<'g> LayerPass<'g> {
+    /// The residual behind this layer, of shape (n_embd, tokens), given the one before it.
     pub fn forward(&self, tape: &mut Tape<'g>, x: Var<'g>) -> Var<'g> {
-        let gemma = self.layer.gemma.as_ref();
         let attended = self.attention(tape, x);
-        let attended = self.optional_norm(tape, attended, gemma.map(|n| &n.post_attention));
+        let attended = self.norm(tape, attended, Norm::PostAttention);
         let x = tape.add(attended, x);
         let fed = self.feed_forward(tape, x);
-        let fed = self.optional_norm(tape, fed, gemma.map(|n| &n.post_ffw));
+        let fed = self.norm(tape, fed, Norm::PostFfw);
         tape.add(fed, x)
     }
 
     fn attention(&self, tape: &mut Tape<'g>, x: Var<'g>) -> Var<'g> {
-        let (shape, gemma) = (self.architecture, self.layer.gemma.as_ref());
-        let n_tokens = x.node.ne()[1];
-        let normed = self.norm(tape, x, &self.layer.attn_norm);
-        let heads = |tape: &mut Tape<'g>, module, n_head| {
-            let y = self.project(tape, normed, module);
+        let (shape, n_tokens) = (self.shape, x.node.ne()[1]);
+        let normed = self.norm(tape, x, Norm::Attn);
+        let heads = |tape: &mut Tape<'g>, projection, n_head| {
+            let y = self.project(tape, normed, projection);
             tape.reshape(y, [shape.head_dim, n_head, n_tokens])
         };
-        let q = heads(tape, Module::AttnQ, shape.n_head);
-        let k = heads(tape, Module::AttnK, shape.n_head_kv);
-        let v = heads(tape, Module::AttnV, shape.n_head_kv);
-        let q = self.optional_norm(tape, q, gemma.map(|n| &n.q));
-        let k = self.optional_norm(tape, k, gemma.map(|n| &n.k));
+        let q = heads(tape, Projection::AttnQ, shape.n_head);
+        let k = heads(tape, Projection::AttnK, shape.n_head_kv);
+        let v = heads(tape, Projection::AttnV, shape.n_head_kv);
+        let q = self.norm(tape, q, Norm::Q);
+        let k = self.norm(tape, k, Norm::K);
         let q = tape.rope(q, self.rotation);
         let k = tape.rope(k, self.rotation);
-        let out = tape.attention([q, k, v], &self.attention);
-        self.project(tape, out, Module::AttnOutput)
+        let out = self.ops.attention(tape, [q, k, v], &self.attention);
+        self.project(tape, out, Projection::AttnOutput)
     }
 
     fn feed_forward(&self, tape: &mut Tape<'g>, x: Var<'g>) -> Var<'g> {
-        let normed = self.norm(tape, x, &self.layer.ffn_norm);
-        let gate = self.project(tape, normed, Module::FfnGate);
-        let up = self.project(tape, normed, Module::FfnUp);
-        let inner = tape.gated(self.architecture.activation, gate, up);
-        self.project(tape, inner, Module::FfnDown)
+        let normed = self.norm(tape, x, Norm::Ffn);
+        let gate = self.project(tape, normed, Projection::FfnGate);
+        let up = self.project(tape, normed, Projection::FfnUp);
+        let inner = self.ops.gated(tape, self.shape.nonlinearity, [gate, up]);
+        self.project(tape, inner, Projection::FfnDown)
     }
 
-    fn project(&self, tape: &mut Tape<'g>, x: Var<'g>, module: Module) -> Var<'g> {
-        let projection = self.layer.projection(module);
-        let weight = Frozen::new(&projection.weight, &self.products);
-        let lora = self.loras.iter().find(|(m, _)| *m == module).map(|(_, lora)| *lora);
+    fn project(&self, tape: &mut Tape<'g>, x: Var<'g>, projection: Projection) -> Var<'g> {
+        let tensors = self.layer.projection(projection);
+        let lora = self.loras.iter().find(|(p, _)| *p == projection).map(|(_, lora)| *lora);
         // Where nothing but a sum follows the last product, no gradient depends on its value.
-        let needed = module != Module::FfnDown || self.layer.gemma.is_some();
-        let y = tape.linear(x, &weight, lora, needed);
-        match &projection.bias {
+        let last = projection == Projection::FfnDown;
+        let needed = !last || self.layer.norm(Norm::PostFfw).is_some();
+        let y = self.ops.linear(tape, x, Linear { weight: &tensors.weight, lora, needed });
+        match &tensors.bias {
             Some(bias) => {
                 let bias = tape.graph.leaf(bias);
                 tape.add_bias(y, bias)
@@ -76,25 +75,16 @@ impl<'g> Block<'g> {
         }
     }
 
-    fn norm(
-        &self,
-        tape: &mut Tape<'g>,
-        x: Var<'g>,
-        weight: &'g crate::ggml::buffer::Tensor,
-    ) -> Var<'g> {
-        let weight: Node<'g> = tape.graph.leaf(weight);
-        tape.rms_norm(x, weight, self.architecture.rms_eps)
-    }
-
-    fn optional_norm(
-        &self,
-        tape: &mut Tape<'g>,
-        x: Var<'g>,
-        weight: Option<&'g crate::ggml::buffer::Tensor>,
-    ) -> Var<'g> {
-        match weight {
-            Some(weight) => self.norm(tape, x, weight),
+    /// `x` after this norm, where the family has it.
+    fn norm(&self, tape: &mut Tape<'g>, x: Var<'g>, norm: Norm) -> Var<'g> {
+        match self.layer.norm(norm) {
+            Some(weight) => self.rms_norm(tape, x, weight),
             None => x,
         }
+    }
+
+    fn rms_norm(&self, tape: &mut Tape<'g>, x: Var<'g>, weight: &'g Tensor) -> Var<'g> {
+        let weight = tape.graph.leaf(weight);
+        self.ops.rms_norm(tape, x, weight, self.shape.rms_eps)
     }
 }

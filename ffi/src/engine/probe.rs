@@ -1,22 +1,23 @@
-//! How fast a training step will be, measured on a few blocks.
+//! How fast a training step will be, measured on two layers.
 
 use std::time::{Duration, Instant};
 
-use super::passes::Place;
-use super::{Engine, EngineError};
-use crate::engine::batch::Batch;
-use crate::ggml::buffer::Tensor;
-use crate::plan::Plan;
+use super::Engine;
+use super::batch::Batch;
+use super::graphs::LayerRun;
+use crate::error::EngineError;
+use crate::ggml::tensor::Tensor;
+use crate::ops::lowering::HeadGradient;
 
-/// What a block takes, measured.
+/// What a layer takes, measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BlockTimes {
+pub struct LayerTimes {
     /// Forward.
     pub forward: Duration,
     /// Backward, computing the forward pass again.
     pub backward: Duration,
-    /// Backward where its products were kept.
-    pub backward_kept: Duration,
+    /// Backward where its products were saved.
+    pub backward_saved: Duration,
 }
 
 /// What a pass takes, measured.
@@ -24,35 +25,19 @@ pub struct BlockTimes {
 pub struct Rates {
     /// Tokens of the pass; half of them are targets.
     pub n_tokens: usize,
-    /// A block that makes its panels anew.
-    pub block: BlockTimes,
-    /// A block that keeps them, if the engine is to keep any; else the same.
-    pub cached: BlockTimes,
+    /// A layer that makes its panels for each product.
+    pub layer: LayerTimes,
+    /// A layer that retains them, if the engine is to retain any; else the same.
+    pub with_panels: LayerTimes,
     /// The head forward and backward.
     pub head: Duration,
-    /// Copying a block's weights to the device, which happens while another block is computed; zero
-    /// where blocks need not come and go.
+    /// Copying a layer's weights to the device, which happens while another layer is computed; zero
+    /// where layers need not come and go.
     pub copy: Duration,
 }
 
-impl Rates {
-    /// Tokens per second of a training step with this plan; the optimizer's time is left out.
-    pub fn tok_per_s(&self, plan: &Plan) -> f64 {
-        // Blocks are counted from the last.
-        let block = |i: usize| {
-            let times = if i < plan.cached_layers { self.cached } else { self.block };
-            let backward = if i < plan.kept_layers { times.backward_kept } else { times.backward };
-            let copy = if i < plan.resident_layers { Duration::ZERO } else { self.copy };
-            times.forward.max(copy) + backward.max(copy)
-        };
-        let n_layer = plan.footprint.weights.n_layer;
-        let seconds = (0..n_layer).map(block).sum::<Duration>() + self.head;
-        self.n_tokens as f64 / seconds.as_secs_f64()
-    }
-}
-
 impl Engine {
-    /// Measures a pass of `n_tokens` tokens in sequences of `longest`: the first block and the one
+    /// Measures a pass of `n_tokens` tokens in sequences of `longest`: the first layer and the one
     /// in the middle, whose types often differ, twice each, and the head.
     ///
     /// # Errors
@@ -62,38 +47,40 @@ impl Engine {
         let batch = Batch::of_shape(n_tokens, longest);
         let layers = [0, self.architecture.n_layer / 2];
         let mut shapes = vec![[self.architecture.n_embd, n_tokens]; 3];
-        shapes.extend(layers.iter().flat_map(|&layer| self.keepable(layer, &batch)));
+        shapes.extend(layers.iter().flat_map(|&layer| self.saved_shapes(layer, &batch)));
         let tensors = self.arena.tensors(&self.backend, &shapes)?;
-        let ([x, y, dy], mut kept) = (&tensors[..3], &tensors[3..]) else { unreachable!() };
+        let ([x, y, dy], mut memory) = (&tensors[..3], &tensors[3..]) else { unreachable!() };
         self.embed(&batch.tokens, x);
         let copy = self.time_to_copy()?;
         let mut times = [[Duration::ZERO; 3]; 2];
         for layer in layers {
-            let (own, rest) = kept.split_at(self.keepable(layer, &batch).len());
-            kept = rest;
-            for (cached, times) in times.iter_mut().enumerate() {
-                let panels = cached == 1 && self.cached_layers > 0;
-                self.make_panels(if panels { vec![layer] } else { Vec::new() })?;
-                let found = self.probe_block(layer, &batch, own, [x, y, dy])?;
+            let (own, rest) = memory.split_at(self.saved_shapes(layer, &batch).len());
+            memory = rest;
+            for (i, times) in times.iter_mut().enumerate() {
+                let panels = i == 1 && self.retention.panels > 0;
+                let with_panels: &[usize] = if panels { &[layer] } else { &[] };
+                self.weights.set_panels(&self.backend, with_panels)?;
+                let found = self.probe_layer(layer, &batch, own, [x, y, dy])?;
                 times.iter_mut().zip(found).for_each(|(sum, time)| *sum += time);
             }
         }
-        self.drop_panels();
-        let [block, cached] = times.map(|sums| {
-            let [forward, backward, backward_kept] = sums.map(|sum| sum / layers.len() as u32);
-            BlockTimes { forward, backward, backward_kept }
+        self.weights.set_panels(&self.backend, &[])?;
+        let [layer, with_panels] = times.map(|sums| {
+            let [forward, backward, backward_saved] = sums.map(|sum| sum / layers.len() as u32);
+            LayerTimes { forward, backward, backward_saved }
         });
         let head = self.head(&batch)?;
         let mut found = Vec::new();
-        let reading = timed(|| head.log_probs(x).map(|log_probs| found = log_probs))?;
+        let reading = timed(|| self.ops.log_probs(&head, x).map(|log_probs| found = log_probs))?;
         let weights = vec![1.0; found.len()];
-        let writing = timed(|| head.backward(&found, &weights, x, dy))?;
-        Ok(Rates { n_tokens, block, cached, head: reading + writing, copy })
+        let gradients = HeadGradient { log_probs: &found, dlog_probs: &weights };
+        let writing = timed(|| self.ops.head_backward(&head, gradients, x, dy))?;
+        Ok(Rates { n_tokens, layer, with_panels, head: reading + writing, copy })
     }
 
-    /// The time to copy the first block that is not on the device while two others are.
+    /// The time to copy the first layer that is not on the device while two others are.
     fn time_to_copy(&self) -> Result<Duration, EngineError> {
-        let away = self.weights.streamed();
+        let away = 0..self.architecture.n_layer - self.retention.weights;
         for layer in away.clone().take(2) {
             self.weights.layer(&self.backend, layer)?;
         }
@@ -102,22 +89,22 @@ impl Engine {
         third.next().unwrap_or(Ok(Duration::ZERO))
     }
 
-    /// Measures a block as [`BlockTimes`] has it, the second time.
-    fn probe_block(
+    /// Measures a layer as [`LayerTimes`] has it, the second time.
+    fn probe_layer(
         &self,
         layer: usize,
         batch: &Batch,
         own: &[Tensor],
         [x, y, dy]: [&Tensor; 3],
     ) -> Result<[Duration; 3], EngineError> {
-        let place = |kept| Place { layer, batch, seed: Some(0), kept };
+        let at = |saved| LayerRun { layer, batch, seed: Some(0), saved };
         let mut times = [Duration::ZERO; 3];
         for _ in 0..2 {
-            let forward = timed(|| self.run_block(&place(Some(own)), [x, y]))?;
+            let forward = timed(|| self.run_layer(&at(Some(own)), [x, y]))?;
             dy.zero();
-            let backward = timed(|| self.run_block_backward(&place(None), x, dy))?;
-            let backward_kept = timed(|| self.run_block_backward(&place(Some(own)), x, dy))?;
-            times = [forward, backward, backward_kept];
+            let backward = timed(|| self.run_layer_backward(&at(None), x, dy))?;
+            let backward_saved = timed(|| self.run_layer_backward(&at(Some(own)), x, dy))?;
+            times = [forward, backward, backward_saved];
         }
         Ok(times)
     }

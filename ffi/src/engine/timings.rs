@@ -5,10 +5,10 @@ use std::time::Duration;
 /// What an [`crate::Engine`] has spent on the parts of its work.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Timings {
-    /// The blocks forward, and the embedding before them.
+    /// The layers forward, and the embedding before them.
     pub forward: Duration,
     /// The head, forward and backward.
     pub head: Duration,
-    /// The blocks backward, with whatever is computed again for it.
+    /// The layers backward, with whatever is computed again for it.
     pub backward: Duration,
 }

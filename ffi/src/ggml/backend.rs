@@ -4,9 +4,11 @@ use std::cell::Cell;
 use std::ptr::NonNull;
 use std::rc::Rc;
 
-use crate::ggml::buffer::{Buffer, Meter};
+use crate::ggml::buffer::Buffer;
 use crate::ggml::device::Device;
 use crate::ggml::graph::Graph;
+use crate::ggml::meter::Meter;
+use crate::ggml::operation::Operation;
 use crate::sys;
 
 /// Why a graph did not run.
@@ -22,9 +24,7 @@ pub enum BackendError {
         reason: String,
     },
     /// Memory ran out.
-    #[error(
-        "out of memory on {device}: {bytes} bytes could not be allocated\nhint: lower --micro-batch or --max-length"
-    )]
+    #[error("out of memory on {device}: {bytes} bytes could not be allocated")]
     OutOfMemory {
         /// The device.
         device: String,
@@ -32,9 +32,7 @@ pub enum BackendError {
         bytes: usize,
     },
     /// The device lacks an operation.
-    #[error(
-        "{device} cannot compute this model: it has no {operation}\nhint: --device cpu computes every model"
-    )]
+    #[error("{device} cannot compute this model: it has no {operation}")]
     Unsupported {
         /// The device.
         device: String,
@@ -92,7 +90,7 @@ impl Backend {
         self.device
     }
 
-    pub fn as_ptr(&self) -> *mut sys::ggml_backend {
+    fn as_ptr(&self) -> *mut sys::ggml_backend {
         self.raw.get().as_ptr()
     }
 
@@ -101,7 +99,7 @@ impl Backend {
         unsafe { sys::ggml_backend_get_default_buffer_type(self.as_ptr()) }
     }
 
-    /// Where tensors may begin: at multiples of so many bytes.
+    /// Tensors begin at multiples of this, in bytes.
     pub fn alignment(&self) -> usize {
         // SAFETY: the backend is alive, and its buffer type with it.
         unsafe { sys::ggml_backend_buft_get_alignment(self.buffer_type()) }
@@ -122,17 +120,17 @@ impl Backend {
         Ok(unsafe { Buffer::own(raw, Some(self.meter.clone())) })
     }
 
-    /// What of this backend's memory is allocated: tensors that outlive graphs and those of graphs.
+    /// What of this backend's memory is allocated, by tensors that outlive graphs and those of graphs.
     pub fn meter(&self) -> &Meter {
         &self.meter
     }
 
-    /// Starts the device anew if memory is gone that graphs may have used.
+    /// Restarts the device after a buffer was freed that graphs may have used.
     ///
     /// ggml's Vulkan backend binds what an operation uses to a set of twelve buffers, and what an
     /// earlier one used stays bound in the rest of the set. That is allowed, but Mesa's software
     /// driver (22.3) looks at all twelve, freed ones too, and crashes. Memory is freed when it has to
-    /// grow, in the first passes, so that starting anew takes no time that counts.
+    /// grow, in the first passes, so that restarts take no time that counts.
     fn forget_freed(&self) -> Result<(), BackendError> {
         if self.meter.take_freed() && self.device.name().starts_with("Vulkan") {
             let old = self.raw.replace(start(self.device)?);
@@ -159,17 +157,26 @@ impl Backend {
         bytes
     }
 
+    /// The first operation of the graph that the device lacks.
+    fn first_unsupported(&self, graph: &Graph) -> Option<Operation> {
+        // SAFETY: node and backend are alive.
+        let supported = |node: &&sys::ggml_tensor| unsafe {
+            sys::ggml_backend_supports_op(self.as_ptr(), &raw const **node)
+        };
+        graph.nodes().find(|node| !supported(node)).map(Operation::new)
+    }
+
     /// Allocates the graph's tensors, writes its inputs and runs it; the memory is reused by the
     /// next graph, so results must be read before.
     pub fn run(&self, graph: &Graph) -> Result<(), BackendError> {
-        if let Some(operation) = graph.first_unsupported(self) {
+        if let Some(operation) = self.first_unsupported(graph) {
             let (device, operation) = (self.device.to_string(), operation.to_string());
             return Err(BackendError::Unsupported { device, operation });
         }
         // SAFETY: the graph is alive, and so is everything its nodes refer to.
         unsafe {
-            // Reserving plans this graph anew; without it the plan of an earlier one is taken if its
-            // sizes fit, even where tensors live longer in this one.
+            // Reserving plans this graph by itself; without it the plan of an earlier one is taken if
+            // its sizes fit, even where tensors live longer in this one.
             let (allocator, raw) = (self.allocator.as_ptr(), graph.as_ptr());
             if !sys::ggml_gallocr_reserve(allocator, raw)
                 || !sys::ggml_gallocr_alloc_graph(allocator, raw)

@@ -35,9 +35,7 @@ pub enum NoDevice {
         known: String,
     },
     /// No device has this name.
-    #[error(
-        "no device is called {name:?}; there are {known}\nhint: `cutq devices` says why others are missing"
-    )]
+    #[error("no device is called {name:?}; there are {known}")]
     Unknown {
         /// The name.
         name: String,

@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use super::device::Device;
 use crate::ggml::backend::{Backend, BackendError};
-use crate::ggml::buffer;
 use crate::ggml::graph::Graph;
 
 /// `(M, K, T)` of the product.
@@ -54,7 +53,7 @@ fn product(device: Device, n_threads: usize) -> Result<(Vec<f32>, Duration), Bac
     backend.run(&graph)?;
     let started = Instant::now();
     backend.run(&graph)?;
-    Ok((buffer::read(y), started.elapsed()))
+    Ok((y.read(), started.elapsed()))
 }
 
 #[cfg(test)]

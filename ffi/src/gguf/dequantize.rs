@@ -1,13 +1,14 @@
 //! Reading a quantized matrix row by row, of any ggml type.
 
-use crate::gguf::file::{Gguf, TensorInfo};
+use crate::gguf::file::Gguf;
 use crate::gguf::q6_k;
+use crate::gguf::tensor_info::TensorInfo;
 use crate::sys;
 
 /// A matrix of any ggml type, in the memory map.
 ///
-/// Copies are views: the [`Gguf`] that it was made from must stay open, which
-/// [`crate::residency::weights::Weights`] sees to.
+/// Copies are views: the [`Gguf`] that it was made from must stay open, which the owner of a view
+/// sees to.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Quantized {
     data: *const u8,
@@ -26,8 +27,8 @@ impl Quantized {
     /// The matrix `info` of `gguf`; `None` if ggml cannot dequantize its type.
     pub fn new(gguf: &Gguf, info: &TensorInfo) -> Option<Self> {
         // SAFETY: the type came from a parsed header, which refuses unknown types.
-        let traits = unsafe { &*sys::ggml_get_type_traits(info.ggml_type) };
-        let float = info.ggml_type == sys::GGML_TYPE_F32;
+        let traits = unsafe { &*sys::ggml_get_type_traits(info.kind) };
+        let float = info.kind == sys::GGML_TYPE_F32;
         if traits.to_float.is_none() && !float {
             return None;
         }
@@ -37,7 +38,7 @@ impl Quantized {
             row_bytes: info.ne[0] / block * traits.type_size,
             block,
             block_bytes: traits.type_size,
-            to_float: if float { None } else { q6_k::faster(info.ggml_type).or(traits.to_float) },
+            to_float: if float { None } else { q6_k::faster(info.kind).or(traits.to_float) },
             n_in: info.ne[0],
             n_out: info.ne[1],
         })

@@ -1,7 +1,12 @@
 //! GGUF files: reading, writing, and dequantizing rows.
 
 pub(crate) mod dequantize;
+pub(crate) mod error;
 pub(crate) mod file;
 pub(crate) mod header;
+mod parse;
 mod q6_k;
+pub(crate) mod replace;
+pub(crate) mod tensor_info;
+pub(crate) mod value;
 pub(crate) mod writer;

@@ -3,24 +3,14 @@
 use std::path::Path;
 use std::ptr::NonNull;
 
-use crate::ggml::device::Device;
-use crate::llama::model::{LlamaError, LlamaModel, c_path};
-use crate::sys;
+use cutq_core::log_space::log_sum_exp;
 
-/// How tokens are chosen.
-#[derive(Debug, Clone, Copy)]
-pub struct Sampling {
-    /// Tokens at most.
-    pub n_predict: usize,
-    /// 0 takes the likeliest token.
-    pub temperature: f32,
-    /// Only the likeliest tokens whose probabilities sum to this are drawn.
-    pub top_p: f32,
-    /// Only this many of the likeliest tokens are drawn; 0 for all.
-    pub top_k: usize,
-    /// Seed of the draws.
-    pub seed: u32,
-}
+use crate::ggml::device::Device;
+use crate::llama::error::LlamaError;
+use crate::llama::model::{LlamaModel, c_path};
+use crate::llama::sampler::{Sampler, Sampling};
+use crate::llama::utf8::Utf8Stream;
+use crate::sys;
 
 /// How a model is loaded into llama.cpp.
 #[derive(Debug, Clone, Copy)]
@@ -126,7 +116,7 @@ impl Generator {
         for n in 0..sampling.n_predict.min(room) {
             // SAFETY: the latest decode asked for the logits of its last token.
             let token = unsafe {
-                sys::llama_sampler_sample(sampler.0.as_ptr(), self.context.0.as_ptr(), -1) as u32
+                sys::llama_sampler_sample(sampler.as_ptr(), self.context.0.as_ptr(), -1) as u32
             };
             if self.model.is_end(token) {
                 break;
@@ -157,9 +147,7 @@ impl Generator {
                 let logits = sys::llama_get_logits_ith(self.context.0.as_ptr(), at);
                 std::slice::from_raw_parts(logits, n_vocab)
             };
-            let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            let sum: f64 = row.iter().map(|&z| f64::from(z - max).exp()).sum();
-            f64::from(row[label as usize] - max) - sum.ln()
+            f64::from(row[label as usize]) - log_sum_exp(row)
         };
         Ok(response.iter().enumerate().map(log_prob).collect())
     }
@@ -195,85 +183,5 @@ impl Generator {
             return Ok(());
         }
         Err(LlamaError::Decode { status, reason: sys::last_error() })
-    }
-}
-
-struct Sampler(NonNull<sys::llama_sampler>);
-
-impl Sampler {
-    fn new(sampling: &Sampling) -> Self {
-        // SAFETY: plain constructors; the chain owns what is added to it.
-        unsafe {
-            let chain = sys::llama_sampler_chain_init(sys::llama_sampler_chain_default_params());
-            if sampling.temperature > 0.0 {
-                let top_k = i32::try_from(sampling.top_k).unwrap_or(0);
-                sys::llama_sampler_chain_add(chain, sys::llama_sampler_init_top_k(top_k));
-                sys::llama_sampler_chain_add(
-                    chain,
-                    sys::llama_sampler_init_top_p(sampling.top_p, 1),
-                );
-                let temperature = sys::llama_sampler_init_temp(sampling.temperature);
-                sys::llama_sampler_chain_add(chain, temperature);
-                sys::llama_sampler_chain_add(chain, sys::llama_sampler_init_dist(sampling.seed));
-            } else {
-                sys::llama_sampler_chain_add(chain, sys::llama_sampler_init_greedy());
-            }
-            Self(NonNull::new(chain).expect("memory for a sampler"))
-        }
-    }
-}
-
-impl Drop for Sampler {
-    fn drop(&mut self) {
-        // SAFETY: created in `new`, freed once.
-        unsafe { sys::llama_sampler_free(self.0.as_ptr()) }
-    }
-}
-
-/// Joins pieces of UTF-8 that may break within a character.
-#[derive(Default)]
-struct Utf8Stream {
-    all: String,
-    pending: Vec<u8>,
-}
-
-impl Utf8Stream {
-    /// Adds bytes; returns the text that they complete.
-    fn push(&mut self, bytes: &[u8]) -> &str {
-        self.pending.extend_from_slice(bytes);
-        let complete = match std::str::from_utf8(&self.pending) {
-            Ok(_) => self.pending.len(),
-            Err(error) if error.error_len().is_none() => error.valid_up_to(),
-            Err(_) => self.pending.len(),
-        };
-        self.take(complete)
-    }
-
-    /// The rest, should it end within a character.
-    fn finish(&mut self) -> &str {
-        self.take(self.pending.len())
-    }
-
-    fn take(&mut self, n: usize) -> &str {
-        let start = self.all.len();
-        let bytes: Vec<u8> = self.pending.drain(..n).collect();
-        self.all.push_str(&String::from_utf8_lossy(&bytes));
-        &self.all[start..]
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn characters_are_never_cut() {
-        let mut stream = Utf8Stream::default();
-        let text = "naïve 日本 🙂";
-        let parts: Vec<String> =
-            text.as_bytes().iter().map(|&byte| stream.push(&[byte]).to_owned()).collect();
-        assert_eq!(parts.concat() + stream.finish(), text);
-        assert_eq!(stream.all, text);
-        assert!(parts.iter().all(|part| !part.contains('\u{fffd}')));
     }
 }

@@ -1,4 +1,7 @@
-//! llama.cpp: its model object, and generation.
+//! llama.cpp: its model object with the vocabulary, and generation.
 
+pub(crate) mod error;
 pub(crate) mod generator;
 pub(crate) mod model;
+pub(crate) mod sampler;
+mod utf8;

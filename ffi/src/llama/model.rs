@@ -1,85 +1,18 @@
 //! llama.cpp's model object, whole or as a vocabulary only.
 
 use std::ffi::CString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::ptr::NonNull;
 
 use crate::ggml::device::Device;
+use crate::llama::error::LlamaError;
 use crate::sys;
-
-/// What llama.cpp could not do.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum LlamaError {
-    /// The model cannot be loaded.
-    #[error("{path}: llama.cpp cannot load the model: {reason}")]
-    Load {
-        /// The file.
-        path: PathBuf,
-        /// What it logged.
-        reason: String,
-    },
-    /// The GGUF has no tokenizer.
-    #[error("{path}: the GGUF holds no tokenizer (hint: give one with --tokenizer tokenizer.json)")]
-    NoTokenizer {
-        /// The file.
-        path: PathBuf,
-    },
-    /// A tokenizer.json cannot be used.
-    #[error("{path}: not a tokenizer.json: {reason}")]
-    TokenizerJson {
-        /// The file.
-        path: PathBuf,
-        /// What the parser said.
-        reason: String,
-    },
-    /// Text cannot be tokenized.
-    #[error("the tokenizer failed on {text:?}: {reason}")]
-    Tokenize {
-        /// The beginning of the text.
-        text: String,
-        /// Why.
-        reason: String,
-    },
-    /// The adapter does not load.
-    #[error("{path}: llama.cpp cannot load the adapter: {reason}")]
-    Adapter {
-        /// The file.
-        path: PathBuf,
-        /// What it logged.
-        reason: String,
-    },
-    /// A context cannot be made.
-    #[error("llama.cpp cannot make a context of {n_ctx} tokens: {reason}")]
-    Context {
-        /// Its size.
-        n_ctx: usize,
-        /// What it logged.
-        reason: String,
-    },
-    /// More tokens than the context holds.
-    #[error("{n_tokens} tokens do not fit into a context of {n_ctx}")]
-    TooLong {
-        /// Tokens.
-        n_tokens: usize,
-        /// Size of the context.
-        n_ctx: usize,
-    },
-    /// Decoding failed.
-    #[error("llama.cpp failed to decode (status {status}): {reason}")]
-    Decode {
-        /// Its status.
-        status: i32,
-        /// What it logged.
-        reason: String,
-    },
-}
 
 /// A loaded model; its vocabulary is always there, its weights only if asked for.
 #[derive(Debug)]
 pub(crate) struct LlamaModel(NonNull<sys::llama_model>);
 
-/// More blocks than any model has.
+/// More layers than any model has.
 const ALL_LAYERS: i32 = 9999;
 
 impl LlamaModel {

@@ -1,4 +1,13 @@
-//! What a model is made of, as data.
+//! What a model is made of: families, shapes, tensors.
 
 pub(crate) mod architecture;
+pub(crate) mod error;
+pub(crate) mod family;
+pub(crate) mod group;
+mod keys;
+pub(crate) mod layer;
+pub(crate) mod norm;
 pub(crate) mod projection;
+mod read;
+pub(crate) mod tensors;
+pub(crate) mod weight;

@@ -1,12 +1,12 @@
-//! The projections of a transformer block that LoRA can adapt.
+//! The projections of a transformer layer that LoRA can adapt.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// A projection of one block, by llama.cpp's name.
+/// A projection of a layer, by llama.cpp's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(missing_docs)]
-pub enum Module {
+pub enum Projection {
     AttnQ,
     AttnK,
     AttnV,
@@ -18,11 +18,11 @@ pub enum Module {
 
 /// A name that is not a projection.
 #[derive(Debug, thiserror::Error)]
-#[error("unknown target module {0:?}: known are {known}, and all", known = Module::ALL.map(Module::name).join(", "))]
-pub struct UnknownModule(String);
+#[error("unknown target module {0:?}: known are {known}, and all", known = Projection::ALL.map(Projection::name).join(", "))]
+pub struct UnknownProjection(String);
 
-impl Module {
-    /// Every module, in the order in which a block uses them.
+impl Projection {
+    /// Every projection, in the order in which a layer uses them.
     pub const ALL: [Self; 7] = [
         Self::AttnQ,
         Self::AttnK,
@@ -62,40 +62,35 @@ impl Module {
         }
     }
 
-    /// The weight's name in block `layer` of a GGUF.
-    pub fn tensor_name(self, layer: usize) -> String {
-        format!("blk.{layer}.{}.weight", self.name())
-    }
-
     /// Parses `all` or a comma-separated list; sorted, without repetitions.
     ///
     /// # Errors
     /// If a name is unknown.
-    pub fn parse_list(text: &str) -> Result<Vec<Self>, UnknownModule> {
+    pub fn parse_list(text: &str) -> Result<Vec<Self>, UnknownProjection> {
         if text == "all" {
             return Ok(Self::ALL.to_vec());
         }
-        let mut modules =
+        let mut projections =
             text.split(',').map(|name| name.trim().parse()).collect::<Result<Vec<Self>, _>>()?;
-        modules.sort_unstable();
-        modules.dedup();
-        Ok(modules)
+        projections.sort_unstable();
+        projections.dedup();
+        Ok(projections)
     }
 }
 
-impl FromStr for Module {
-    type Err = UnknownModule;
+impl FromStr for Projection {
+    type Err = UnknownProjection;
 
     /// Accepts llama.cpp's names (`ffn_gate`) and PEFT's (`gate_proj`).
-    fn from_str(text: &str) -> Result<Self, UnknownModule> {
+    fn from_str(text: &str) -> Result<Self, UnknownProjection> {
         Self::ALL
             .into_iter()
             .find(|m| m.name() == text || m.peft_name().ends_with(&format!(".{text}")))
-            .ok_or_else(|| UnknownModule(text.to_owned()))
+            .ok_or_else(|| UnknownProjection(text.to_owned()))
     }
 }
 
-impl fmt::Display for Module {
+impl fmt::Display for Projection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }

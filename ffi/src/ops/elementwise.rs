@@ -1,5 +1,6 @@
 //! Sums and products, element by element.
 
+use crate::ggml::node::Node;
 use crate::ops::tape::{Tape, Var};
 
 impl<'g> Tape<'g> {
@@ -11,7 +12,7 @@ impl<'g> Tape<'g> {
     }
 
     /// `a + b`, with `b` a constant that is repeated for every token.
-    pub fn add_bias(&mut self, a: Var<'g>, b: crate::ggml::graph::Node<'g>) -> Var<'g> {
+    pub fn add_bias(&mut self, a: Var<'g>, b: Node<'g>) -> Var<'g> {
         let y = self.graph.add(a.node, b);
         self.record(y, &[a], |dy| vec![dy])
     }

@@ -1,61 +1,73 @@
-//! The two ways in which a block's operations become nodes of a graph.
+//! How operations become nodes of a graph.
 
-use cutq_kernels::{Kernels, Precision};
+use cutq_kernels::{LogProb, Nonlinearity};
 
-/// How operations are computed. Both ways record the same gradients.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Lowering {
-    /// By the kernels of this project, as custom operations: on the CPU only.
-    Kernels {
-        /// The CPU's level.
-        kernels: Kernels,
-        /// Arithmetic of the products with frozen weights.
-        precision: Precision,
-    },
-    /// Composed of operations that ggml's CUDA, Metal and Vulkan backends all have, so of none of
-    /// OUT_PROD, GET_ROWS_BACK, RMS_NORM_BACK, SOFT_MAX_BACK, CROSS_ENTROPY_LOSS, REPEAT_BACK.
-    Portable {
-        /// [`Precision::Int8`] stands for the backend's own product with quantized weights, which
-        /// rounds activations as it likes; [`Precision::F32`] dequantizes weights before.
-        precision: Precision,
-    },
-}
+use crate::ggml::backend::BackendError;
+use crate::ggml::graph::Graph;
+use crate::ggml::node::Node;
+use crate::ggml::tensor::Tensor;
+use crate::ops::attention::Attention;
+use crate::ops::head::Head;
+use crate::ops::linear::Linear;
+use crate::ops::tape::{Tape, Var};
 
-/// The exponent of what the largest weight of a target is scaled to.
-const LARGEST: i32 = 4;
+/// One of the two ways to compute a model's operations: by this project's kernels, or composed of
+/// operations that every device has. Both record the same gradients.
+///
+/// Shapes are ggml's, fastest dimension first: `D` is the width of a head, `H` and `Hkv` the heads of
+/// queries and of keys, `T` the tokens.
+pub(crate) trait Lowering {
+    /// `y = W x + scaling · B A dropout(x)`; W is frozen, so its gradient is `dx = Wᵀ dy + …`.
+    /// [`cutq_kernels::LoraShape`] states the adapter's products and gradients.
+    fn linear<'g>(&self, tape: &mut Tape<'g>, x: Var<'g>, linear: Linear<'g>) -> Var<'g>;
 
-impl Lowering {
-    /// What gradients are multiplied by on their way through the blocks, a power of two, so that it
-    /// changes no bit of F32 but the exponent.
+    /// `y = w · x / r` with `r = √(mean(x²) + eps)` along the fastest dimension.
     ///
-    /// Metal's products round both operands to F16, which ends at 6e-8 and at 65504, and a target's
-    /// weight in the mean over a thousand is 1e-3 already. This puts the largest weight between 16
-    /// and 32: a gradient may be 2000 times that, or a billion times less.
-    pub fn gradient_scale(self, dlog_probs: &[f64]) -> f64 {
-        let largest = dlog_probs.iter().fold(0.0, |max: f64, d| max.max(d.abs()));
-        match self {
-            Self::Portable { .. } if largest > 0.0 => {
-                let exponent = LARGEST - largest.log2().floor().clamp(-60.0, 60.0) as i32;
-                2f64.powi(exponent)
-            }
-            _ => 1.0,
-        }
-    }
+    /// With `x̂ = x / r` and `g = w · dy`: `dx = (g − x̂ · mean(g · x̂)) / r`.
+    fn rms_norm<'g>(&self, tape: &mut Tape<'g>, x: Var<'g>, weight: Node<'g>, eps: f32) -> Var<'g>;
+
+    /// `f(gate) · up`; see [`cutq_kernels::Kernels::gated_backward`] for the gradients.
+    fn gated<'g>(&self, tape: &mut Tape<'g>, f: Nonlinearity, inputs: [Var<'g>; 2]) -> Var<'g>;
+
+    /// `softmax(scale · qᵀk) v` within each segment; `q` of shape (D, H, T), `k` and `v` of (D, Hkv,
+    /// T), the result of (D·H, T). See [`cutq_kernels::Kernels::attention`] for the gradient.
+    fn attention<'g>(
+        &self,
+        tape: &mut Tape<'g>,
+        qkv: [Var<'g>; 3],
+        attention: &Attention,
+    ) -> Var<'g>;
+
+    /// A matrix of the adapter, of ne = `ne`, where graphs can read it.
+    fn adapter_matrix<'g>(&self, graph: &'g Graph, values: &'g [f32], ne: [usize; 2]) -> Node<'g>;
+
+    /// The log-probability of every target, given the residual behind the last layer.
+    fn log_probs(&self, head: &Head<'_>, residual: &Tensor) -> Result<Vec<LogProb>, BackendError>;
+
+    /// Writes the loss's gradient for the residual to `d_residual`, given its gradient for every
+    /// target's log-probability and what [`Lowering::log_probs`] found. The logits are computed
+    /// again: keeping them would take more memory than the rest of the run.
+    fn head_backward(
+        &self,
+        head: &Head<'_>,
+        gradients: HeadGradient<'_>,
+        residual: &Tensor,
+        d_residual: &Tensor,
+    ) -> Result<(), BackendError>;
+
+    /// The graphs of both passes of the head, to be measured or asked for what they compute, never
+    /// to run; none where the kernels compute.
+    fn head_graphs(&self, head: &Head<'_>) -> Vec<Graph>;
+
+    /// What gradients are multiplied by on their way through the layers, a power of two.
+    fn gradient_scale(&self, dlog_probs: &[f64]) -> f64;
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_largest_weight_gets_well_into_f16() {
-        let portable = Lowering::Portable { precision: Precision::F32 };
-        for largest in [1e-9, 0.001, 0.25, 1.0, 3.7, 1e6] {
-            let scale = portable.gradient_scale(&[0.0, largest / 3.0, -largest]);
-            assert!((16.0..32.0).contains(&(largest * scale)), "{largest}: {scale}");
-            assert_eq!(scale.log2().fract(), 0.0);
-        }
-        assert_eq!(portable.gradient_scale(&[0.0]), 1.0);
-        assert_eq!(portable.gradient_scale(&[]), 1.0);
-    }
+/// What is known of the targets before the head's backward pass, in their order.
+#[derive(Clone, Copy)]
+pub(crate) struct HeadGradient<'a> {
+    /// As the forward pass found them.
+    pub log_probs: &'a [LogProb],
+    /// The loss's gradient for each.
+    pub dlog_probs: &'a [f64],
 }

@@ -1,6 +1,6 @@
 //! Rotary position embedding.
 
-use crate::ggml::graph::{Direction, Rotation};
+use crate::ggml::rope::{Direction, Rotation};
 use crate::ops::tape::{Tape, Var};
 
 impl<'g> Tape<'g> {

@@ -1,13 +1,13 @@
 //! Reverse-mode differentiation over ggml graphs.
 //!
-//! The forward pass of a block is written once, through the methods in [`crate::ops`]; each adds
+//! The forward pass of a layer is written once, through the operations in [`crate::ops`]; each adds
 //! its forward nodes and records how to add its gradient's nodes. [`Tape::backward`] then walks
 //! the record from the end. Only nodes that lead to a requested gradient are ever computed: ggml
 //! runs what an output depends on, nothing else.
 
-use crate::ggml::buffer::Tensor;
-use crate::ggml::graph::{Graph, Node};
-use crate::ops::lowering::Lowering;
+use crate::ggml::graph::Graph;
+use crate::ggml::node::Node;
+use crate::ggml::tensor::Tensor;
 
 /// A value on the tape.
 #[derive(Clone, Copy)]
@@ -26,8 +26,8 @@ struct Entry<'g> {
     backward: Backward<'g>,
 }
 
-/// What becomes of values that are dear to compute and needed again by the backward pass.
-pub(crate) enum Kept<'g> {
+/// What becomes of values that are expensive to compute and that the backward pass needs again.
+pub(crate) enum Saved<'g> {
     /// The backward pass computes them again.
     Nothing,
     /// They are computed into these tensors, in order.
@@ -39,10 +39,9 @@ pub(crate) enum Kept<'g> {
 /// The record of a forward pass.
 pub(crate) struct Tape<'g> {
     pub graph: &'g Graph,
-    pub lowering: Lowering,
-    kept: Kept<'g>,
-    /// Shapes of the values that can be kept, in order.
-    keepable: Vec<[usize; 2]>,
+    saved: Saved<'g>,
+    /// Shapes of the values that can be saved, in order.
+    shapes: Vec<[usize; 2]>,
     entries: Vec<Entry<'g>>,
     /// For each variable: whether a gradient is wanted for it or for something it depends on.
     needs: Vec<bool>,
@@ -59,52 +58,40 @@ impl<'g> Gradients<'g> {
 }
 
 impl<'g> Tape<'g> {
-    pub fn new(graph: &'g Graph, lowering: Lowering) -> Self {
-        Self {
-            graph,
-            lowering,
-            kept: Kept::Nothing,
-            keepable: Vec::new(),
-            entries: Vec::new(),
-            needs: Vec::new(),
-        }
+    pub fn new(graph: &'g Graph, saved: Saved<'g>) -> Self {
+        Self { graph, saved, shapes: Vec::new(), entries: Vec::new(), needs: Vec::new() }
     }
 
-    /// The same, with a place for what is kept.
-    pub fn with_kept(self, kept: Kept<'g>) -> Self {
-        Self { kept, ..self }
+    /// Shapes of all values that passed through [`Tape::save`], in order.
+    pub fn saved_shapes(&self) -> &[[usize; 2]] {
+        &self.shapes
     }
 
-    /// Shapes of all values that passed through [`Tape::keep`], in order.
-    pub fn keepable(&self) -> &[[usize; 2]] {
-        &self.keepable
-    }
-
-    /// The result of an operation that is dear and whose value the backward pass needs: computed
-    /// by `make`, or taken from where an earlier pass kept it.
-    pub fn keep(&mut self, ne: [usize; 2], make: impl FnOnce() -> Node<'g>) -> Node<'g> {
-        let index = self.keepable.len();
-        self.keepable.push(ne);
-        match self.kept {
-            Kept::Nothing => make(),
-            Kept::Into(tensors) => {
+    /// The result of an expensive operation that the backward pass needs: computed by `make`, or
+    /// taken from where an earlier pass saved it.
+    pub fn save(&mut self, ne: [usize; 2], make: impl FnOnce() -> Node<'g>) -> Node<'g> {
+        let index = self.shapes.len();
+        self.shapes.push(ne);
+        match self.saved {
+            Saved::Nothing => make(),
+            Saved::Into(tensors) => {
                 let node = make();
                 self.graph.place(node, &tensors[index]);
                 node
             }
-            Kept::In(tensors) => self.graph.leaf(&tensors[index]),
+            Saved::In(tensors) => self.graph.leaf(&tensors[index]),
         }
     }
 
-    /// The result of an operation that is dear: as [`Tape::keep`] if the backward pass needs its
-    /// value, else computed by `make`.
-    pub fn keep_if(
+    /// The result of an expensive operation: as [`Tape::save`] if the backward pass needs its value,
+    /// else computed by `make`.
+    pub fn save_if(
         &mut self,
         needed: bool,
         ne: [usize; 2],
         make: impl FnOnce() -> Node<'g>,
     ) -> Node<'g> {
-        if needed { self.keep(ne, make) } else { make() }
+        if needed { self.save(ne, make) } else { make() }
     }
 
     /// A value whose gradient is wanted.

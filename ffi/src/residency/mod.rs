@@ -1,5 +1,54 @@
-//! Where a model's tensors are.
+//! Where the weights are that a model computes with.
+//!
+//! The last layers *stay*: in memory for the CPU, on any other device once it has needed them. The
+//! others come and go ([`Retention`]).
 
-pub(crate) mod pinned;
-pub(crate) mod stream;
-pub(crate) mod weights;
+pub(crate) mod bytes;
+pub(crate) mod device;
+pub(crate) mod file;
+pub(crate) mod mapped;
+mod pinned;
+pub(crate) mod retention;
+mod stream;
+mod transfer;
+
+use std::rc::Rc;
+
+use crate::error::EngineError;
+use crate::ggml::backend::{Backend, BackendError};
+use crate::model::layer::{HeadTensors, Layer};
+use crate::residency::bytes::WeightBytes;
+use crate::residency::file::FileTensors;
+use crate::residency::retention::Retention;
+
+/// Where the weights are that a model computes with.
+pub(crate) trait Residency {
+    /// The tensors as they lie in the file: to plan with, and for the embedding.
+    fn file(&self) -> &FileTensors;
+
+    /// The tensors of layer `n` to compute with.
+    fn layer(&self, backend: &Backend, n: usize) -> Result<Rc<Layer>, EngineError>;
+
+    /// The tensors of the head to compute with.
+    fn head(&self, backend: &Backend) -> Result<Rc<HeadTensors>, EngineError>;
+
+    /// Prefetches layer `n` while another one runs.
+    fn prefetch(&self, backend: &Backend, n: usize) -> Result<(), EngineError>;
+
+    /// Layer `n` was computed: it may go.
+    fn release(&self, n: usize);
+
+    /// The head, and the embedding with it, was computed.
+    fn release_head(&self);
+
+    /// Lets the weights of the last layers stay, as many as `retention` says; panels follow with
+    /// [`Residency::set_panels`].
+    fn retain(&mut self, retention: Retention);
+
+    /// Makes the panels of these layers' weights, and drops those of others; does nothing where the
+    /// kernels do not compute.
+    fn set_panels(&mut self, backend: &Backend, layers: &[usize]) -> Result<(), BackendError>;
+
+    /// What the weights take in memory.
+    fn bytes(&self, backend: &Backend) -> WeightBytes;
+}

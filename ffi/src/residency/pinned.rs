@@ -1,4 +1,4 @@
-//! A way into a device's memory beside its computations.
+//! A queue into a device's memory beside its computations, out of pinned memory.
 
 use std::ptr::NonNull;
 
@@ -7,7 +7,7 @@ use crate::ggml::device::Device;
 use crate::sys;
 
 /// A queue of its own into a device's memory, out of pinned memory of the host.
-pub(crate) struct Lane {
+pub(crate) struct PinnedQueue {
     backend: NonNull<sys::ggml_backend>,
     pinned: Buffer,
     bytes: usize,
@@ -15,10 +15,10 @@ pub(crate) struct Lane {
 
 // SAFETY: the backend and the buffer are used by one thread at a time, behind a mutex, and belong
 // to no thread.
-unsafe impl Send for Lane {}
+unsafe impl Send for PinnedQueue {}
 
-impl Lane {
-    /// A lane for blocks of up to `bytes` bytes; `None` if the driver has no pinned memory, or none
+impl PinnedQueue {
+    /// A queue for layers of up to `bytes` bytes; `None` if the driver has no pinned memory, or none
     /// left.
     pub fn open(device: Device, bytes: usize) -> Option<Self> {
         // SAFETY: plain constructors, whose results belong to the value built below.
@@ -36,8 +36,8 @@ impl Lane {
     /// the next tensor may start.
     ///
     /// # Safety
-    /// The tensor is in a buffer of the lane's device, has as many bytes, and nothing reads it
-    /// before [`Lane::finish`] has returned.
+    /// The tensor is in a buffer of the queue's device, has as many bytes, and nothing reads it
+    /// before [`PinnedQueue::finish`] has returned.
     pub unsafe fn send(
         &self,
         tensor: NonNull<sys::ggml_tensor>,
@@ -64,7 +64,7 @@ impl Lane {
     }
 }
 
-impl Drop for Lane {
+impl Drop for PinnedQueue {
     fn drop(&mut self) {
         // SAFETY: the backend belongs to this value alone and is freed once.
         unsafe { sys::ggml_backend_free(self.backend.as_ptr()) }

@@ -6,7 +6,8 @@ use cutq_core::example::{Example, Message};
 use cutq_core::template::{Piece, Template};
 use minijinja::{Environment, Error, ErrorKind, context};
 
-use crate::gguf::file::{Gguf, Value};
+use crate::gguf::file::Gguf;
+use crate::gguf::value::Value;
 
 /// Why a template cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -29,7 +30,7 @@ pub enum TemplateError {
         source: Error,
     },
     /// The template changes the text of messages, so that it cannot be told from markup.
-    #[error("the chat template of {origin} rewrites the text of messages (hint: --template paper)")]
+    #[error("the chat template of {origin} rewrites the text of messages")]
     Rewrites {
         /// Where it comes from.
         origin: String,

@@ -5,7 +5,8 @@ use std::path::Path;
 use cutq_core::template::Piece;
 
 use crate::gguf::file::Gguf;
-use crate::llama::model::{LlamaError, LlamaModel};
+use crate::llama::error::LlamaError;
+use crate::llama::model::LlamaModel;
 use crate::sys;
 
 /// A tokenizer.

@@ -6,7 +6,8 @@ use std::error::Error;
 use std::path::Path;
 
 use cutq_ffi::{
-    Adapter, Architecture, Demand, Engine, EngineOptions, Gguf, LoraConfig, Module, Plan, TooSmall,
+    Adapter, Architecture, Demand, Engine, EngineOptions, Gguf, LoraConfig, Plan, Projection,
+    Retention, TooSmall,
 };
 use cutq_tests::synthetic::{Synthetic, preset};
 
@@ -26,20 +27,20 @@ const HEAD: &str = "\
 What `cutq plan` makes of a card's memory, for LoRA r = 16 on the feed-forward network of models in
 Q4_K, two sequences of 512 tokens in a step. GB are 10⁹ bytes; a tenth of the card is left to the
 driver and the screen. *Least* is the smallest budget with which the step runs; *streamed* and
-*resident* are passes of all 1024 tokens in which no block stays on the card, or all do.
+*resident* are passes of all 1024 tokens in which no layer stays on the card, or every one does.
 
-| model | card | peak | blocks that stay | blocks that keep products | weights | checkpoints | kept | a block's tensors |
+| model | card | peak | layers resident | layers retaining products | weights | checkpoints | products | a layer's tensors |
 |---|---|---:|---:|---:|---:|---:|---:|---:|
 ";
 
 const FOOT: &str = "
-How the figures come about: the executor builds the graphs of every block and of the head, as it does
+How the figures come about: the executor builds the graphs of every layer and of the head, as it does
 before a run, and lets ggml's allocator plan them without memory; weights are the file's tensors, two
-blocks at a time where not all stay. The last column has an estimate in it, of one copy of the widest
-activations for what ggml's backend takes for itself; CUDA's context (some 300 MB) and the host's
-memory, where the adapter, its optimizer and the embedding are, are not counted. A test holds what a
-run allocates to its plan. Written by `cargo run --release -p cutq-tests --bin memory`; no file of
-these models is needed, and no card.
+layers at a time where not all stay. The last column includes an estimate of what ggml's backend takes
+for itself: one copy of the widest activations. Not counted are CUDA's context (some 300 MB) and the
+host's memory, where the adapter, its optimizer and the embedding are. A test holds what a run
+allocates to its plan. Written by `cargo run --release -p cutq-tests --bin memory`, which needs
+neither these models nor a card.
 ";
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -53,8 +54,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         let Err(TooSmall { smallest, .. }) = choose(&engine, 0) else { unreachable!() };
         row(name, "least", &choose(&engine, smallest)?);
         let all = choose(&engine, u64::MAX)?;
-        for (card, resident_layers) in [("streamed", 0), ("resident", shape.n_layer)] {
-            row(name, card, &Plan { kept_layers: 0, resident_layers, ..all });
+        for (card, weights) in [("streamed", 0), ("resident", shape.n_layer)] {
+            let retention = Retention { weights, ..Retention::NONE };
+            row(name, card, &Plan { retention, ..all });
         }
         for card in CARDS {
             let card_name = format!("{card} GB");
@@ -72,20 +74,21 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn engine(path: &Path) -> Result<Engine, Box<dyn Error>> {
     let gguf = Gguf::open(path)?;
     let architecture = Architecture::from_gguf(&gguf)?;
-    let target_modules = vec![Module::FfnGate, Module::FfnUp, Module::FfnDown];
+    let target_modules = vec![Projection::FfnGate, Projection::FfnUp, Projection::FfnDown];
     let config = LoraConfig { r: 16, lora_alpha: 16.0, lora_dropout: 0.0, target_modules };
     let adapter = Adapter::init(&gguf, &architecture, config, 0);
     let options = EngineOptions { portable: true, ..EngineOptions::default() };
     Ok(Engine::open(&gguf, adapter, options)?)
 }
 
-fn choose(engine: &Engine, budget: u64) -> Result<Plan, TooSmall> {
+fn choose(engine: &Engine, budget: u64) -> Result<Plan, Retention, TooSmall> {
     let demand = Demand {
         largest: LONGEST,
         longest: LONGEST,
         micro_batch: 2 * LONGEST,
         fixed: false,
-        optimizer_bytes: 8,
+        // The optimizer works in the host's memory.
+        optimizer_bytes: 0,
         program: 0,
     };
     Plan::choose(engine, demand, budget)
@@ -93,15 +96,15 @@ fn choose(engine: &Engine, budget: u64) -> Result<Plan, TooSmall> {
 
 fn row(model: &str, card: &str, plan: &Plan) {
     let gb = |bytes: u64| format!("{:.2}", bytes as f64 / 1e9);
-    let blocks = |n: usize| format!("{n} of {}", plan.footprint.weights.n_layer);
+    let layers = |n: usize| format!("{n} of {}", plan.footprint.weights.n_layer);
     let tensors = plan.footprint.activations + plan.footprint.scratch;
     let cells = [
         gb(plan.peak()),
-        blocks(plan.resident_layers),
-        blocks(plan.kept_layers),
-        gb(plan.weights()),
+        layers(plan.retention.weights),
+        layers(plan.retention.products),
+        gb(plan.weight_bytes()),
         format!("{} for {} tokens", gb(plan.footprint.checkpoints), plan.micro_batch),
-        gb(plan.kept()),
+        gb(plan.product_bytes()),
         gb(tensors),
     ];
     println!("| {model} | {card} | {} |", cells.join(" | "));

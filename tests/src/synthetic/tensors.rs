@@ -1,6 +1,6 @@
 //! The tensors of a synthetic model.
 
-use cutq_ffi::{Family, Module, TensorType};
+use cutq_ffi::{Family, Projection, TensorType};
 
 use super::{Shape, Synthetic};
 
@@ -49,14 +49,20 @@ pub fn list(model: &Synthetic) -> Vec<Tensor> {
         vec![Tensor::matrix("token_embd.weight".into(), model.embedding_type, vocabulary)];
     for layer in 0..shape.n_layer {
         tensors.extend(norms(shape, layer));
-        tensors.extend(Module::ALL.map(|module| {
-            Tensor::matrix(module.tensor_name(layer), model.block_type, widths(shape, module))
+        tensors.extend(Projection::ALL.map(|projection| {
+            Tensor::matrix(
+                projection.weight_name(layer),
+                model.block_type,
+                widths(shape, projection),
+            )
         }));
         if shape.family == Family::Qwen2 {
-            tensors.extend([Module::AttnQ, Module::AttnK, Module::AttnV].map(|module| {
-                let [_, n_out] = widths(shape, module);
-                Tensor::bias(format!("blk.{layer}.{module}.bias"), n_out)
-            }));
+            tensors.extend([Projection::AttnQ, Projection::AttnK, Projection::AttnV].map(
+                |projection| {
+                    let [_, n_out] = widths(shape, projection);
+                    Tensor::bias(format!("blk.{layer}.{projection}.bias"), n_out)
+                },
+            ));
         }
     }
     tensors.push(Tensor::norm("output_norm.weight".into(), shape.n_embd));
@@ -76,14 +82,14 @@ fn norms(shape: &Shape, layer: usize) -> Vec<Tensor> {
     norms
 }
 
-/// ne of a module's matrix.
-fn widths(shape: &Shape, module: Module) -> [usize; 2] {
+/// ne of a projection's matrix.
+fn widths(shape: &Shape, projection: Projection) -> [usize; 2] {
     let (q, kv) = (shape.n_head * shape.head_dim, shape.n_head_kv * shape.head_dim);
-    match module {
-        Module::AttnQ => [shape.n_embd, q],
-        Module::AttnK | Module::AttnV => [shape.n_embd, kv],
-        Module::AttnOutput => [q, shape.n_embd],
-        Module::FfnGate | Module::FfnUp => [shape.n_embd, shape.n_ff],
-        Module::FfnDown => [shape.n_ff, shape.n_embd],
+    match projection {
+        Projection::AttnQ => [shape.n_embd, q],
+        Projection::AttnK | Projection::AttnV => [shape.n_embd, kv],
+        Projection::AttnOutput => [q, shape.n_embd],
+        Projection::FfnGate | Projection::FfnUp => [shape.n_embd, shape.n_ff],
+        Projection::FfnDown => [shape.n_ff, shape.n_embd],
     }
 }

@@ -1,6 +1,7 @@
 //! Operations that ggml's CUDA, Metal and Vulkan backends have as well as its CPU backend.
 
-use super::{Graph, Node};
+use super::Graph;
+use crate::ggml::node::Node;
 use crate::sys;
 
 type UnaryOp =
@@ -10,13 +11,6 @@ type BinaryOp = unsafe extern "C" fn(
     *mut sys::ggml_tensor,
     *mut sys::ggml_tensor,
 ) -> *mut sys::ggml_tensor;
-
-impl Node<'_> {
-    /// Strides in bytes.
-    fn nb(self) -> [usize; 4] {
-        self.tensor().nb
-    }
-}
 
 /// Element by element.
 impl Graph {
@@ -182,7 +176,7 @@ impl Graph {
         self.node(unsafe { sys::ggml_view_2d(ctx, raw, n0, n1, nb[1], offset) })
     }
 
-    /// `parts` one after the other along dimension `dim`, in pairs, so that each element is copied
+    /// `parts` joined along dimension `dim`, in pairs, so that each element is copied
     /// log₂(parts) times.
     pub fn concat<'g>(&'g self, mut parts: Vec<Node<'g>>, dim: usize) -> Node<'g> {
         assert!(!parts.is_empty());

@@ -1,12 +1,13 @@
-//! Attention composed of portable operations, a tile of queries at a time.
+//! Attention, a tile of queries at a time: [`Lowering::attention`](crate::ops::lowering::Lowering).
 //!
 //! Scores exist for one tile of queries, all its heads and the keys that it sees; the backward pass
 //! computes them again. So memory grows with the length of a sequence, not with its square.
 
 use cutq_kernels::Segment;
 
-use crate::ggml::graph::{Graph, Node};
-use crate::ops::Attention;
+use crate::ggml::graph::Graph;
+use crate::ggml::node::Node;
+use crate::ops::attention::Attention;
 use crate::ops::tape::{Tape, Var};
 
 /// Queries of a tile.
@@ -26,43 +27,46 @@ struct Tile<'g> {
 }
 
 /// Nodes of a graph with the attention of `segments`, forward and backward, at most.
-pub(crate) fn capacity(segments: &[Segment]) -> usize {
+pub(super) fn capacity(segments: &[Segment]) -> usize {
     64 * segments.iter().map(|s| s.len.div_ceil(QUERIES)).sum::<usize>()
 }
 
-impl Attention {
-    /// `softmax(scale · qᵀk + mask) v` for each sequence: no token sees another sequence.
-    ///
-    /// With `o = p v`, per head: `dv = pᵀ do`, `dp = do vᵀ`, `ds = p (dp − Σ p·dp)`,
-    /// `dq = scale · ds k`, `dk = scale · dsᵀ q`; `dk` and `dv` sum over the heads that share them.
-    pub(crate) fn composed<'g>(&self, tape: &mut Tape<'g>, qkv: [Var<'g>; 3]) -> Var<'g> {
-        let g = tape.graph;
-        let nodes = qkv.map(|x| x.node);
-        let [d, h, n_tokens, _] = nodes[0].ne();
-        let of = self.clone();
-        let make = move || {
-            let tiles = of.segments.iter().flat_map(|s| of.tiles(g, nodes, s));
-            let outputs = tiles.map(|tile| {
-                let out = g.mul_mat(g.transpose(tile.v), tile.p);
-                g.cont_2d(g.swap_outer(out), d * h)
-            });
-            g.concat(outputs.collect(), 1)
-        };
-        let y = g.reshape(tape.keep([d * h, n_tokens], make), [d * h, n_tokens, 1]);
-        let of = self.clone();
-        tape.record(y, &qkv, move |dy| {
-            let dy = g.reshape(dy, [d, h, n_tokens]);
-            let mut parts = [Vec::new(), Vec::new(), Vec::new()];
-            for segment in &of.segments {
-                let of_segment = of.segment_gradient(g, nodes, segment, dy);
-                for (all, one) in parts.iter_mut().zip(of_segment) {
-                    all.push(one);
-                }
+/// With `o = p v`, per head: `dv = pᵀ do`, `dp = do vᵀ`, `ds = p (dp − Σ p·dp)`,
+/// `dq = scale · ds k`, `dk = scale · dsᵀ q`; `dk` and `dv` sum over the heads that share them.
+pub(super) fn attention<'g>(
+    tape: &mut Tape<'g>,
+    qkv: [Var<'g>; 3],
+    attention: &Attention,
+) -> Var<'g> {
+    let g = tape.graph;
+    let nodes = qkv.map(|x| x.node);
+    attention.check(nodes);
+    let [d, h, n_tokens, _] = nodes[0].ne();
+    let of = attention.clone();
+    let make = move || {
+        let tiles = of.segments.iter().flat_map(|s| of.tiles(g, nodes, s));
+        let outputs = tiles.map(|tile| {
+            let out = g.mul_mat(g.transpose(tile.v), tile.p);
+            g.cont_2d(g.swap_outer(out), d * h)
+        });
+        g.concat(outputs.collect(), 1)
+    };
+    let y = g.reshape(tape.save([d * h, n_tokens], make), [d * h, n_tokens, 1]);
+    let of = attention.clone();
+    tape.record(y, &qkv, move |dy| {
+        let dy = g.reshape(dy, [d, h, n_tokens]);
+        let mut parts = [Vec::new(), Vec::new(), Vec::new()];
+        for segment in &of.segments {
+            let of_segment = of.segment_gradient(g, nodes, segment, dy);
+            for (all, one) in parts.iter_mut().zip(of_segment) {
+                all.push(one);
             }
-            parts.into_iter().map(|part| g.concat(part, 2)).collect()
-        })
-    }
+        }
+        parts.into_iter().map(|part| g.concat(part, 2)).collect()
+    })
+}
 
+impl Attention {
     /// The tiles of a sequence, in order.
     fn tiles<'g>(&self, g: &'g Graph, [q, k, v]: [Node<'g>; 3], at: &Segment) -> Vec<Tile<'g>> {
         let heads = |x, start, len| g.swapped(g.slice_outer(x, at.start + start, len));

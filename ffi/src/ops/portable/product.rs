@@ -1,78 +1,81 @@
-//! Products with frozen weights composed of portable operations.
+//! Products with frozen weights.
 //!
 //! ggml multiplies with a quantized matrix in one orientation only. The other, `dX = Wᵀ dY`, and
-//! exact products dequantize a piece of the matrix at a time, with GET_ROWS, which knows nearly
-//! every type on every backend. Pieces stay in F32: a gradient is easily smaller than the smallest
-//! F16, and backends round the right operand of an F16 product to F16.
+//! exact products dequantize some rows of the matrix at a time, with GET_ROWS, which knows nearly
+//! every type on every backend. They stay in F32: a gradient is easily smaller than the smallest F16,
+//! and backends round the right operand of an F16 product to F16.
 
 use std::ops::Range;
 
 use cutq_kernels::Precision;
 
-use crate::ggml::graph::{Graph, Node};
+use super::Portable;
+use crate::ggml::graph::Graph;
+use crate::ggml::node::Node;
 use crate::gguf::dequantize::Quantized;
-use crate::ops::kernels::product::{Frozen, Products};
+use crate::model::weight::Weight;
 
-/// Bytes of a dequantized piece.
-const PIECE_BYTES: usize = 16 << 20;
+/// Bytes of the rows that are dequantized at a time.
+const CHUNK_BYTES: usize = 16 << 20;
 
-/// Backends load several numbers at a time where rows are whole multiples of so many.
+/// Backends load several numbers at a time where rows are whole multiples of this.
 const VECTOR: usize = 32;
 
-/// Rows of a piece.
-fn piece(weight: &Quantized) -> usize {
-    let rows = PIECE_BYTES / (4 * weight.n_in);
+/// Rows that are dequantized at a time.
+fn chunk(weight: &Quantized) -> usize {
+    let rows = CHUNK_BYTES / (4 * weight.n_in);
     (rows / VECTOR * VECTOR).max(VECTOR).min(weight.n_out)
 }
 
-/// Nodes of a graph for both products with `weight`, at most.
-pub(crate) fn capacity(weight: &Quantized) -> usize {
-    32 + 12 * weight.n_out.div_ceil(piece(weight))
+fn chunks(weight: &Quantized) -> impl Iterator<Item = Range<usize>> {
+    let (n, step) = (weight.n_out, chunk(weight));
+    (0..n).step_by(step).map(move |first| first..(first + step).min(n))
 }
 
-impl<'g> Frozen<'g> {
+/// Nodes of a graph for both products with `weight`, at most.
+pub(super) fn capacity(weight: &Quantized) -> usize {
+    32 + 12 * weight.n_out.div_ceil(chunk(weight))
+}
+
+impl Portable {
     /// `y[m, t] = Σ_k W[k, m] x[k, t]`.
-    pub(crate) fn composed(&self, g: &'g Graph, x: Node<'g>, precision: Precision) -> Node<'g> {
-        let weight = g.leaf(&self.weight.tensor);
-        match precision {
-            Precision::Int8 => g.mul_mat(weight, x),
+    pub(super) fn product<'g>(self, g: &'g Graph, weight: &'g Weight, x: Node<'g>) -> Node<'g> {
+        let matrix = g.leaf(&weight.tensor);
+        match self.precision {
+            Precision::Int8 => g.mul_mat(matrix, x),
             Precision::F32 => {
-                let part = |rows| g.mul_mat(self.products.dequantized(weight, rows), x);
-                g.concat(self.pieces().map(part).collect(), 0)
+                let part = |rows| g.mul_mat(dequantized(g, matrix, rows), x);
+                g.concat(chunks(&weight.data).map(part).collect(), 0)
             }
         }
     }
 
     /// `dx[k, t] = Σ_m W[k, m] dy[m, t]`.
-    pub(crate) fn composed_transposed(&self, g: &'g Graph, dy: Node<'g>) -> Node<'g> {
-        let weight = g.leaf(&self.weight.tensor);
+    pub(super) fn product_transposed<'g>(
+        self,
+        g: &'g Graph,
+        weight: &'g Weight,
+        dy: Node<'g>,
+    ) -> Node<'g> {
+        let matrix = g.leaf(&weight.tensor);
         let part = |rows: Range<usize>| {
-            let dy = match rows.len() == self.weight.data.n_out {
+            let dy = match rows.len() == weight.data.n_out {
                 true => dy,
                 false => g.columns(dy, rows.start, rows.len()),
             };
             // Metal's loads must not begin in the middle of a vector, as rows of a view would.
             let dy = if g.is_aligned(dy) { dy } else { g.cont_2d(dy, rows.len()) };
-            g.mul_mat(g.transpose(self.products.dequantized(weight, rows)), dy)
+            g.mul_mat(g.transpose(dequantized(g, matrix, rows)), dy)
         };
-        let sum = self.pieces().map(part).reduce(|sum, part| g.add(sum, part));
+        let sum = chunks(&weight.data).map(part).reduce(|sum, part| g.add(sum, part));
         sum.expect("a matrix has rows")
-    }
-
-    fn pieces(&self) -> impl Iterator<Item = Range<usize>> {
-        let (n, step) = (self.weight.data.n_out, piece(&self.weight.data));
-        (0..n).step_by(step).map(move |first| first..(first + step).min(n))
     }
 }
 
-impl<'g> Products<'g> {
-    /// Rows of a weight in F32.
-    fn dequantized(&self, weight: Node<'g>, rows: Range<usize>) -> Node<'g> {
-        let mut indices = self.indices.borrow_mut();
-        let index = *indices.entry((rows.start, rows.end)).or_insert_with(|| {
-            let all = rows.clone().map(|row| row as i32).collect();
-            self.graph.input([rows.len(), 1], all)
-        });
-        self.graph.rows(weight, index)
-    }
+/// Rows of a weight in F32; products with the same rows of other weights share the row numbers.
+fn dequantized<'g>(g: &'g Graph, matrix: Node<'g>, rows: Range<usize>) -> Node<'g> {
+    let index = g.shared(("row numbers", [rows.start, rows.end]), || {
+        g.input([rows.len(), 1], rows.clone().map(|row| row as i32).collect())
+    });
+    g.rows(matrix, index)
 }

@@ -1,0 +1,40 @@
+//! Why an adapter cannot be loaded or saved.
+
+use std::path::PathBuf;
+
+use crate::gguf::error::GgufError;
+
+/// Why an adapter cannot be loaded or saved.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AdapterError {
+    /// The file is not a readable GGUF.
+    #[error(transparent)]
+    Gguf(#[from] GgufError),
+    /// The file is a GGUF, but not a LoRA adapter.
+    #[error(
+        "{path}: not a LoRA adapter (general.type is {found:?}, adapter.type must be \"lora\")"
+    )]
+    NotAnAdapter {
+        /// The file.
+        path: PathBuf,
+        /// `general.type`.
+        found: String,
+    },
+    /// The adapter belongs to another model.
+    #[error("{path}: this adapter is for another model: {reason}")]
+    OtherModel {
+        /// The file.
+        path: PathBuf,
+        /// What does not fit.
+        reason: String,
+    },
+    /// The file cannot be written.
+    #[error("{path}: cannot be written: {source}")]
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}

@@ -1,0 +1,42 @@
+//! Rotary position embedding as ggml parameterizes it.
+
+use crate::ggml::node::Node;
+
+/// How rotary embeddings pair up the dimensions of a head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RopeMode {
+    /// Neighbours: (0, 1), (2, 3), …
+    Norm,
+    /// Halves: (0, n/2), (1, n/2 + 1), …
+    Neox,
+}
+
+/// Rotary position embedding of one layer.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rope {
+    /// How dimensions are paired.
+    pub mode: RopeMode,
+    /// Dimensions that rotate.
+    pub n_rot: usize,
+    /// Base of the frequencies.
+    pub freq_base: f32,
+    /// Positions are multiplied by this.
+    pub freq_scale: f32,
+}
+
+/// Rotary embedding of one layer for the tokens of a batch.
+#[derive(Clone, Copy)]
+pub(crate) struct Rotation<'g> {
+    pub rope: Rope,
+    /// (tokens,), I32.
+    pub positions: Node<'g>,
+    /// Divisors of the frequencies (Llama 3).
+    pub factors: Option<Node<'g>>,
+}
+
+/// Which way a rotation turns.
+#[derive(Clone, Copy)]
+pub(crate) enum Direction {
+    Forward,
+    Back,
+}

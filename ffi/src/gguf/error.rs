@@ -1,0 +1,65 @@
+//! Why a GGUF file cannot be used.
+
+use std::path::PathBuf;
+
+/// Why a GGUF file cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GgufError {
+    /// The file cannot be opened or mapped.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The first four bytes are not `GGUF`.
+    #[error("{path}: not a GGUF file (it starts with {found:02x?}, a GGUF starts with \"GGUF\")")]
+    NotGguf {
+        /// The file.
+        path: PathBuf,
+        /// Its first bytes.
+        found: Vec<u8>,
+    },
+    /// The header does not parse.
+    #[error("{path}: the GGUF header cannot be read: {reason} (is the file complete?)")]
+    Header {
+        /// The file.
+        path: PathBuf,
+        /// What the parser said.
+        reason: String,
+    },
+    /// A tensor's data lies outside the file.
+    #[error(
+        "{path}: truncated: tensor {tensor} ends at byte {end}, the file has {len} (download it again)"
+    )]
+    Truncated {
+        /// The file.
+        path: PathBuf,
+        /// The first tensor that does not fit.
+        tensor: String,
+        /// Where its data should end.
+        end: u64,
+        /// The length of the file.
+        len: u64,
+    },
+    /// A metadata key is missing or has another type.
+    #[error("{path}: metadata key {key} is missing or not {expected}")]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: String,
+        /// The type it should have.
+        expected: &'static str,
+    },
+    /// A tensor that the architecture needs is missing.
+    #[error("{path}: tensor {tensor} is missing")]
+    NoTensor {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        tensor: String,
+    },
+}

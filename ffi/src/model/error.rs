@@ -1,0 +1,37 @@
+//! Why a model cannot be trained.
+
+use crate::gguf::error::GgufError;
+use crate::gguf::file::Gguf;
+use crate::model::family::Family;
+
+/// Why a model cannot be trained.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ArchitectureError {
+    /// The family is not one of those implemented.
+    #[error("{path}: architecture {name:?} is not supported: known are {}", Family::names())]
+    Unsupported {
+        /// The file.
+        path: String,
+        /// `general.architecture`.
+        name: String,
+    },
+    /// The family is known, this variant of it is not.
+    #[error("{path}: {what} is not supported")]
+    Variant {
+        /// The file.
+        path: String,
+        /// What stands in the way.
+        what: String,
+    },
+    /// The file is broken.
+    #[error(transparent)]
+    Gguf(#[from] GgufError),
+}
+
+impl ArchitectureError {
+    /// A variant of a known family.
+    pub(crate) fn variant(gguf: &Gguf, what: String) -> Self {
+        Self::Variant { path: gguf.path().display().to_string(), what }
+    }
+}

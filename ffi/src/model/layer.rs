@@ -1,0 +1,91 @@
+//! The tensors of one layer, and of the head.
+
+use crate::ggml::tensor::Tensor;
+use crate::gguf::file::Gguf;
+use crate::model::architecture::Architecture;
+use crate::model::error::ArchitectureError;
+use crate::model::group::Group;
+use crate::model::norm::Norm;
+use crate::model::projection::Projection;
+use crate::model::tensors::{HEAD_NORM, ROPE_FACTORS, head_name};
+use crate::model::weight::Weight;
+
+/// The tensors of one layer.
+#[derive(Debug)]
+pub(crate) struct Layer {
+    /// By [`Norm`]; `None` for those that the family lacks.
+    norms: [Option<Tensor>; Norm::ALL.len()],
+    /// Divisors of the rotary frequencies, of Llama 3.
+    pub rope_factors: Option<Tensor>,
+    /// By [`Projection`].
+    projections: Vec<ProjectionTensors>,
+}
+
+/// A projection's weight and, in some models, its bias.
+#[derive(Debug)]
+pub(crate) struct ProjectionTensors {
+    pub weight: Weight,
+    pub bias: Option<Tensor>,
+}
+
+/// The tensors behind the last layer.
+#[derive(Debug)]
+pub(crate) struct HeadTensors {
+    pub norm: Tensor,
+    pub weight: Weight,
+}
+
+impl Layer {
+    /// Layer `n` of a model, out of a group of its tensors.
+    pub fn new(
+        shape: &Architecture,
+        n: usize,
+        mut group: Group<'_>,
+    ) -> Result<Self, ArchitectureError> {
+        let mut norms = [const { None }; Norm::ALL.len()];
+        for &norm in shape.family.traits().norms {
+            norms[norm as usize] = Some(group.vector(&norm.tensor_name(n))?);
+        }
+        let rope_factors = group.optional_vector(ROPE_FACTORS)?;
+        let projection = |projection: Projection| {
+            Ok::<_, ArchitectureError>(ProjectionTensors {
+                weight: group.weight(&projection.weight_name(n))?,
+                bias: group.optional_vector(&projection.bias_name(n))?,
+            })
+        };
+        let projections = Projection::ALL.into_iter().map(projection).collect::<Result<_, _>>()?;
+        Ok(Self { norms, rope_factors, projections })
+    }
+
+    /// The weight of a norm; `None` if the family lacks it.
+    pub fn norm(&self, norm: Norm) -> Option<&Tensor> {
+        self.norms[norm as usize].as_ref()
+    }
+
+    /// The tensors of a projection.
+    pub fn projection(&self, projection: Projection) -> &ProjectionTensors {
+        &self.projections[projection as usize]
+    }
+
+    /// The weights of its projections, in order.
+    pub fn weights(&self) -> impl Iterator<Item = &Weight> {
+        self.projections.iter().map(|projection| &projection.weight)
+    }
+
+    /// [`Layer::weights`], to set their panels.
+    pub fn weights_mut(&mut self) -> impl Iterator<Item = &mut Weight> {
+        self.projections.iter_mut().map(|projection| &mut projection.weight)
+    }
+
+    /// Whether its weights' panels are retained.
+    pub fn has_panels(&self) -> bool {
+        self.weights().all(|weight| weight.panels.is_some())
+    }
+}
+
+impl HeadTensors {
+    /// The head of a model, out of a group of its tensors.
+    pub fn new(gguf: &Gguf, mut group: Group<'_>) -> Result<Self, ArchitectureError> {
+        Ok(Self { norm: group.vector(HEAD_NORM)?, weight: group.weight(head_name(gguf))? })
+    }
+}

@@ -1,0 +1,63 @@
+//! Making the panels of a weight, to be multiplied with again and again.
+
+use cutq_kernels::{Precision, panel_bytes};
+
+use super::ByKernels;
+use super::product::Orientation;
+use crate::ggml::graph::Graph;
+use crate::ggml::graph::chunks::Chunks;
+use crate::ggml::graph::custom::{CustomOp, SCRATCH};
+use crate::ggml::tensor::Tensor;
+use crate::gguf::dequantize::Quantized;
+use crate::model::weight::Weight;
+use crate::sys;
+
+/// Shapes of a weight's panels, forward and transposed.
+pub(crate) fn shapes(weight: &Weight, precision: Precision) -> [[usize; 2]; 2] {
+    let Quantized { n_in, n_out, .. } = weight.data;
+    let floats = |n, r| [panel_bytes(precision, n, r) / size_of::<f32>(), 1];
+    [floats(n_out, n_in), floats(n_in, n_out)]
+}
+
+/// Adds the making of a weight's panels to a graph, into memory of [`shapes`].
+pub(crate) fn make<'g>(graph: &'g Graph, by: ByKernels, weight: &Weight, panels: &'g [Tensor; 2]) {
+    for (orientation, panels) in [Orientation::Forward, Orientation::Transposed].iter().zip(panels)
+    {
+        let (weight, orientation, chunks) = (weight.data, *orientation, Chunks::default());
+        let op = MakePanels { by, weight, orientation, chunks };
+        graph.output(graph.custom_inplace(graph.leaf(panels), &[], op));
+    }
+}
+
+struct MakePanels {
+    by: ByKernels,
+    weight: Quantized,
+    orientation: Orientation,
+    chunks: Chunks,
+}
+
+impl CustomOp for MakePanels {
+    unsafe fn run(&self, dst: &sys::ggml_tensor, _thread: usize, n_threads: usize) {
+        let (ByKernels { kernels, precision }, weight) = (self.by, self.weight);
+        let Quantized { n_in, n_out, .. } = weight;
+        let row = |m: usize, out: &mut [f32]| weight.unpack(m, 0, out);
+        let part = |m: usize, k: usize, out: &mut [f32]| weight.unpack(m, k, out);
+        let (n, unit) = self.orientation.outputs(weight);
+        let to: *mut u8 = dst.data.cast();
+        assert!(to.addr().is_multiple_of(64), "panels are read a cache line at a time");
+        // SAFETY: `dst` has room for all panels and is aligned; its chunks, of whole panels, go to
+        // one thread each.
+        SCRATCH.with_borrow_mut(|scratch| unsafe {
+            while let Some(own) = self.chunks.take(n, unit, n_threads) {
+                match self.orientation {
+                    Orientation::Forward => {
+                        kernels.make_panels(precision, n_in, &row, own, to, scratch);
+                    }
+                    Orientation::Transposed => {
+                        kernels.make_panels_transposed(precision, n_out, &part, own, to, scratch);
+                    }
+                }
+            }
+        });
+    }
+}

@@ -1,0 +1,39 @@
+//! What a model's weights take in memory.
+
+use crate::residency::retention::Retention;
+
+/// Bytes of a model's weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WeightBytes {
+    /// Layers of the model.
+    pub n_layer: usize,
+    /// All layers.
+    pub layers: u64,
+    /// The largest layer.
+    pub layer: u64,
+    /// The panels of a layer's weights, at most; `None` where the kernels do not compute.
+    pub panels: Option<u64>,
+    /// What a layer no longer needs that retains its weights' panels.
+    pub unpacked: u64,
+    /// Layers in use at a time, of those that come and go.
+    pub in_use: usize,
+    /// Everything else, if all layers stay.
+    pub others: u64,
+    /// The largest part of everything else that is in use at a time.
+    pub others_in_use: u64,
+    /// Whether they are copies on a device; else they are the file's own pages.
+    pub copied: bool,
+}
+
+impl WeightBytes {
+    /// Bytes of weights in memory with this retention, panels not counted.
+    pub fn resident(&self, retention: Retention) -> u64 {
+        let Retention { panels, weights, .. } = retention;
+        if weights == self.n_layer {
+            return self.layers - panels as u64 * self.unpacked + self.others;
+        }
+        let away = self.n_layer - weights.max(panels);
+        let layers = weights.saturating_sub(panels) + away.min(self.in_use);
+        layers as u64 * self.layer + self.others_in_use
+    }
+}

@@ -1,0 +1,174 @@
+//! Weights in the memory map, for the CPU's kernels.
+//!
+//! The system reads pages of the file when they are first used. Layers that do not stay give theirs
+//! back when they are done. Panels take the place of the last layers' weights, where there is memory
+//! for them: unpacking a weight costs as much as multiplying with dozens of tokens.
+
+use std::rc::Rc;
+
+use super::Residency;
+use crate::error::EngineError;
+use crate::ggml::arena::Arena;
+use crate::ggml::backend::{Backend, BackendError};
+use crate::ggml::graph::Graph;
+use crate::gguf::file::Gguf;
+use crate::model::architecture::Architecture;
+use crate::model::error::ArchitectureError;
+use crate::model::layer::{HeadTensors, Layer};
+use crate::model::projection::Projection;
+use crate::model::tensors::{EMBEDDING, head_name};
+use crate::ops::kernels::ByKernels;
+use crate::ops::kernels::panels;
+use crate::residency::bytes::WeightBytes;
+use crate::residency::file::FileTensors;
+use crate::residency::retention::Retention;
+
+/// Weights in the memory map.
+pub(crate) struct Mapped {
+    file: FileTensors,
+    kernels: ByKernels,
+    /// Layers, counted from the last, that stay.
+    retained: usize,
+    /// Where the panels are.
+    panels: Arena,
+    /// The layers that they belong to.
+    with_panels: Vec<usize>,
+}
+
+impl Mapped {
+    /// The weights of `gguf`, whose shape is `shape`, for these kernels.
+    pub fn open(
+        gguf: &Gguf,
+        shape: &Architecture,
+        kernels: ByKernels,
+    ) -> Result<Self, ArchitectureError> {
+        Ok(Self {
+            file: FileTensors::open(gguf, shape)?,
+            kernels,
+            retained: shape.n_layer,
+            panels: Arena::default(),
+            with_panels: Vec::new(),
+        })
+    }
+
+    fn stays(&self, n: usize) -> bool {
+        n >= self.file.layers.len() - self.retained
+    }
+
+    /// Shapes of the panels of a layer's weights.
+    fn panel_shapes(&self, n: usize) -> Vec<[usize; 2]> {
+        let weights = self.file.layers[n].weights();
+        weights.flat_map(|weight| panels::shapes(weight, self.kernels.precision)).collect()
+    }
+
+    /// Sets a layer's panels; without any the weights themselves are used again.
+    ///
+    /// # Panics
+    /// If a graph still refers to the layer.
+    fn set_layer_panels(&mut self, n: usize, panels: impl Iterator<Item = Option<Panels>>) {
+        let layer = Rc::get_mut(&mut self.file.layers[n]).expect("no graph refers to the layer");
+        layer.weights_mut().zip(panels).for_each(|(weight, panels)| weight.panels = panels);
+        // Nothing reads the weights themselves any more, or not now.
+        self.release_tensors(&weight_names(n));
+    }
+
+    fn drop_panels(&mut self) {
+        for n in std::mem::take(&mut self.with_panels) {
+            self.set_layer_panels(n, std::iter::repeat_with(|| None));
+        }
+        self.panels = Arena::default();
+    }
+
+    fn release_tensors(&self, names: &[String]) {
+        self.file.gguf.release(names.iter().map(String::as_str));
+    }
+}
+
+/// A weight's panels in both orientations.
+type Panels = [crate::ggml::tensor::Tensor; 2];
+
+/// The tensors that panels take the place of.
+fn weight_names(n: usize) -> [String; Projection::ALL.len()] {
+    Projection::ALL.map(|projection| projection.weight_name(n))
+}
+
+impl Residency for Mapped {
+    fn file(&self) -> &FileTensors {
+        &self.file
+    }
+
+    fn layer(&self, _: &Backend, n: usize) -> Result<Rc<Layer>, EngineError> {
+        Ok(self.file.layers[n].clone())
+    }
+
+    fn head(&self, _: &Backend) -> Result<Rc<HeadTensors>, EngineError> {
+        Ok(self.file.head.clone())
+    }
+
+    fn prefetch(&self, _: &Backend, n: usize) -> Result<(), EngineError> {
+        if !self.stays(n) && !self.file.layers[n].has_panels() {
+            let names = self.file.layer_names(n);
+            self.file.gguf.prefetch(names.iter().map(String::as_str));
+        }
+        Ok(())
+    }
+
+    fn release(&self, n: usize) {
+        // Layers with panels too: the system may have mapped all of a layer to read its norms.
+        if !self.stays(n) || self.file.layers[n].has_panels() {
+            self.release_tensors(&self.file.layer_names(n));
+        }
+    }
+
+    fn release_head(&self) {
+        if self.retained < self.file.layers.len() {
+            self.file.gguf.release([EMBEDDING, head_name(&self.file.gguf)]);
+        }
+    }
+
+    fn retain(&mut self, retention: Retention) {
+        self.retained = retention.within(self.file.layers.len()).weights;
+    }
+
+    fn set_panels(&mut self, backend: &Backend, layers: &[usize]) -> Result<(), BackendError> {
+        if self.with_panels == layers {
+            return Ok(());
+        }
+        self.drop_panels();
+        let shapes: Vec<_> = layers.iter().flat_map(|&n| self.panel_shapes(n)).collect();
+        let mut tensors = self.panels.tensors(backend, &shapes)?.into_iter();
+        let mut pair = || [(); 2].map(|()| tensors.next().expect("two for each weight"));
+        for &n in layers {
+            let made: Vec<Panels> = Projection::ALL.iter().map(|_| pair()).collect();
+            let graph = Graph::new(4 * Projection::ALL.len());
+            for (weight, panels) in self.file.layers[n].weights().zip(&made) {
+                panels::make(&graph, self.kernels, weight, panels);
+            }
+            backend.run(&graph)?;
+            drop(graph);
+            self.set_layer_panels(n, made.into_iter().map(Some));
+        }
+        self.with_panels = layers.to_vec();
+        Ok(())
+    }
+
+    fn bytes(&self, _: &Backend) -> WeightBytes {
+        let (file, layers) = (&self.file, 0..self.file.layers.len());
+        let of_layer = |n| file.bytes(&file.layer_names(n)) as u64;
+        let panels = layers.clone().map(|n| Arena::size(&self.panel_shapes(n)) as u64);
+        let unpacked = layers.clone().map(|n| file.bytes(&weight_names(n)) as u64);
+        let others = file.gguf.tensors().iter().filter(|(name, _)| !name.starts_with("blk."));
+        let embedding = file.bytes(&[EMBEDDING.to_owned()]);
+        WeightBytes {
+            n_layer: layers.len(),
+            layers: layers.clone().map(of_layer).sum(),
+            layer: layers.map(of_layer).max().unwrap_or(0),
+            panels: panels.max(),
+            unpacked: unpacked.min().unwrap_or(0),
+            in_use: 1,
+            others: others.map(|(_, info)| info.size as u64).sum(),
+            others_in_use: embedding.max(file.bytes(&file.head_names())) as u64,
+            copied: false,
+        }
+    }
+}
