@@ -234,7 +234,7 @@ fn budgets(computing: Computing) {
             longest: SHORT[0],
             micro_batch: 0,
             fixed: false,
-            optimizer_bytes: 0,
+            optimizer_bytes: 8,
             program: 0,
         };
         let choose = |engine: &Engine, budget| Plan::choose(engine, demand, budget);

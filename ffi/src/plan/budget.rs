@@ -22,14 +22,17 @@ impl Plan {
     /// # Errors
     /// If there is none.
     pub fn choose(engine: &Engine, demand: Demand, budget: u64) -> Result<Self, TooSmall> {
+        let (n_params, head_share) =
+            (engine.adapter().n_params(), engine.architecture().head_share());
         let footprint = |n_tokens, longest| engine.footprint(n_tokens, longest);
-        Self::fastest(demand, budget, engine.architecture().head_share(), footprint)
+        Self::fastest(demand, budget, n_params, head_share, footprint)
     }
 
     /// [`Plan::choose`], given what a pass of a number of tokens takes, in sequences of a length.
     fn fastest(
         demand: Demand,
         budget: u64,
+        n_params: usize,
         head_share: f64,
         footprint: impl Fn(usize, usize) -> Footprint,
     ) -> Result<Self, TooSmall> {
@@ -37,7 +40,7 @@ impl Plan {
         let mut smallest = u64::MAX;
         for micro_batch in demand.micro_batches() {
             let of_pass = footprint(micro_batch.max(demand.largest), demand.longest);
-            let least = Self::least(demand, micro_batch, of_pass);
+            let least = Self::least(demand, micro_batch, n_params, of_pass);
             let all = least.with(Retention { weights: of_pass.weights.n_layer, ..Retention::NONE });
             smallest = smallest.min(least.peak()).min(all.peak());
             // What comes first gets the memory, the others what is left.
@@ -58,12 +61,15 @@ impl Plan {
     }
 
     /// The plan for passes of `micro_batch` tokens that retains nothing.
-    fn least(demand: Demand, micro_batch: usize, footprint: Footprint) -> Self {
+    fn least(demand: Demand, micro_batch: usize, n_params: usize, footprint: Footprint) -> Self {
         Self {
             program: demand.program,
             footprint,
             // Beside a device, the optimizer works in the host's memory.
-            optimizer: if footprint.weights.copied { 0 } else { demand.optimizer_bytes },
+            optimizer: match footprint.weights.copied {
+                true => 0,
+                false => (n_params * demand.optimizer_bytes) as u64,
+            },
             micro_batch,
             retention: Retention::NONE,
         }
@@ -174,7 +180,7 @@ mod tests {
         };
         // Checkpoints grow with the tokens of a pass; everything else stays as it is.
         let of_pass = |n: usize, _| Footprint { checkpoints: n as u64, ..footprint() };
-        let choose = |budget| Plan::fastest(demand, budget, 0.1, of_pass);
+        let choose = |budget| Plan::fastest(demand, budget, 1, 0.1, of_pass);
         let all = Retention { products: 4, panels: 4, weights: 4 };
         let plan = choose(u64::MAX).expect("everything fits");
         assert_eq!((plan.micro_batch, plan.retention), (400, all));

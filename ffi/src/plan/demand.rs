@@ -11,8 +11,8 @@ pub struct Demand {
     pub micro_batch: usize,
     /// Whether that number was asked for: then it is kept to.
     pub fixed: bool,
-    /// Bytes of the optimizer's state.
-    pub optimizer_bytes: u64,
+    /// Bytes of the optimizer's state per parameter of the adapter.
+    pub optimizer_bytes: usize,
     /// Bytes that the program takes beside the engine.
     pub program: u64,
 }

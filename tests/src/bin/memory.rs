@@ -81,14 +81,13 @@ fn engine(path: &Path) -> Result<Engine, Box<dyn Error>> {
     Ok(Engine::open(&gguf, adapter, options)?)
 }
 
-fn choose(engine: &Engine, budget: u64) -> Result<Plan, Retention, TooSmall> {
+fn choose(engine: &Engine, budget: u64) -> Result<Plan, TooSmall> {
     let demand = Demand {
         largest: LONGEST,
         longest: LONGEST,
         micro_batch: 2 * LONGEST,
         fixed: false,
-        // The optimizer works in the host's memory.
-        optimizer_bytes: 0,
+        optimizer_bytes: 8,
         program: 0,
     };
     Plan::choose(engine, demand, budget)
