@@ -6,8 +6,8 @@ use anyhow::Result;
 use cutq_ffi::{Device, DeviceMemory};
 use serde::Serialize;
 
-use super::budget::size;
-use crate::args::DevicesArgs;
+use crate::flags::DevicesArgs;
+use crate::session::budget::size;
 
 /// What the command tells.
 #[derive(Serialize)]

@@ -4,17 +4,17 @@ use std::io::{Read, Write, stdin, stdout};
 use std::path::Path;
 use std::process::ExitCode;
 
+use crate::data::Encode;
 use anyhow::{Context, Result};
-use cutq::dataset::Encode;
 use cutq_core::example::{Example, Message};
 use cutq_core::template::Template;
 use cutq_ffi::{Generator, GeneratorOptions, Gguf, Sampling};
 use serde::Serialize;
 
-use super::model::{device, threads};
-use crate::args::GenerateArgs;
-use crate::encoder::Encoder;
-use crate::template::AnyTemplate;
+use crate::flags::GenerateArgs;
+use crate::session::model::{device, threads};
+use crate::text::AnyTemplate;
+use crate::text::Encoder;
 use crate::usage::UsageError;
 
 /// What `--json` prints.

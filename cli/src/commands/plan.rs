@@ -6,10 +6,10 @@ use anyhow::Result;
 use cutq_ffi::{Adapter, LoraConfig, Module};
 use serde::Serialize;
 
-use super::budget::{self, MICRO_BATCH, PlanFigures, Wish};
-use super::model::{ModelFile, device, threads};
-use crate::args::PlanArgs;
-use crate::settings::OptimizerName;
+use crate::flags::PlanArgs;
+use crate::run::OptimizerName;
+use crate::session::budget::{self, MICRO_BATCH, PlanFigures, Wish};
+use crate::session::model::{ModelFile, device, threads};
 use crate::usage::UsageError;
 
 /// What the command tells.

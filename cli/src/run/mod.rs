@@ -13,12 +13,20 @@ mod checkpoint;
 mod events;
 mod file;
 mod folder;
+mod input;
 mod log;
+mod objective;
+mod settings;
 mod summary;
 
-pub use checkpoint::{Checkpoint, CheckpointError, State};
+pub use checkpoint::{Checkpoint, State};
 pub use events::Events;
-pub use file::{FileError, replace};
-pub use folder::{FolderError, RunFolder};
-pub use log::{Log, LogError, StepLine};
+pub use folder::RunFolder;
+pub use input::InputFile;
+pub use log::{Log, StepLine};
+pub use objective::{ContrastName, CutSettings, ObjectiveSettings};
+pub use settings::{
+    DataSettings, EngineSettings, LoraSettings, OptimizerName, PrecisionName, PromptSettings,
+    RecipeSettings, ScheduleName, Settings,
+};
 pub use summary::{EvalLine, Summary};

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::memory::Peak;
 use super::operations::Operations;
 use super::sample::{Sample, median, median_of};
-use crate::commands::budget::PlanFigures;
-use crate::settings::PrecisionName;
+use crate::run::PrecisionName;
+use crate::session::budget::PlanFigures;
 
 /// The figures of one model; medians over the repetitions.
 #[derive(Debug, Serialize, Deserialize)]

@@ -15,10 +15,10 @@ use super::figures::{Figures, phases};
 use super::memory::Watch;
 use super::operations::Operations;
 use super::sample::{median, repeat};
-use crate::args::BenchArgs;
-use crate::commands::budget::{self, PlanFigures, Wish};
-use crate::commands::model::{ModelFile, device, threads};
-use crate::settings::OptimizerName;
+use crate::flags::BenchArgs;
+use crate::run::OptimizerName;
+use crate::session::budget::{self, PlanFigures, Wish};
+use crate::session::model::{ModelFile, device, threads};
 use crate::usage::UsageError;
 
 const SEED: u64 = 42;

@@ -13,7 +13,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result};
 
-use crate::args::BenchArgs;
+use crate::flags::BenchArgs;
 use figures::Figures;
 
 /// Runs the command.

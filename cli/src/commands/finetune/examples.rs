@@ -1,14 +1,14 @@
 //! The run's examples: read, screened, tokenized, split, and reported.
 
+use crate::data::{Origin, ScreenReport, Tokenize, TokenizeReport, hold_out, read};
 use anyhow::Result;
-use cutq::dataset::{Origin, ScreenReport, Tokenize, TokenizeReport, hold_out, read};
 use cutq_core::group::Group;
 use cutq_core::objective::{AnyObjective, Objective};
 
-use crate::commands::model::ModelFile;
-use crate::encoder::Encoder;
-use crate::settings::Settings;
-use crate::template::AnyTemplate;
+use crate::run::Settings;
+use crate::session::model::ModelFile;
+use crate::text::AnyTemplate;
+use crate::text::Encoder;
 
 /// What a run trains on and what it is measured on.
 pub struct Examples {

@@ -2,23 +2,23 @@
 
 mod examples;
 mod interrupt;
-mod plan;
 mod progress;
+mod resolve;
 mod train;
 
 use std::path::Path;
 use std::process::ExitCode;
 
+use crate::run::{Checkpoint, RunFolder};
 use anyhow::{Context, Result};
-use cutq::run::{Checkpoint, RunFolder};
 use cutq_ffi::{Adapter, Engine, Plan};
 
 use self::examples::Examples;
 use self::train::{Outcome, Training};
-use crate::args::FinetuneArgs;
-use crate::commands::budget::{self, MICRO_BATCH, PlanFigures, Wish};
-use crate::commands::model::{self, ModelFile};
-use crate::settings::{EngineSettings, Settings};
+use crate::flags::FinetuneArgs;
+use crate::run::{EngineSettings, Settings};
+use crate::session::budget::{self, MICRO_BATCH, PlanFigures, Wish};
+use crate::session::model::{self, ModelFile};
 
 /// What a shell reports for a program that Ctrl-C ended.
 const INTERRUPTED: u8 = 130;
@@ -32,14 +32,14 @@ pub fn finetune(args: &FinetuneArgs) -> Result<ExitCode> {
 }
 
 fn begin(args: &FinetuneArgs) -> Result<ExitCode> {
-    let (mut settings, model, adapter) = plan::settings(args)?;
-    plan::check_writable(&settings.out)?;
+    let (mut settings, model, adapter) = resolve::settings(args)?;
+    resolve::check_writable(&settings.out)?;
     let examples = Examples::read(&settings, &model, args.quiet)?;
     let (engine, plan) = engine(&settings, &model, &examples, adapter, false, args.quiet)?;
     settings.engine.micro_batch = Some(plan.micro_batch);
     let run_dir = match &args.run_dir {
         Some(path) => path.clone(),
-        None => plan::default_run_dir(&settings),
+        None => resolve::default_run_dir(&settings),
     };
     let folder = RunFolder::create(&run_dir, &settings)?;
     run(&settings, &examples, &folder, (engine, plan), None, args.quiet)
@@ -53,7 +53,7 @@ fn resume(path: &Path, quiet: bool) -> Result<ExitCode> {
     let checkpoint = Checkpoint::load(&folder)?;
     let adapter = match &checkpoint {
         // Nothing was saved yet: the same seed begins the same run.
-        None => plan::first_adapter(&settings, &model)?,
+        None => resolve::first_adapter(&settings, &model)?,
         Some(checkpoint) => {
             Adapter { config: settings.lora.config()?, ..model.adapter(&checkpoint.adapter)? }
         }

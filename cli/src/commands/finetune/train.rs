@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
+use crate::run::{Checkpoint, EvalLine, Events, Log, RunFolder, State, StepLine, Summary};
 use anyhow::{Context, Error, Result};
-use cutq::run::{Checkpoint, EvalLine, Events, Log, RunFolder, State, StepLine, Summary};
 use cutq_core::group::Group;
 use cutq_core::objective::AnyObjective;
 use cutq_core::order::Batches;
@@ -14,7 +14,7 @@ use cutq_ffi::{Engine, EngineError};
 use super::examples::Examples;
 use super::interrupt::Interrupt;
 use super::progress::Progress;
-use crate::settings::Settings;
+use crate::run::Settings;
 
 /// How a run ended.
 pub enum Outcome {

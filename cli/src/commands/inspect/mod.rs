@@ -6,8 +6,8 @@ mod view;
 use std::io::{IsTerminal, Write, stdout};
 use std::process::ExitCode;
 
+use crate::data::{Record, Tokenize, read};
 use anyhow::{Context, Result};
-use cutq::dataset::{Record, Tokenize, read};
 use cutq_core::group::Group;
 use cutq_core::model::Mode;
 use cutq_core::objective::Objective;
@@ -15,11 +15,11 @@ use cutq_core::trainer;
 
 use self::line::InspectLine;
 use self::view::View;
-use super::model::{ModelFile, device, threads};
-use crate::args::InspectArgs;
-use crate::commands::budget::MICRO_BATCH;
-use crate::encoder::Encoder;
-use crate::template::AnyTemplate;
+use crate::flags::InspectArgs;
+use crate::session::budget::MICRO_BATCH;
+use crate::session::model::{ModelFile, device, threads};
+use crate::text::AnyTemplate;
+use crate::text::Encoder;
 
 /// Runs the command.
 pub fn inspect(args: &InspectArgs) -> Result<ExitCode> {

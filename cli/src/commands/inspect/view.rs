@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use cutq::dataset::Record;
+use crate::data::Record;
 
 use super::line::InspectLine;
 
@@ -74,7 +74,7 @@ fn table(line: &InspectLine) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cutq::dataset::Origin;
+    use crate::data::Origin;
     use cutq_core::example::Example;
     use std::path::Path;
 

@@ -5,7 +5,7 @@ use clap::Args;
 
 use super::DeviceArgs;
 use super::range::count;
-use crate::settings::PrecisionName;
+use crate::run::PrecisionName;
 
 /// Device, threads, arithmetic, memory.
 #[derive(Debug, Args)]

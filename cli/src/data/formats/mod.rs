@@ -1,12 +1,18 @@
 //! The formats data comes in, and how one is recognised.
 
+mod alpaca;
+mod chat;
+mod fields;
+mod shepherd;
+
+pub use fields::{Problem, kind};
+
 use clap::ValueEnum;
 use cutq_core::example::Example;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::fields::{Problem, names};
-use super::{alpaca, chat, shepherd};
+use fields::names;
 
 /// Which fields an example is read from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]

@@ -7,12 +7,12 @@ use std::time::SystemTime;
 use anyhow::{Context, Result, anyhow, bail};
 use cutq_ffi::{Adapter, LoraConfig, Module};
 
-use crate::args::{FinetuneArgs, LoraArgs, Preset};
-use crate::commands::model::{ModelFile, device, threads};
-use crate::settings::{
+use crate::flags::{FinetuneArgs, LoraArgs, Preset};
+use crate::run::{
     DataSettings, EngineSettings, InputFile, LoraSettings, PromptSettings, RecipeSettings, Settings,
 };
-use crate::template::{AnyTemplate, TemplateName};
+use crate::session::model::{ModelFile, device, threads};
+use crate::text::{AnyTemplate, TemplateName};
 use crate::usage::UsageError;
 
 const DEFAULT_R: usize = 16;

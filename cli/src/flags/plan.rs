@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::range::count;
 use super::{EngineArgs, MemoryArgs};
-use crate::settings::OptimizerName;
+use crate::run::OptimizerName;
 
 /// What would be run.
 #[derive(Debug, Args)]

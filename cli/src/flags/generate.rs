@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::DeviceArgs;
 use super::range::{count, non_negative, share};
-use crate::template::TemplateName;
+use crate::text::TemplateName;
 
 /// What to answer, and how to sample.
 #[derive(Debug, Args)]

@@ -1,7 +1,7 @@
 //! Flags about data: its fields, and what happens to doubtful examples.
 
+use crate::data::{Format, OnDuplicate, OnFailedJudge, OnPraise};
 use clap::Args;
-use cutq::dataset::{Format, OnDuplicate, OnFailedJudge, OnPraise};
 
 use super::range::non_negative;
 

@@ -1,22 +1,17 @@
 //! Everything that decides a run, as it is kept in `config.json`.
 
-mod input;
-mod objective;
-
-pub use input::InputFile;
-pub use objective::{ContrastName, CutSettings, ObjectiveSettings};
-
 use std::path::PathBuf;
 
+use crate::data::{Format, OnDuplicate, OnFailedJudge, OnLong, OnPraise, Screening};
 use anyhow::Result;
 use clap::ValueEnum;
-use cutq::dataset::{Format, OnDuplicate, OnFailedJudge, OnLong, OnPraise, Screening};
 use cutq_core::optimizer::{AdamW, Optimizer, Sgd};
 use cutq_core::schedule::Schedule;
 use cutq_ffi::{LoraConfig, Module, Precision};
 use serde::{Deserialize, Serialize};
 
-use crate::template::TemplateName;
+use super::{InputFile, ObjectiveSettings};
+use crate::text::TemplateName;
 
 /// Arithmetic of the products with the model's weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]

@@ -9,23 +9,18 @@
 //! A file is a JSON array or has one JSON object per line. Other fields are ignored. An example
 //! without a judgment (absent, `null` or blank) is a positive one.
 
-mod alpaca;
-mod chat;
-mod fields;
-mod format;
+mod formats;
 mod praise;
 mod screen;
-mod shepherd;
 mod source;
 mod tokenize;
 
-pub use fields::Problem;
-pub use format::Format;
-pub use praise::{is_failed_judge, praises_only};
-pub use screen::{
-    OnDuplicate, OnFailedJudge, OnPraise, ScreenError, ScreenReport, Screening, hold_out,
-};
-pub use tokenize::{Encode, OnLong, Tokenize, TokenizeError, TokenizeReport};
+pub use formats::Format;
+pub use screen::{OnDuplicate, OnFailedJudge, OnPraise, ScreenReport, Screening, hold_out};
+pub use tokenize::{Encode, OnLong, Tokenize, TokenizeReport};
+
+use formats::Problem;
+use praise::{is_failed_judge, praises_only};
 
 use std::fmt;
 use std::io;

@@ -5,7 +5,7 @@ use bytesize::ByteSize;
 use cutq_ffi::{Demand, Engine, Plan, TooSmall};
 use serde::{Deserialize, Serialize};
 
-use crate::memory;
+use super::memory;
 use crate::usage::UsageError;
 
 /// Tokens in a pass unless asked otherwise or memory is short.

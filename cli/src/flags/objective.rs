@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 
 use super::range::{non_negative, partial_share, positive};
-use crate::settings::{ContrastName, CutSettings, ObjectiveSettings};
+use crate::run::{ContrastName, CutSettings, ObjectiveSettings};
 use crate::usage::UsageError;
 
 /// What is minimized.

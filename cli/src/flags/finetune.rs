@@ -8,7 +8,7 @@ use clap::{ArgMatches, Args, Command};
 
 use super::range::{count, non_negative, partial_share, positive, share};
 use super::{DataArgs, EngineArgs, MemoryArgs, ObjectiveArgs, PromptArgs, ScreenArgs};
-use crate::settings::{OptimizerName, ScheduleName};
+use crate::run::{OptimizerName, ScheduleName};
 use crate::usage::UsageError;
 
 /// What to train, on what, how, and where the result goes.

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use cutq_ffi::{Adapter, Architecture, Device, Engine, EngineOptions, Gguf, LoraConfig};
 
-use crate::settings::PrecisionName;
+use crate::run::PrecisionName;
 use crate::usage::UsageError;
 
 /// The length of training examples unless asked otherwise, as in the paper.

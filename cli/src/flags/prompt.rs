@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
+use crate::data::OnLong;
 use clap::Args;
-use cutq::dataset::OnLong;
 
 use super::range::count;
-use crate::template::TemplateName;
+use crate::text::TemplateName;
 
 /// Template, tokenizer, length.
 #[derive(Debug, Args)]

@@ -7,7 +7,7 @@ use clap::Args;
 use super::DeviceArgs;
 use super::MemoryArgs;
 use super::range::count;
-use crate::settings::PrecisionName;
+use crate::run::PrecisionName;
 
 /// What to measure.
 #[derive(Debug, Args)]

@@ -135,7 +135,7 @@ pub(super) fn names(map: &Map<String, Value>) -> String {
 }
 
 /// The kind of a JSON value, for messages.
-pub(super) fn kind(value: &Value) -> &'static str {
+pub fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",
