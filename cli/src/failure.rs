@@ -1,8 +1,9 @@
 //! What a failed command prints, and its exit status.
 
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind};
 use std::process::ExitCode;
 
+use crate::console;
 use crate::usage::UsageError;
 
 /// Prints `error: …`, its causes and its hints, and chooses the exit status: 2 for wrong usage,
@@ -11,8 +12,7 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
     if is_broken_pipe(error) {
         return ExitCode::SUCCESS;
     }
-    // Nothing is left to be done if stderr is closed, too.
-    let _ = io::stderr().write_all(text(error).as_bytes());
+    console::print(text(error));
     let usage = error.chain().any(|cause| cause.is::<UsageError>());
     ExitCode::from(if usage { 2 } else { 1 })
 }
@@ -44,7 +44,7 @@ fn text(error: &anyhow::Error) -> String {
         said.push_str(&message);
     }
     lines.extend(hints.into_iter().map(|hint| format!("hint: {hint}")));
-    lines.join("\n") + "\n"
+    lines.join("\n")
 }
 
 #[cfg(test)]
@@ -60,7 +60,7 @@ mod tests {
             .expect_err("an error");
         assert_eq!(
             text(&error),
-            "error: the run stopped\n  because: cannot write a.gguf: disk full\nhint: free some space\n"
+            "error: the run stopped\n  because: cannot write a.gguf: disk full\nhint: free some space"
         );
     }
 }

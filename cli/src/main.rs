@@ -8,13 +8,17 @@
 //! | `session`          | the open model, memory, the plan of a run                     |
 //! | `text`             | templates and the tokenizer                                   |
 //! | `data`             | judgments: reading, screening, tokenizing                     |
-//! | `failure`, `usage` | what goes to stderr when a command fails                      |
+//! | `output`           | everything that goes to stdout                                |
+//! | `console`          | everything that goes to stderr; what `--quiet` leaves out     |
+//! | `failure`, `usage` | errors, their hints and the exit status                       |
 #![forbid(unsafe_code)]
 
 mod commands;
+mod console;
 mod data;
 mod failure;
 mod flags;
+mod output;
 mod run;
 mod session;
 mod text;

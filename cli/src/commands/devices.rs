@@ -7,6 +7,7 @@ use cutq_ffi::{Device, DeviceMemory};
 use serde::Serialize;
 
 use crate::flags::DevicesArgs;
+use crate::output;
 use crate::session::budget::size;
 
 /// What the command tells.
@@ -34,8 +35,8 @@ struct Missing {
 pub fn devices(args: &DevicesArgs) -> Result<ExitCode> {
     let report = Report::new();
     match args.json {
-        true => println!("{}", serde_json::to_string(&report)?),
-        false => print!("{}", report.table()),
+        true => output::print_json(&report)?,
+        false => output::print(report.table())?,
     }
     Ok(ExitCode::SUCCESS)
 }

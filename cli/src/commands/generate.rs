@@ -1,6 +1,6 @@
 //! `cutq generate`: an answer, before and after.
 
-use std::io::{Read, Write, stdin, stdout};
+use std::io::{Read, stdin};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -11,7 +11,9 @@ use cutq_core::template::Template;
 use cutq_ffi::{Generator, GeneratorOptions, Gguf, Sampling};
 use serde::Serialize;
 
+use crate::console::Console;
 use crate::flags::GenerateArgs;
+use crate::output;
 use crate::session::model::{device, threads};
 use crate::text::AnyTemplate;
 use crate::text::Encoder;
@@ -39,7 +41,7 @@ pub fn generate(args: &GenerateArgs) -> Result<ExitCode> {
 
     let n_ctx = n_ctx(&gguf, tokens.len() + args.n_predict);
     let n_threads = threads(args.threads);
-    let device = device(&args.device.name, n_threads)?;
+    let device = device(&args.device.name, n_threads, Console::default())?;
     let answer = |adapter: Option<&Path>, heading: &str| {
         let options = GeneratorOptions { device, n_ctx, n_threads, exact_attention: false };
         let generator = Generator::open(&args.model, adapter, options);
@@ -50,7 +52,7 @@ pub fn generate(args: &GenerateArgs) -> Result<ExitCode> {
     let response = answer(args.adapter.as_deref(), "after")?;
     if args.json {
         let answers = Answers { prompt, before, response };
-        println(&serde_json::to_string(&answers)?)?;
+        output::print_json(&answers)?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -109,21 +111,17 @@ fn answer(
     heading: &str,
 ) -> Result<String> {
     if args.compare && !args.json {
-        println(&format!("--- {heading}"))?;
+        output::print(format_args!("--- {heading}\n"))?;
     }
     let mut written = Ok(());
     let response = generator.generate(tokens, sampling, &mut |piece: &str| {
         if !args.json && written.is_ok() {
-            written = stdout().write_all(piece.as_bytes()).and_then(|()| stdout().flush());
+            written = output::print(piece);
         }
     })?;
-    written.context("cannot write to standard output")?;
+    written?;
     if !args.json {
-        println("")?;
+        output::print("\n")?;
     }
     Ok(response)
-}
-
-fn println(text: &str) -> Result<()> {
-    writeln!(stdout(), "{text}").context("cannot write to standard output")
 }

@@ -6,9 +6,12 @@ use anyhow::Result;
 use cutq_ffi::{Adapter, LoraConfig, Module};
 use serde::Serialize;
 
+use crate::console::Console;
 use crate::flags::PlanArgs;
+use crate::output;
 use crate::run::OptimizerName;
-use crate::session::budget::{self, MICRO_BATCH, PlanFigures, Wish};
+use crate::session::PlanFigures;
+use crate::session::budget::{self, MICRO_BATCH, Wish};
 use crate::session::model::{ModelFile, device, threads};
 use crate::usage::UsageError;
 
@@ -33,7 +36,7 @@ pub fn plan(args: &PlanArgs) -> Result<ExitCode> {
     let config = LoraConfig { r: args.r, lora_alpha: 1.0, lora_dropout: 0.0, target_modules };
     let adapter = Adapter::init(&model.gguf, &model.architecture, config, 0);
     let threads = threads(args.engine.threads);
-    let device = device(&args.engine.device.name, threads)?;
+    let device = device(&args.engine.device.name, threads, Console::default())?;
     let mut engine = model.engine(adapter, device, threads, args.engine.precision)?;
     let wish = Wish {
         largest: longest * usize::from(args.contexts),
@@ -54,16 +57,17 @@ pub fn plan(args: &PlanArgs) -> Result<ExitCode> {
         plan: PlanFigures::new(&plan, &engine),
     };
     match args.json {
-        true => println!("{}", serde_json::to_string(&forecast)?),
-        false => {
-            print!("{}", forecast.plan.table());
-            println!(
-                "training, as measured on two blocks        {:6.0} tok/s",
-                forecast.train_tok_per_s
-            );
-        }
+        true => output::print_json(&forecast)?,
+        false => output::print(forecast.table())?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+impl Forecast {
+    fn table(&self) -> String {
+        let what = "training, as measured on two layers";
+        format!("{}{what:42} {:6.0} tok/s\n", self.plan.table(), self.train_tok_per_s)
+    }
 }
 
 impl OptimizerName {

@@ -7,7 +7,8 @@ use clap::ValueEnum;
 use cutq_core::order::permutation;
 use serde::{Deserialize, Serialize};
 
-use super::{Origin, Record, is_failed_judge, praises_only};
+use super::praise::{is_failed_judge, praises_only};
+use super::record::{Origin, Record};
 
 /// What happens to an example that occurred before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
@@ -199,19 +200,6 @@ fn identity(record: &Record) -> (Vec<(String, String)>, String, Option<String>) 
     (messages, example.response.clone(), example.judgment.clone())
 }
 
-/// Splits off `fraction` of the items, at least one, for evaluation: (training, held out).
-///
-/// The choice depends on the seed and the number of items alone; both parts keep their order.
-pub fn hold_out<T>(items: Vec<T>, fraction: f64, seed: u64) -> (Vec<T>, Vec<T>) {
-    let count = ((items.len() as f64 * fraction).round() as usize).max(1);
-    let chosen: HashSet<usize> =
-        permutation(items.len(), seed, 0).into_iter().take(count).collect();
-    let (held, train): (Vec<_>, Vec<_>) =
-        (0..).zip(items).partition(|(i, _): &(usize, T)| chosen.contains(i));
-    let strip = |part: Vec<(usize, T)>| part.into_iter().map(|(_, item)| item).collect();
-    (strip(train), strip(held))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -302,15 +290,5 @@ mod tests {
         let none = Screening { positive_ratio: Some(0.25), ..screening() };
         let error = none.apply(vec![record(1, "a", None)]).expect_err("no negatives");
         assert!(error.to_string().contains("1 positives above"), "{error}");
-    }
-
-    #[test]
-    fn held_out_and_training_are_a_partition() {
-        let (train, held) = hold_out((0..10).collect(), 0.2, 42);
-        assert_eq!((train.len(), held.len()), (8, 2));
-        let mut all = [train, held].concat();
-        all.sort_unstable();
-        assert_eq!(all, (0..10).collect::<Vec<_>>());
-        assert_eq!(hold_out(vec![1, 2], 0.01, 42).1.len(), 1);
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::formats::{Problem, kind};
+use super::problem::{Problem, kind};
 
 /// The JSON text of one example.
 pub(super) struct Item<'a> {

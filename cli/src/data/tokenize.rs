@@ -8,7 +8,7 @@ use cutq_core::objective::{Contexts, Objective};
 use cutq_core::template::{Piece, Template};
 use serde::{Deserialize, Serialize};
 
-use super::{Origin, Record};
+use super::record::{Origin, Record};
 
 /// What happens to an example that is longer than allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]

@@ -3,3 +3,6 @@
 pub mod budget;
 mod memory;
 pub mod model;
+mod plan_figures;
+
+pub use plan_figures::PlanFigures;

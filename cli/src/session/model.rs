@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use cutq_ffi::{Adapter, Architecture, Device, Engine, EngineOptions, Gguf, LoraConfig};
 
+use crate::console::Console;
 use crate::run::PrecisionName;
 use crate::usage::UsageError;
 
@@ -73,17 +74,17 @@ impl ModelFile {
     }
 }
 
-/// The device asked for by name, or the fastest, which is then said on stderr if there is a choice.
+/// The device asked for by name, or the fastest, which is noted if there is a choice.
 ///
 /// # Errors
 /// If there is no such device.
-pub fn device(asked: &str, threads: usize) -> Result<Device> {
+pub fn device(asked: &str, threads: usize, console: Console) -> Result<Device> {
     if asked != "auto" {
         return Ok(Device::find(asked)?);
     }
     let fastest = Device::fastest(threads);
     if Device::all().len() > 1 {
-        eprintln!("device: {fastest}, the fastest here");
+        console.note(format_args!("device: {fastest}, the fastest here"));
     }
     Ok(fastest)
 }

@@ -6,7 +6,7 @@ use super::memory::Peak;
 use super::operations::Operations;
 use super::sample::{Sample, median, median_of};
 use crate::run::PrecisionName;
-use crate::session::budget::PlanFigures;
+use crate::session::PlanFigures;
 
 /// The figures of one model; medians over the repetitions.
 #[derive(Debug, Serialize, Deserialize)]

@@ -15,9 +15,11 @@ use super::figures::{Figures, phases};
 use super::memory::Watch;
 use super::operations::Operations;
 use super::sample::{median, repeat};
+use crate::console::Console;
 use crate::flags::BenchArgs;
 use crate::run::OptimizerName;
-use crate::session::budget::{self, PlanFigures, Wish};
+use crate::session::PlanFigures;
+use crate::session::budget::{self, Wish};
 use crate::session::model::{ModelFile, device, threads};
 use crate::usage::UsageError;
 
@@ -47,7 +49,7 @@ fn run(args: &BenchArgs, model: &ModelFile, modules: Vec<Module>) -> Result<Figu
     let config =
         LoraConfig { r: 16, lora_alpha: 16.0, lora_dropout: 0.0, target_modules: modules.clone() };
     let adapter = Adapter::init(&model.gguf, shape, config, SEED);
-    let device = device(&args.device.name, threads)?;
+    let device = device(&args.device.name, threads, Console::default())?;
     let mut engine = model.engine(adapter, device, threads, args.precision)?;
     let groups = random_groups(args.batch, tokens, shape.n_vocab);
     let groups: Vec<&Group> = groups.iter().collect();

@@ -1,6 +1,7 @@
 //! The run's examples: read, screened, tokenized, split, and reported.
 
-use crate::data::{Origin, ScreenReport, Tokenize, TokenizeReport, hold_out, read};
+use crate::console::Console;
+use crate::data::{Origin, Records, ScreenReport, Tokenize, TokenizeReport, hold_out, read};
 use anyhow::Result;
 use cutq_core::group::Group;
 use cutq_core::objective::{AnyObjective, Objective};
@@ -23,11 +24,11 @@ pub struct Examples {
 }
 
 impl Examples {
-    /// Reads everything the settings name, and reports counts on stderr unless `quiet`.
+    /// Reads everything the settings name, and reports counts.
     ///
     /// # Errors
     /// Data, template or tokenizer that cannot be used.
-    pub fn read(settings: &Settings, model: &ModelFile, quiet: bool) -> Result<Self> {
+    pub fn read(settings: &Settings, model: &ModelFile, console: Console) -> Result<Self> {
         let objective = settings.objective.build()?;
         let prompt = &settings.prompt;
         let (_, template) = AnyTemplate::open(Some(&prompt.template), &model.gguf)?;
@@ -36,12 +37,11 @@ impl Examples {
 
         let data = &settings.data;
         let files: Vec<_> = data.files.iter().map(|file| file.path.clone()).collect();
-        let reading = read(&files, data.format, data.skip_bad_lines)?;
-        for bad in &reading.skipped {
-            // A list the user asked for, not a matter of taste like progress.
-            eprintln!("skipped: {bad}");
+        let Records { good, skipped } = read(&files, data.format, data.skip_bad_lines)?;
+        for bad in &skipped {
+            console.warn(format_args!("skipped: {bad}"));
         }
-        let (records, screened) = data.screening(settings.recipe.seed).apply(reading.records)?;
+        let (records, screened) = data.screening(settings.recipe.seed).apply(good)?;
         let tokenize = Tokenize {
             encode: &encoder,
             template: &template,
@@ -51,9 +51,7 @@ impl Examples {
             on_long: prompt.on_long,
         };
         let (groups, tokenized) = tokenize.all(&records)?;
-        if !quiet {
-            eprint!("{}", report(reading.skipped.len(), &screened, &tokenized));
-        }
+        console.note(report(skipped.len(), &screened, &tokenized));
         let origins = records.into_iter().map(|record| record.origin).collect();
         let (train, held_out) = match data.eval_split {
             None => (groups, Vec::new()),
@@ -104,7 +102,7 @@ fn report(skipped: usize, screened: &ScreenReport, tokenized: &TokenizeReport) -
     let (negatives, positives) = (screened.negatives, screened.positives);
     let (tokens, longest) = (tokenized.response_tokens, tokenized.longest);
     text.push_str(&format!(
-        "  {negatives:5} negatives and {positives} positives to use: {tokens} response tokens, the longest sequence has {longest}\n"
+        "  {negatives:5} negatives and {positives} positives to use: {tokens} response tokens, the longest sequence has {longest}"
     ));
     text
 }

@@ -1,12 +1,12 @@
 //! From flags to the settings of a run.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::path::Path;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::Result;
 use cutq_ffi::{Adapter, LoraConfig, Module};
 
+use super::paths;
+use crate::console::Console;
 use crate::flags::{FinetuneArgs, LoraArgs, Preset};
 use crate::run::{
     DataSettings, EngineSettings, InputFile, LoraSettings, PromptSettings, RecipeSettings, Settings,
@@ -24,13 +24,14 @@ const PAPER_POSITIVE_RATIO: f64 = 0.25;
 ///
 /// # Errors
 /// Flags that contradict each other or the files they name; files that cannot be read.
-pub fn settings(args: &FinetuneArgs) -> Result<(Settings, ModelFile, Adapter)> {
+pub fn settings(args: &FinetuneArgs, console: Console) -> Result<(Settings, ModelFile, Adapter)> {
     let objective = args.objective.resolve()?;
     let modules = target_modules(args.lora.target_modules.as_deref())?;
     let path = args.model.as_deref().expect("required without --resume");
-    let out = std::path::absolute(args.out.clone().unwrap_or_else(|| default_out(path)))?;
-    refuse_overwriting(args, path, &out)?;
+    let out = std::path::absolute(args.out.clone().unwrap_or_else(|| paths::default_out(path)))?;
+    paths::refuse_overwriting(args, path, &out)?;
     let model = ModelFile::open(path)?;
+    let threads = threads(args.engine.threads);
     let settings = Settings {
         cutq: env!("CARGO_PKG_VERSION").to_owned(),
         model: InputFile::head(path)?,
@@ -42,8 +43,8 @@ pub fn settings(args: &FinetuneArgs) -> Result<(Settings, ModelFile, Adapter)> {
         lora: lora(&args.lora, modules.as_deref(), &model)?,
         recipe: recipe(args),
         engine: EngineSettings {
-            device: device(&args.engine.device.name, threads(args.engine.threads))?.name(),
-            threads: threads(args.engine.threads),
+            device: device(&args.engine.device.name, threads, console)?.name(),
+            threads,
             precision: args.engine.precision,
             micro_batch: args.engine.micro_batch,
             memory: args.memory.memory,
@@ -171,57 +172,4 @@ fn recipe(args: &FinetuneArgs) -> RecipeSettings {
         seed: recipe.seed,
         save_every: recipe.save_every,
     }
-}
-
-fn stem(model: &Path) -> String {
-    model.file_stem().unwrap_or_default().to_string_lossy().into_owned()
-}
-
-fn default_out(model: &Path) -> PathBuf {
-    format!("{}-cut-lora.gguf", stem(model)).into()
-}
-
-/// `runs/MODEL-TIME` beside the adapter.
-pub fn default_run_dir(settings: &Settings) -> PathBuf {
-    let time = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
-    // Colons are not allowed in file names everywhere.
-    let name = format!("{}-{}", stem(&settings.model.path), time.replace(':', ""));
-    let parent = settings.out.parent().unwrap_or(Path::new("."));
-    parent.join("runs").join(name)
-}
-
-/// The adapter must not take the place of what it is made from.
-fn refuse_overwriting(args: &FinetuneArgs, model: &Path, out: &Path) -> Result<(), UsageError> {
-    let inputs = std::iter::once(model)
-        .chain(args.data.iter().map(PathBuf::as_path))
-        .chain(args.lora.init_adapter.as_deref());
-    let same = |input: &Path| {
-        let (input, out) = (fs::canonicalize(input), fs::canonicalize(out));
-        matches!((input, out), (Ok(input), Ok(out)) if input == out)
-    };
-    match inputs.into_iter().find(|input| same(input)) {
-        None => Ok(()),
-        Some(input) => Err(UsageError::new(format!(
-            "--out {} would overwrite an input of the run",
-            input.display()
-        ))),
-    }
-}
-
-/// Finds out before hours of training that the adapter could not be written after them.
-///
-/// # Errors
-/// A folder that cannot be made or written to.
-pub fn check_writable(out: &Path) -> Result<()> {
-    let folder = out.parent().unwrap_or(Path::new("/"));
-    let fault = || format!("cannot write the adapter {}", out.display());
-    if folder.exists() && !folder.is_dir() {
-        return Err(anyhow!("{} is not a folder", folder.display())).with_context(fault);
-    }
-    fs::create_dir_all(folder).with_context(fault)?;
-    tempfile::tempfile_in(folder).with_context(fault)?;
-    if out.is_dir() {
-        bail!("cannot write the adapter {}: it is a folder", out.display());
-    }
-    Ok(())
 }

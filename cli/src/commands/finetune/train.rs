@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use crate::console::Console;
 use crate::run::{Checkpoint, EvalLine, Events, Log, RunFolder, State, StepLine, Summary};
 use anyhow::{Context, Error, Result};
 use cutq_core::group::Group;
@@ -51,7 +52,7 @@ impl<'a> Training<'a> {
         folder: &'a RunFolder,
         engine: Engine,
         checkpoint: Option<Checkpoint>,
-        quiet: bool,
+        console: Console,
     ) -> Result<Self> {
         let recipe = &settings.recipe;
         let batches = Batches::new(examples.train.len(), recipe.batch_size, recipe.seed)
@@ -75,8 +76,8 @@ impl<'a> Training<'a> {
         Ok(Self {
             log: Log::open(&folder.file("log.jsonl"), done)?,
             events: Events::create(folder.path(), done)?,
-            progress: Progress::new(quiet, done, total_steps),
-            interrupt: Interrupt::listen()?,
+            progress: Progress::new(console, done, total_steps),
+            interrupt: Interrupt::listen(console)?,
             settings,
             examples,
             folder,

@@ -3,11 +3,10 @@
 mod line;
 mod view;
 
-use std::io::{IsTerminal, Write, stdout};
 use std::process::ExitCode;
 
 use crate::data::{Record, Tokenize, read};
-use anyhow::{Context, Result};
+use anyhow::Result;
 use cutq_core::group::Group;
 use cutq_core::model::Mode;
 use cutq_core::objective::Objective;
@@ -15,7 +14,9 @@ use cutq_core::trainer;
 
 use self::line::InspectLine;
 use self::view::View;
+use crate::console::Console;
 use crate::flags::InspectArgs;
+use crate::output;
 use crate::session::budget::MICRO_BATCH;
 use crate::session::model::{ModelFile, device, threads};
 use crate::text::AnyTemplate;
@@ -32,9 +33,10 @@ pub fn inspect(args: &InspectArgs) -> Result<ExitCode> {
         Some(path) => model.adapter(path)?,
         None => model.no_adapter(),
     };
-    let reading = read(&args.data, args.reading.format, args.reading.skip_bad_lines)?;
-    for bad in &reading.skipped {
-        eprintln!("skipped: {bad}");
+    let console = Console::default();
+    let records = read(&args.data, args.reading.format, args.reading.skip_bad_lines)?;
+    for bad in &records.skipped {
+        console.warn(format_args!("skipped: {bad}"));
     }
     let tokenize = Tokenize {
         encode: &encoder,
@@ -44,13 +46,13 @@ pub fn inspect(args: &InspectArgs) -> Result<ExitCode> {
         context_length: model.architecture.context_length,
         on_long: args.prompt.on_long,
     };
-    let (groups, _) = tokenize.all(&reading.records)?;
+    let (groups, _) = tokenize.all(&records.good)?;
 
     let engine_args = &args.engine;
     let threads = threads(engine_args.threads);
-    let device = device(&engine_args.device.name, threads)?;
+    let device = device(&engine_args.device.name, threads, console)?;
     let mut engine = model.engine(adapter, device, threads, engine_args.precision)?;
-    let mut show = Show::new(args, &reading.records);
+    let mut show = Show::new(args, &records.good);
     for batch in batches(&groups, &objective, engine_args.micro_batch.unwrap_or(MICRO_BATCH)) {
         let readings = trainer::read(&objective, &mut engine, &batch, Mode::Eval)?;
         for (group, reading) in batch.into_iter().zip(readings) {
@@ -91,17 +93,15 @@ struct Show<'a> {
 
 impl<'a> Show<'a> {
     fn new(args: &InspectArgs, records: &'a [Record]) -> Self {
-        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let view = View { color: stdout().is_terminal() && !no_color, probs: args.probs };
+        let view = View { color: output::has_color(), probs: args.probs };
         Self { json: args.json, view, records }
     }
 
     fn example(&mut self, line: InspectLine) -> Result<()> {
-        let mut text = match self.json {
-            true => serde_json::to_string(&line)?,
-            false => self.view.example(&line, &self.records[line.index]),
-        };
-        text.push('\n');
-        stdout().write_all(text.as_bytes()).context("cannot write to standard output")
+        if self.json {
+            return output::print_json(&line);
+        }
+        let text = self.view.example(&line, &self.records[line.index]);
+        output::print(format_args!("{text}\n"))
     }
 }

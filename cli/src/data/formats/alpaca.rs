@@ -3,7 +3,8 @@
 use cutq_core::example::Example;
 use serde_json::{Map, Value};
 
-use super::fields::{Fields, Problem};
+use super::fields::Fields;
+use crate::data::problem::Problem;
 
 /// What the format needs, for messages.
 pub(super) const NEEDS: &str = "`instruction`, `output` (and may have `input`, `judgment`)";

@@ -4,7 +4,8 @@
 use cutq_core::example::{Example, Message};
 use serde_json::{Map, Value};
 
-use super::fields::{Fields, Problem, kind, string};
+use super::fields::{Fields, string};
+use crate::data::problem::{Problem, kind};
 
 /// What the format needs, for messages.
 pub(super) const NEEDS: &str = "`messages` (and may have `judgment`)";

@@ -1,11 +1,9 @@
-//! The formats data comes in, and how one is recognised.
+//! The formats that data comes in, and how one is recognised.
 
 mod alpaca;
 mod chat;
 mod fields;
 mod shepherd;
-
-pub use fields::{Problem, kind};
 
 use clap::ValueEnum;
 use cutq_core::example::Example;
@@ -13,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use fields::names;
+
+use super::problem::Problem;
 
 /// Which fields an example is read from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
@@ -54,7 +54,10 @@ impl Format {
         } else if has("answer") || has("feedback") {
             Ok(Self::Shepherd)
         } else {
-            Err(Problem::UnknownFormat { found: names(fields) })
+            let needs =
+                [("alpaca", alpaca::NEEDS), ("shepherd", shepherd::NEEDS), ("chat", chat::NEEDS)];
+            let needs = needs.map(|(format, needs)| format!("{format} needs {needs}")).join(", ");
+            Err(Problem::UnknownFormat { found: names(fields), needs })
         }
     }
 }
