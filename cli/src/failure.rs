@@ -1,7 +1,10 @@
 //! What a failed command prints, and its exit status.
 
+use std::error::Error;
 use std::io::{self, ErrorKind};
 use std::process::ExitCode;
+
+use cutq_ffi::{BackendError, EngineError, LlamaError, NoDevice, TemplateError};
 
 use crate::console;
 use crate::usage::UsageError;
@@ -34,7 +37,11 @@ fn text(error: &anyhow::Error) -> String {
             Some((message, hint)) => (message.to_owned(), Some(hint.to_owned())),
             None => (message, None),
         };
-        hints.extend(hint);
+        // Some libraries give a hint of their own.
+        let hint = hint.or_else(|| what_to_do(cause).filter(|_| !message.contains("hint: ")));
+        if let Some(hint) = hint.filter(|hint| !hints.contains(hint)) {
+            hints.push(hint);
+        }
         // Many errors repeat their cause in their own words.
         if said.contains(&message) {
             continue;
@@ -47,10 +54,64 @@ fn text(error: &anyhow::Error) -> String {
     lines.join("\n")
 }
 
+/// The hint for an error of a library, which knows none of this program's flags.
+fn what_to_do(cause: &(dyn Error + 'static)) -> Option<String> {
+    // A transparent error hides the one inside it from the chain.
+    let engine = cause.downcast_ref::<EngineError>();
+    let backend = match engine {
+        Some(EngineError::Backend(error)) => Some(error),
+        _ => cause.downcast_ref::<BackendError>(),
+    };
+    let hint = if let Some(BackendError::OutOfMemory { .. }) = backend {
+        "lower --micro-batch or --max-length"
+    } else if let Some(BackendError::Unsupported { .. }) = backend {
+        "--device cpu computes every model"
+    } else if let Some(EngineError::Token { .. }) = engine {
+        "the tokenizer belongs to another model"
+    } else if let Some(NoDevice::Unknown { .. }) = cause.downcast_ref() {
+        "`cutq devices` says why others are missing"
+    } else if let Some(TemplateError::Rewrites { .. }) = cause.downcast_ref() {
+        "--template paper takes any text"
+    } else if let Some(LlamaError::NoTokenizer { .. }) = cause.downcast_ref() {
+        "give one with --tokenizer tokenizer.json"
+    } else {
+        return None;
+    };
+    Some(hint.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use anyhow::{Context, anyhow};
+    use cutq_core::trainer::TrainError;
+
+    #[test]
+    fn errors_of_libraries_get_one_hint_wherever_they_are_in_the_chain() {
+        let device = || "Vulkan0".to_owned();
+        let memory =
+            || EngineError::Backend(BackendError::OutOfMemory { device: device(), bytes: 1 });
+        let operation =
+            BackendError::Unsupported { device: device(), operation: "ROLL".to_owned() };
+        let known = "CPU".to_owned();
+        let cases = [
+            (anyhow!(memory()), "--micro-batch"),
+            (anyhow!(TrainError::Model(memory())), "--micro-batch"),
+            (anyhow!(operation).context("the run stopped"), "--device cpu"),
+            (anyhow!(EngineError::Token { token: 9, n_vocab: 9 }), "another model"),
+            (anyhow!(NoDevice::Unknown { name: device(), known }), "`cutq devices`"),
+            (anyhow!(TemplateError::Rewrites { origin: "m".to_owned() }), "--template paper"),
+            (anyhow!(LlamaError::NoTokenizer { path: "m".into() }), "--tokenizer"),
+        ];
+        for (error, expected) in cases {
+            let text = text(&error);
+            assert_eq!(text.matches("hint: ").count(), 1, "{text}");
+            assert!(
+                text.split("hint: ").last().is_some_and(|hint| hint.contains(expected)),
+                "{text}"
+            );
+        }
+    }
 
     #[test]
     fn causes_and_hints_each_have_their_line() {

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::flags::DevicesArgs;
 use crate::output;
-use crate::session::budget::size;
+use crate::session::memory::size;
 
 /// What the command tells.
 #[derive(Serialize)]

@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::console::Console;
 use crate::flags::GenerateArgs;
 use crate::output;
-use crate::session::model::{device, threads};
+use crate::session::model::{context_length, device, threads};
 use crate::text::AnyTemplate;
 use crate::text::Encoder;
 use crate::usage::UsageError;
@@ -97,9 +97,7 @@ fn sampling(args: &GenerateArgs) -> Result<Sampling, UsageError> {
 
 /// Room for `wanted` tokens, but no more than the model was trained for.
 fn n_ctx(gguf: &Gguf, wanted: usize) -> usize {
-    let architecture = gguf.str("general.architecture").unwrap_or_default();
-    let trained = gguf.int(&format!("{architecture}.context_length"));
-    trained.and_then(|n| usize::try_from(n).ok()).map_or(wanted, |n| n.min(wanted))
+    context_length(gguf).map_or(wanted, |n| n.min(wanted))
 }
 
 /// One answer, printed as it comes unless it goes into JSON.

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use cutq_ffi::{Adapter, LoraConfig, Module};
+use cutq_ffi::{Adapter, Demand, LoraConfig, Module};
 use serde::Serialize;
 
 use crate::console::Console;
@@ -11,7 +11,8 @@ use crate::flags::PlanArgs;
 use crate::output;
 use crate::run::OptimizerName;
 use crate::session::PlanFigures;
-use crate::session::budget::{self, MICRO_BATCH, Wish};
+use crate::session::budget::{self, MICRO_BATCH};
+use crate::session::memory;
 use crate::session::model::{ModelFile, device, threads};
 use crate::usage::UsageError;
 
@@ -34,20 +35,20 @@ pub fn plan(args: &PlanArgs) -> Result<ExitCode> {
     let model = ModelFile::open(&args.model)?;
     let longest = model.max_length(args.max_length)?;
     let config = LoraConfig { r: args.r, lora_alpha: 1.0, lora_dropout: 0.0, target_modules };
-    let adapter = Adapter::init(&model.gguf, &model.architecture, config, 0);
     let threads = threads(args.engine.threads);
     let device = device(&args.engine.device.name, threads, Console::default())?;
-    let mut engine = model.engine(adapter, device, threads, args.engine.precision)?;
-    let wish = Wish {
+    let demand = Demand {
         largest: longest * usize::from(args.contexts),
         longest,
-        micro_batch: args.engine.micro_batch,
-        usual: MICRO_BATCH,
+        micro_batch: args.engine.micro_batch.unwrap_or(MICRO_BATCH),
+        fixed: args.engine.micro_batch.is_some(),
         optimizer_bytes: args.optimizer.bytes_per_parameter(),
-        optimizer_loaded: false,
+        program: memory::program(),
     };
-    let plan = budget::plan(&mut engine, wish, args.memory.memory)?;
-    let rates = engine.probe(plan.micro_batch.max(wish.largest).min(MICRO_BATCH), longest)?;
+    let adapter = Adapter::init(&model.gguf, &model.architecture, config, 0);
+    let mut engine = model.engine(adapter, device, threads, args.engine.precision)?;
+    let plan = budget::plan(&mut engine, demand, args.memory.memory)?;
+    let rates = engine.probe(plan.micro_batch.max(demand.largest).min(MICRO_BATCH), longest)?;
     let forecast = Forecast {
         model: args.model.display().to_string(),
         device: device.name(),

@@ -1,9 +1,21 @@
-//! What the system tells about memory.
+//! What the system says about memory.
 
+use bytesize::ByteSize;
 use sysinfo::{MemoryRefreshKind, ProcessRefreshKind, ProcessesToUpdate, System};
 
-/// Bytes that this process has resident now; none where the system does not tell.
-pub fn resident() -> Option<u64> {
+/// [`program`] is a multiple of this, so that the same run is planned the same way each time.
+const STEP: u64 = 4 << 20;
+
+/// Bytes that the program itself takes, rounded up.
+///
+/// Asked once model and data are open and before anything exists that a plan counts: the adapter,
+/// the optimizer's state, the engine. 0 where the system does not say.
+pub fn program() -> u64 {
+    resident().unwrap_or(0).next_multiple_of(STEP)
+}
+
+/// Bytes that this process has resident now; none where the system does not say.
+fn resident() -> Option<u64> {
     let pid = sysinfo::get_current_pid().ok()?;
     let mut system = System::new();
     let kind = ProcessRefreshKind::nothing().with_memory();
@@ -17,6 +29,11 @@ pub fn available() -> Option<u64> {
     system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
     let available = system.available_memory();
     let limits = system.cgroup_limits().map(|limits| limits.free_memory);
-    // Systems that do not tell report zero.
+    // Systems that do not say report zero.
     (available > 0).then(|| limits.unwrap_or(available).min(available))
+}
+
+/// Bytes for people.
+pub fn size(bytes: u64) -> String {
+    ByteSize(bytes).display().iec().to_string()
 }

@@ -1,7 +1,7 @@
 //! What every command works with: the open model, the memory of this machine, the plan of a run.
 
 pub mod budget;
-mod memory;
+pub mod memory;
 pub mod model;
 mod plan_figures;
 

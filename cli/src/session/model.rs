@@ -74,6 +74,12 @@ impl ModelFile {
     }
 }
 
+/// Tokens that any model, trainable or not, holds; none if its file does not say.
+pub fn context_length(gguf: &Gguf) -> Option<usize> {
+    let length = gguf.int(&format!("{}.context_length", gguf.architecture().ok()?))?;
+    usize::try_from(length).ok()
+}
+
 /// The device asked for by name, or the fastest, which is noted if there is a choice.
 ///
 /// # Errors

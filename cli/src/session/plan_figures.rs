@@ -3,7 +3,7 @@
 use cutq_ffi::{Engine, Plan};
 use serde::{Deserialize, Serialize};
 
-use super::budget::size;
+use super::memory::size;
 
 /// The parts of a plan, in bytes, and what they come from.
 #[derive(Debug, Serialize, Deserialize)]

@@ -9,7 +9,7 @@ use cutq_core::optimizer::Optimizer;
 use cutq_core::order::permutation;
 use cutq_core::schedule::{LrSchedule, Schedule};
 use cutq_core::trainer::{Trainer, TrainerOptions};
-use cutq_ffi::{Adapter, LoraConfig, Module, TensorInfo};
+use cutq_ffi::{Adapter, Demand, LoraConfig, Module, TensorInfo};
 
 use super::figures::{Figures, phases};
 use super::memory::Watch;
@@ -19,7 +19,8 @@ use crate::console::Console;
 use crate::flags::BenchArgs;
 use crate::run::OptimizerName;
 use crate::session::PlanFigures;
-use crate::session::budget::{self, Wish};
+use crate::session::budget;
+use crate::session::memory;
 use crate::session::model::{ModelFile, device, threads};
 use crate::usage::UsageError;
 
@@ -48,20 +49,20 @@ fn run(args: &BenchArgs, model: &ModelFile, modules: Vec<Module>) -> Result<Figu
         (threads(args.threads), args.tokens as usize, &model.architecture);
     let config =
         LoraConfig { r: 16, lora_alpha: 16.0, lora_dropout: 0.0, target_modules: modules.clone() };
-    let adapter = Adapter::init(&model.gguf, shape, config, SEED);
     let device = device(&args.device.name, threads, Console::default())?;
+    let demand = Demand {
+        largest: tokens,
+        longest: tokens,
+        micro_batch: args.micro_batch.unwrap_or(args.batch * tokens),
+        fixed: args.micro_batch.is_some(),
+        optimizer_bytes: OptimizerName::Adamw.bytes_per_parameter(),
+        program: memory::program(),
+    };
+    let adapter = Adapter::init(&model.gguf, shape, config, SEED);
     let mut engine = model.engine(adapter, device, threads, args.precision)?;
     let groups = random_groups(args.batch, tokens, shape.n_vocab);
     let groups: Vec<&Group> = groups.iter().collect();
-    let wish = Wish {
-        largest: tokens,
-        longest: tokens,
-        micro_batch: args.micro_batch,
-        usual: args.batch * tokens,
-        optimizer_bytes: OptimizerName::Adamw.bytes_per_parameter(),
-        optimizer_loaded: false,
-    };
-    let plan = budget::plan(&mut engine, wish, args.memory.memory)?;
+    let plan = budget::plan(&mut engine, demand, args.memory.memory)?;
     let mut trainer = Trainer::new(Mle, options(plan.micro_batch)?);
 
     let reading = repeat(args.repetitions, || {

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use crate::run::{Checkpoint, RunFolder};
 use anyhow::{Context, Result};
-use cutq_ffi::{Adapter, Engine, Plan};
+use cutq_ffi::{Adapter, Demand, Engine, Plan};
 
 use self::examples::Examples;
 use self::interrupt::INTERRUPTED;
@@ -21,7 +21,8 @@ use crate::console::Console;
 use crate::flags::FinetuneArgs;
 use crate::run::{EngineSettings, Settings};
 use crate::session::PlanFigures;
-use crate::session::budget::{self, MICRO_BATCH, Wish};
+use crate::session::budget::{self, MICRO_BATCH};
+use crate::session::memory::{self, size};
 use crate::session::model::{self, ModelFile};
 
 /// Runs the command.
@@ -34,10 +35,12 @@ pub fn finetune(args: &FinetuneArgs) -> Result<ExitCode> {
 }
 
 fn begin(args: &FinetuneArgs, console: Console) -> Result<ExitCode> {
-    let (mut settings, model, adapter) = resolve::settings(args, console)?;
+    let (mut settings, model) = resolve::settings(args, console)?;
     paths::check_writable(&settings.out)?;
     let examples = Examples::read(&settings, &model, console)?;
-    let (engine, plan) = engine(&settings, &model, &examples, adapter, false, console)?;
+    let demand = demand(&settings, &examples);
+    let adapter = resolve::first_adapter(&settings, &model)?;
+    let (engine, plan) = engine(&settings, &model, adapter, demand, console)?;
     settings.engine.micro_batch = Some(plan.micro_batch);
     let run_dir = match &args.run_dir {
         Some(path) => path.clone(),
@@ -52,6 +55,7 @@ fn resume(path: &Path, console: Console) -> Result<ExitCode> {
     settings.verify_inputs().context("the run cannot be resumed")?;
     let model = ModelFile::open(&settings.model.path)?;
     let examples = Examples::read(&settings, &model, console)?;
+    let demand = demand(&settings, &examples);
     let checkpoint = Checkpoint::load(&folder)?;
     let adapter = match &checkpoint {
         // Nothing was saved yet: the same seed begins the same run.
@@ -60,33 +64,36 @@ fn resume(path: &Path, console: Console) -> Result<ExitCode> {
             Adapter { config: settings.lora.config()?, ..model.adapter(&checkpoint.adapter)? }
         }
     };
-    let planned = engine(&settings, &model, &examples, adapter, checkpoint.is_some(), console)?;
+    let planned = engine(&settings, &model, adapter, demand, console)?;
     run(&settings, &examples, &folder, planned, checkpoint, console)
+}
+
+/// What the run asks of memory. Before there is an adapter: see [`memory::program`].
+fn demand(settings: &Settings, examples: &Examples) -> Demand {
+    let (largest, longest) = examples.sizes();
+    let micro_batch = settings.engine.micro_batch;
+    Demand {
+        largest,
+        longest,
+        micro_batch: micro_batch.unwrap_or(MICRO_BATCH),
+        fixed: micro_batch.is_some(),
+        optimizer_bytes: settings.recipe.optimizer.bytes_per_parameter(),
+        program: memory::program(),
+    }
 }
 
 /// The engine, set up to stay within the memory of the run, and how.
 fn engine(
     settings: &Settings,
     model: &ModelFile,
-    examples: &Examples,
     adapter: Adapter,
-    optimizer_loaded: bool,
+    demand: Demand,
     console: Console,
 ) -> Result<(Engine, Plan)> {
-    let EngineSettings { ref device, threads, precision, micro_batch, memory } = settings.engine;
+    let EngineSettings { ref device, threads, precision, memory, .. } = settings.engine;
     let device = model::device(device, threads, console)?;
     let mut engine = model.engine(adapter, device, threads, precision)?;
-    let (largest, longest) = examples.sizes();
-    let optimizer_bytes = settings.recipe.optimizer.bytes_per_parameter();
-    let wish = Wish {
-        largest,
-        longest,
-        micro_batch,
-        usual: MICRO_BATCH,
-        optimizer_bytes,
-        optimizer_loaded,
-    };
-    let plan = budget::plan(&mut engine, wish, memory)?;
+    let plan = budget::plan(&mut engine, demand, memory)?;
     console.note(PlanFigures::new(&plan, &engine).line());
     Ok((engine, plan))
 }
@@ -110,7 +117,7 @@ fn run(
         Outcome::Done(summary) => {
             console.note(summary);
             if let Some(peak) = budget::device_peak(training.engine(), &plan)? {
-                let (peak, planned) = (budget::size(peak), budget::size(plan.peak()));
+                let (peak, planned) = (size(peak), size(plan.peak()));
                 console.note(format_args!("device memory: {peak} at the peak, {planned} planned"));
             }
             let (model, out) = (settings.model.path.display(), settings.out.display());

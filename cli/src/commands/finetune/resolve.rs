@@ -20,11 +20,11 @@ const DEFAULT_ALPHA: f64 = 16.0;
 /// Positives per negative in the paper.
 const PAPER_POSITIVE_RATIO: f64 = 0.25;
 
-/// The settings that the flags give, the model they are for and the adapter it starts with.
+/// The settings that the flags give, and the model they are for.
 ///
 /// # Errors
 /// Flags that contradict each other or the files they name; files that cannot be read.
-pub fn settings(args: &FinetuneArgs, console: Console) -> Result<(Settings, ModelFile, Adapter)> {
+pub fn settings(args: &FinetuneArgs, console: Console) -> Result<(Settings, ModelFile)> {
     let objective = args.objective.resolve()?;
     let modules = target_modules(args.lora.target_modules.as_deref())?;
     let path = args.model.as_deref().expect("required without --resume");
@@ -50,8 +50,7 @@ pub fn settings(args: &FinetuneArgs, console: Console) -> Result<(Settings, Mode
             memory: args.memory.memory,
         },
     };
-    let adapter = first_adapter(&settings, &model)?;
-    Ok((settings, model, adapter))
+    Ok((settings, model))
 }
 
 /// The adapter before the first step.
