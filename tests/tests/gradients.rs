@@ -1,7 +1,7 @@
 //! Gradients of every objective through a whole model, against finite differences of the loss.
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use cutq_core::analysis::LogProbs;
+use cutq_core::example_loss::LogProbs;
 use cutq_core::group::Group;
 use cutq_core::log_space::log1mexp;
 use cutq_core::model::{Mode, Model};
@@ -129,8 +129,7 @@ fn analytic(
     let mut weights = Vec::new();
     for (group, reading) in groups.iter().zip(base) {
         for context in objective.contexts(group.is_judged()).kinds() {
-            let zeros = vec![0.0; group.response.len()];
-            let own = reading.loss.weights(context).unwrap_or(&zeros);
+            let own = reading.loss.weights.get(context);
             weights.extend(own.iter().map(|w| w / groups.len() as f64));
         }
     }

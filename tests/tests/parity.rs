@@ -2,8 +2,8 @@
 
 use std::sync::MutexGuard;
 
-use cutq_core::analysis::{ExampleLoss, LogProbs};
 use cutq_core::example::Example;
+use cutq_core::example_loss::{ExampleLoss, LogProbs};
 use cutq_core::group::Group;
 use cutq_core::model::{Mode, Model};
 use cutq_core::objective::Cut;
@@ -185,8 +185,8 @@ impl Parity {
 
     fn tokens(&self) {
         for (group, example) in self.groups.iter().zip(&self.golden.examples) {
-            assert_eq!(group.prompt, example.prompt_tokens);
-            assert_eq!(group.judged_prompt, example.judged_prompt_tokens);
+            assert_eq!(group.prompts.plain.as_ref(), Some(&example.prompt_tokens));
+            assert_eq!(group.prompts.judged, example.judged_prompt_tokens);
             assert_eq!(group.response, example.response_tokens);
         }
     }
@@ -218,9 +218,9 @@ impl Parity {
                 Weights::Own => reading.loss.clone(),
                 Weights::Golden => golden_loss(&cut, example),
             };
-            weights.extend(loss.weights_plain.iter().map(|w| w / n));
+            weights.extend(loss.weights.plain.iter().map(|w| w / n));
             if judged {
-                weights.extend(loss.weights_judged.iter().map(|w| w / n));
+                weights.extend(loss.weights.judged.iter().map(|w| w / n));
             }
         }
         self.engine.backward(&weights).expect("the backward pass runs");

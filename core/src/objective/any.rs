@@ -1,7 +1,8 @@
 //! An objective chosen at run time.
 
+use crate::context::Contexts;
 use crate::objective::{
-    Contexts, Cut, Hindsight, Mle, Objective, ObjectiveError, TokenInputs, TokenTerms, Unlikelihood,
+    Cut, Hindsight, Mle, Objective, ObjectiveError, TokenInputs, TokenTerms, Unlikelihood,
 };
 use crate::tensor::Tensor;
 

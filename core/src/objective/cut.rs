@@ -1,8 +1,8 @@
 //! Contrastive unlikelihood training.
 
+use crate::context::{ContextKind, Contexts};
 use crate::objective::{
-    ContextKind, Contexts, Objective, ObjectiveError, OptionError, TokenInputs, TokenTerms,
-    non_negative, zeros_like,
+    Objective, ObjectiveError, OptionError, TokenInputs, TokenTerms, non_negative, zeros_like,
 };
 use crate::tensor::Tensor;
 
@@ -123,8 +123,8 @@ impl Cut {
         &self,
         inputs: &TokenInputs<'_, T>,
     ) -> Result<T, ObjectiveError<T::Error>> {
-        let judged = inputs.log_probs(ContextKind::Judged)?;
-        let contrast = inputs.log_probs(match self.options.contrast {
+        let judged = inputs.log_probs_in(ContextKind::Judged)?;
+        let contrast = inputs.log_probs_in(match self.options.contrast {
             Contrast::Plain => ContextKind::Plain,
             Contrast::HeaderMatched => ContextKind::Contrast,
         })?;
@@ -168,11 +168,11 @@ impl Objective for Cut {
         &self,
         inputs: &TokenInputs<'_, T>,
     ) -> Result<TokenTerms<T>, ObjectiveError<T::Error>> {
-        let plain = inputs.log_probs(ContextKind::Plain)?;
+        let plain = inputs.log_probs_in(ContextKind::Plain)?;
         if !inputs.is_judged {
             return Ok(TokenTerms::likelihood(plain)?);
         }
-        let judged = inputs.log_probs(ContextKind::Judged)?;
+        let judged = inputs.log_probs_in(ContextKind::Judged)?;
         let inappropriate = self.inappropriate(inputs)?;
         let focal = judged.detach()?.affine(self.options.focal_gamma, 0.0)?.exp()?;
         let unlike = focal.mul(&plain.log1mexp()?)?.affine(self.options.weight_unlike, 0.0)?;
@@ -196,7 +196,7 @@ mod tests {
     use alloc::vec::Vec;
 
     use super::*;
-    use crate::analysis::{ExampleLoss, LogProbs};
+    use crate::example_loss::{ExampleLoss, LogProbs};
 
     fn logs(probabilities: &[f64]) -> Option<Vec<f64>> {
         Some(probabilities.iter().map(|p| libm::log(*p)).collect())
@@ -228,8 +228,8 @@ mod tests {
         close(&[example.l1, example.l2], &[0.859_947_988_406_007_8, 1.059_885_037_238_306_4]);
         close(&[example.loss], &[example.l1 + example.l2]);
         // In U: 0.5 · 0.8 / 3 · 0.5 / (1 − 0.5).
-        close(&example.weights_plain, &[0.4 / 3.0, -1.0 / 3.0, -1.0 / 3.0]);
-        close(&example.weights_judged, &[-1.0 / 3.0; 3]);
+        close(&example.weights.plain, &[0.4 / 3.0, -1.0 / 3.0, -1.0 / 3.0]);
+        close(&example.weights.judged, &[-1.0 / 3.0; 3]);
     }
 
     #[test]
@@ -238,8 +238,8 @@ mod tests {
         // L1 = −(ln 0.4 + ln 0.25 + 0.5 · ln 0.5) / 3
         close(&[example.l1], &[0.883_052_894_424_672_7]);
         close(&[example.loss], &[(example.l1 + example.l2) / 2.0]);
-        close(&example.weights_plain, &[0.25 / 3.0, -0.5 / 3.0, -0.5 / 3.0]);
-        close(&example.weights_judged, &[-0.5 / 3.0; 3]);
+        close(&example.weights.plain, &[0.25 / 3.0, -0.5 / 3.0, -0.5 / 3.0]);
+        close(&example.weights.judged, &[-0.5 / 3.0; 3]);
     }
 
     #[test]
@@ -277,8 +277,8 @@ mod tests {
             let example = ExampleLoss::new(&cut, &log_probs, false, true).expect("plain is given");
             close(&[example.l1, example.l2], &[0.0, 1.5 * core::f64::consts::LN_2]);
             close(&[example.loss], &[example.l2]);
-            close(&example.weights_plain, &[-0.5, -0.5]);
-            close(&example.weights_judged, &[0.0, 0.0]);
+            close(&example.weights.plain, &[-0.5, -0.5]);
+            close(&example.weights.judged, &[0.0, 0.0]);
             assert!(example.inappropriate.is_empty());
         }
     }
@@ -292,7 +292,7 @@ mod tests {
         let example = ExampleLoss::new(&cut, &log_probs, true, false).expect("complete");
         assert_eq!(example.inappropriate, [0]);
         assert!(example.loss.is_finite() && example.loss > 8.0, "{}", example.loss);
-        assert!(example.weights_plain[0].is_finite() && example.weights_plain[0] > 1e6);
+        assert!(example.weights.plain[0].is_finite() && example.weights.plain[0] > 1e6);
     }
 
     #[test]

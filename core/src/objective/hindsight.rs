@@ -1,6 +1,7 @@
 //! Hindsight: each response is learned in the context that makes it true.
 
-use crate::objective::{ContextKind, Contexts, Objective, ObjectiveError, TokenInputs, TokenTerms};
+use crate::context::{ContextKind, Contexts};
+use crate::objective::{Objective, ObjectiveError, TokenInputs, TokenTerms};
 use crate::tensor::Tensor;
 
 /// `L = −(1/N) Σ_t ln p(y_t | y_<t, c)` with `c = x, j` for a judged example and `c = x` for a
@@ -21,6 +22,6 @@ impl Objective for Hindsight {
         inputs: &TokenInputs<'_, T>,
     ) -> Result<TokenTerms<T>, ObjectiveError<T::Error>> {
         let kind = if inputs.is_judged { ContextKind::Judged } else { ContextKind::Plain };
-        Ok(TokenTerms::likelihood(inputs.log_probs(kind)?)?)
+        Ok(TokenTerms::likelihood(inputs.log_probs_in(kind)?)?)
     }
 }

@@ -1,8 +1,8 @@
 //! Unlikelihood on whole responses: every token of a judged response is made less likely.
 
+use crate::context::{ContextKind, Contexts};
 use crate::objective::{
-    ContextKind, Contexts, Objective, ObjectiveError, OptionError, TokenInputs, TokenTerms,
-    non_negative, zeros_like,
+    Objective, ObjectiveError, OptionError, TokenInputs, TokenTerms, non_negative, zeros_like,
 };
 use crate::tensor::Tensor;
 
@@ -47,7 +47,7 @@ impl Objective for Unlikelihood {
         &self,
         inputs: &TokenInputs<'_, T>,
     ) -> Result<TokenTerms<T>, ObjectiveError<T::Error>> {
-        let plain = inputs.log_probs(ContextKind::Plain)?;
+        let plain = inputs.log_probs_in(ContextKind::Plain)?;
         if !inputs.is_judged {
             return Ok(TokenTerms::likelihood(plain)?);
         }

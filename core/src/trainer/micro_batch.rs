@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use crate::analysis::{ExampleLoss, LogProbs};
+use crate::example_loss::{ExampleLoss, LogProbs};
 use crate::group::Group;
 use crate::model::{Mode, Model};
 use crate::objective::Objective;
@@ -81,11 +81,11 @@ fn interpret<O: Objective, E>(
             let quantity = Quantity::LogProb { context, token };
             return Err(TrainError::NonFinite { example, quantity, value: own[token] });
         }
-        log_probs.set(context, own.to_vec());
+        *log_probs.get_mut(context) = Some(own.to_vec());
     }
     let loss = ExampleLoss::new(objective, &log_probs, group.is_judged(), group.ends_with_eos)
-        .map_err(|error| TrainError::Analysis { example, error })?;
-    let weights = loss.weights_plain.iter().chain(&loss.weights_judged);
+        .map_err(|error| TrainError::Loss { example, error })?;
+    let weights = loss.weights.iter().flat_map(|(_, weights)| weights);
     if let Some(value) = weights.chain([&loss.loss]).copied().find(|x| !x.is_finite()) {
         return Err(TrainError::NonFinite { example, quantity: Quantity::Loss, value });
     }
@@ -103,10 +103,8 @@ pub(super) fn dlog_probs<O: Objective>(
     let mut flat = Vec::new();
     for (group, reading) in groups.iter().zip(readings) {
         for context in objective.contexts(group.is_judged()).kinds() {
-            match reading.loss.weights(context) {
-                Some(weights) => flat.extend(weights.iter().map(|w| w / batch_len as f64)),
-                None => flat.resize(flat.len() + group.response.len(), 0.0),
-            }
+            let weights = reading.loss.weights.get(context);
+            flat.extend(weights.iter().map(|w| w / batch_len as f64));
         }
     }
     flat

@@ -1,8 +1,8 @@
 //! What a step or an evaluation found.
 
-use crate::analysis::ExampleLoss;
+use crate::context::Contexts;
+use crate::example_loss::ExampleLoss;
 use crate::group::Group;
-use crate::objective::Contexts;
 
 /// One training step. Losses are means over the batch's examples, before the step's update.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Result, bail};
+use cutq_core::context::PerContext;
 use cutq_core::group::Group;
 use cutq_core::objective::Mle;
 use cutq_core::optimizer::Optimizer;
@@ -129,9 +130,7 @@ fn random_groups(batch: usize, tokens: usize, n_vocab: usize) -> Vec<Group> {
     (0..batch)
         .map(|index| Group {
             index,
-            prompt: take(tokens - tokens / 2),
-            judged_prompt: None,
-            contrast_prompt: None,
+            prompts: PerContext { plain: Some(take(tokens - tokens / 2)), ..PerContext::default() },
             response: take(tokens / 2),
             ends_with_eos: false,
         })

@@ -221,7 +221,7 @@ fn scalars(line: &StepLine) -> Vec<(&'static str, f64)> {
 /// Adds the file and line of the example that an error names.
 fn located(error: TrainError<EngineError>, examples: &Examples) -> Error {
     let indices = match &error {
-        TrainError::NonFinite { example, .. } | TrainError::Analysis { example, .. } => {
+        TrainError::NonFinite { example, .. } | TrainError::Loss { example, .. } => {
             vec![*example]
         }
         TrainError::NonFiniteSum { examples, .. } => examples.clone(),
