@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use clap::ValueEnum;
-use cutq_core::order::permutation;
+use cutq_core::order::choose;
 use serde::{Deserialize, Serialize};
 
 use super::{Origin, Record, is_failed_judge, praises_only};
@@ -181,14 +181,13 @@ impl Screening {
             // A ratio such as 0.25 is exact, so the floor of the product is what a reader expects.
             (ratio * report.negatives as f64).floor() as usize
         });
-        let surplus: HashSet<usize> = permutation(positives.len(), self.seed, 0)
-            .into_iter()
-            .skip(limit)
-            .map(|i| positives[i])
-            .collect();
-        report.surplus_positives = surplus.len();
-        report.positives = positives.len() - surplus.len();
-        (0..).zip(records).filter(|(i, _)| !surplus.contains(i)).map(|(_, record)| record).collect()
+        let chosen = choose(positives.len(), limit, self.seed);
+        let chosen: HashSet<usize> = chosen.into_iter().map(|i| positives[i]).collect();
+        report.positives = chosen.len();
+        report.surplus_positives = positives.len() - chosen.len();
+        let stays = |i, record: &Record| record.example.is_judged() || chosen.contains(&i);
+        let records = (0..).zip(records).filter(|(i, record)| stays(*i, record));
+        records.map(|(_, record)| record).collect()
     }
 }
 
@@ -204,8 +203,7 @@ fn identity(record: &Record) -> (Vec<(String, String)>, String, Option<String>) 
 /// The choice depends on the seed and the number of items alone; both parts keep their order.
 pub fn hold_out<T>(items: Vec<T>, fraction: f64, seed: u64) -> (Vec<T>, Vec<T>) {
     let count = ((items.len() as f64 * fraction).round() as usize).max(1);
-    let chosen: HashSet<usize> =
-        permutation(items.len(), seed, 0).into_iter().take(count).collect();
+    let chosen: HashSet<usize> = choose(items.len(), count, seed).into_iter().collect();
     let (held, train): (Vec<_>, Vec<_>) =
         (0..).zip(items).partition(|(i, _): &(usize, T)| chosen.contains(i));
     let strip = |part: Vec<(usize, T)>| part.into_iter().map(|(_, item)| item).collect();
