@@ -86,7 +86,7 @@ pub enum TrainError<E> {
     DeadGradient {
         /// The parameter.
         name: String,
-        /// The step, counted from 0.
+        /// The step that failed, counted from 1 as in [`StepReport`](crate::trainer::StepReport).
         step: u64,
     },
     /// The model returned another number of log-probabilities than it was given targets.

@@ -69,7 +69,7 @@ impl<O: Objective, F: Float> Trainer<O, F> {
         self.seen_alive.clear();
     }
 
-    /// Steps taken; also the number of the next one.
+    /// Steps taken, which is what [`Batches::batch`](crate::order::Batches::batch) calls the next one.
     pub fn step_count(&self) -> u64 {
         self.step
     }
@@ -120,13 +120,12 @@ impl<O: Objective, F: Float> Trainer<O, F> {
         survey.check_state(&self.state)?;
         let dead = survey.first_dead(&mut self.seen_alive);
         if let (true, Some(name)) = (any_weight, dead) {
-            return Err(TrainError::DeadGradient { name: name.into(), step: self.step });
+            return Err(TrainError::DeadGradient { name: name.into(), step: self.step + 1 });
         }
         let lr = self.options.schedule.lr(self.step);
         self.update(model, lr, survey.norm);
-        let report = totals.step(self.step, lr, survey.norm);
         self.step += 1;
-        Ok(report)
+        Ok(totals.step(self.step, lr, survey.norm))
     }
 
     /// The losses of `groups`, without dropout, gradients or any change.

@@ -7,7 +7,7 @@ use crate::group::Group;
 /// One training step. Losses are means over the batch's examples, before the step's update.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StepReport {
-    /// Counted from 0.
+    /// Steps done, this one included: the first step is 1.
     pub step: u64,
     /// What was minimized.
     pub loss: f64,

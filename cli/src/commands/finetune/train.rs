@@ -139,7 +139,7 @@ impl<'a> Training<'a> {
     }
 
     fn line(&self, report: &StepReport, seconds: f64) -> StepLine {
-        let step = report.step + 1;
+        let step = report.step;
         StepLine {
             step,
             epoch: step as f64 / self.batches.per_epoch() as f64,
