@@ -8,6 +8,11 @@ use crate::tensor::Tensor;
 
 /// What the judged probability is compared with, to find inappropriate tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case")
+)]
 pub enum Contrast {
     /// The plain context, as in the paper. The two prompts also differ in their header sentence, so
     /// the ratio measures that wording too.
@@ -20,6 +25,11 @@ pub enum Contrast {
 
 /// The settings of [`Cut`].
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
 pub struct CutOptions {
     /// λ: a token is inappropriate if its judged probability exceeds λ times the contrast's. Above
     /// 0; the larger, the fewer and surer the tokens.
@@ -28,9 +38,6 @@ pub struct CutOptions {
     pub weight_unlike: f64,
     /// γ ≥ 0: unlikelihood is weighted by `p(y_t|x,j)^γ`; 0 weighs all alike.
     pub focal_gamma: f64,
-    /// Halve a judged example's `L1 + L2`, so that a positive example weighs twice what the paper
-    /// gives it.
-    pub halve_judged: bool,
     /// A token is inappropriate only if `p(y_t|x,j)` is at least this; in `0..1`, 0 turns it off.
     pub min_probability: f64,
     /// Nats by which the log-ratio must exceed `ln λ`; at least 0.
@@ -39,6 +46,9 @@ pub struct CutOptions {
     pub exclude_eos: bool,
     /// What the judged probability is compared with.
     pub contrast: Contrast,
+    /// Halve a judged example's `L1 + L2`, so that a positive example weighs twice what the paper
+    /// gives it.
+    pub halve_judged: bool,
 }
 
 impl CutOptions {
@@ -47,11 +57,11 @@ impl CutOptions {
         threshold: 1.1,
         weight_unlike: 0.5,
         focal_gamma: 1.0,
-        halve_judged: false,
         min_probability: 0.0,
         log_ratio_margin: 0.0,
         exclude_eos: false,
         contrast: Contrast::Plain,
+        halve_judged: false,
     };
 
     /// The authors' published code, offline: λ = 1.2, α = 0.5, γ = 0, judged examples halved.
@@ -78,6 +88,11 @@ impl Default for CutOptions {
 ///
 /// As `p → 1` the loss and the weight stop growing at [`crate::log_space::GAP`].
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(try_from = "CutOptions", into = "CutOptions")
+)]
 pub struct Cut {
     options: CutOptions,
 }
@@ -138,6 +153,20 @@ impl Cut {
             mask = mask.mul(&complement(is_eos)?)?;
         }
         Ok(mask)
+    }
+}
+
+impl TryFrom<CutOptions> for Cut {
+    type Error = OptionError;
+
+    fn try_from(options: CutOptions) -> Result<Self, OptionError> {
+        Self::new(options)
+    }
+}
+
+impl From<Cut> for CutOptions {
+    fn from(cut: Cut) -> Self {
+        cut.options
     }
 }
 

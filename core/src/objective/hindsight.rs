@@ -10,6 +10,7 @@ use crate::tensor::Tensor;
 /// CUT without its `L1`: the model learns what a criticised response looks like, but nothing tells
 /// it to avoid one.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Hindsight;
 
 impl Objective for Hindsight {

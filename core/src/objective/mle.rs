@@ -9,6 +9,7 @@ use crate::tensor::Tensor;
 /// A judged example is imitated like any other: leave such examples out to learn from good ones
 /// only.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Mle;
 
 impl Objective for Mle {
