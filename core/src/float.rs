@@ -1,14 +1,14 @@
-//! The two number types a model's parameters may have.
+//! The two number types of a model's parameters and logits.
 
 use core::fmt::Debug;
 use core::ops::{Add, Div, Mul, Sub};
 
-/// `f32` or `f64`: what optimizers and gradient clipping compute in.
+/// `f32` or `f64`: what parameters and logits are kept in.
 pub trait Float:
     Copy
     + Debug
     + Default
-    + PartialEq
+    + PartialOrd
     + Add<Output = Self>
     + Sub<Output = Self>
     + Mul<Output = Self>

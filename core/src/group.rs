@@ -4,20 +4,17 @@ use alloc::vec::Vec;
 
 use thiserror::Error;
 
+use crate::context::{ContextKind, Contexts, PerContext};
 use crate::model::Sequence;
-use crate::objective::{ContextKind, Contexts};
 
 /// The token ids of one example.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
     /// The example's index in the data, for messages.
     pub index: usize,
-    /// The plain prompt.
-    pub prompt: Vec<u32>,
-    /// The prompt with the judgment; present exactly if the example has one.
-    pub judged_prompt: Option<Vec<u32>>,
-    /// The prompt with praise in the judgment's place, if the objective asks for it.
-    pub contrast_prompt: Option<Vec<u32>>,
+    /// The prompts that the response is read after. The judged one is there exactly if the example
+    /// has a judgment, the contrast if the objective asks for it.
+    pub prompts: PerContext<Option<Vec<u32>>>,
     /// The response, with its closing EOS if it has one.
     pub response: Vec<u32>,
     /// Whether the response's last token is the closing EOS.
@@ -55,16 +52,12 @@ pub enum GroupError {
 impl Group {
     /// Whether the example has a judgment.
     pub fn is_judged(&self) -> bool {
-        self.judged_prompt.is_some()
+        self.prompts.judged.is_some()
     }
 
     /// The prompt of one context.
     pub fn prompt_of(&self, context: ContextKind) -> Option<&[u32]> {
-        match context {
-            ContextKind::Plain => Some(&self.prompt),
-            ContextKind::Judged => self.judged_prompt.as_deref(),
-            ContextKind::Contrast => self.contrast_prompt.as_deref(),
-        }
+        self.prompts.get(context).as_deref()
     }
 
     /// Tokens that are run forward to read the example in `contexts`.
@@ -101,9 +94,11 @@ mod tests {
     fn sequences_follow_the_contexts() {
         let mut group = Group {
             index: 7,
-            prompt: vec![1, 2],
-            judged_prompt: Some(vec![1, 2, 3]),
-            contrast_prompt: None,
+            prompts: PerContext {
+                plain: Some(vec![1, 2]),
+                judged: Some(vec![1, 2, 3]),
+                contrast: None,
+            },
             response: vec![4, 5],
             ends_with_eos: true,
         };

@@ -21,11 +21,11 @@
 //! | step | module | what it gives |
 //! |---|---|---|
 //! | what was said | [`example`] | messages, response, judgment or none |
-//! | how it is put to a model | [`template`], [`context`] | text, markup apart from data |
+//! | how it is put to a model | [`template`], [`prompts`] | text, markup apart from data |
 //! | what the engine reads | [`group`] | token ids of prompts and response |
 //! | what the model thinks | [`model`] | log-probability of each response token |
 //! | what that costs | [`objective`] | loss terms and the set `U`, one value per token |
-//! | how each token pulls | [`dual`], [`analysis`] | `d loss / d log p`, one weight per token |
+//! | how each token pulls | [`dual`], [`example_loss`] | `d loss / d log p`, one weight per token |
 //! | how weights move | [`trainer`], [`optimizer`], [`schedule`], [`clip`], [`order`] | steps |
 //!
 //! An objective sees logits only through the log-probabilities of the target tokens, so an engine
@@ -36,7 +36,7 @@
 //!
 //! # Without `alloc`
 //!
-//! `default-features = false` leaves what needs no heap: [`log_space`], [`tensor`], [`dual`],
+//! `default-features = false` leaves what needs no heap: [`log_space`], [`context`], [`tensor`], [`dual`],
 //! [`objective`], [`schedule`], [`clip`] and the update rules of [`optimizer`] over slices.
 #![no_std]
 #![forbid(unsafe_code)]
@@ -46,14 +46,13 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
-#[cfg(feature = "alloc")]
-pub mod analysis;
 pub mod clip;
-#[cfg(feature = "alloc")]
 pub mod context;
 pub mod dual;
 #[cfg(feature = "alloc")]
 pub mod example;
+#[cfg(feature = "alloc")]
+pub mod example_loss;
 pub mod float;
 #[cfg(feature = "alloc")]
 pub mod group;
@@ -64,6 +63,8 @@ pub mod objective;
 pub mod optimizer;
 #[cfg(feature = "alloc")]
 pub mod order;
+#[cfg(feature = "alloc")]
+pub mod prompts;
 pub mod schedule;
 #[cfg(feature = "alloc")]
 pub mod template;

@@ -1,5 +1,7 @@
 //! Arithmetic on logarithms of probabilities.
 
+use crate::float::Float;
+
 /// The smallest distance from certainty that counts: `2^−24`, half an ulp of 1 in `f32`.
 ///
 /// The largest `f32` below 1 is `1 − 2^−24`. An engine that works in `f32` cannot tell
@@ -26,15 +28,26 @@ pub fn dlog1mexp(x: f64) -> f64 {
     libm::exp(x) / libm::expm1(x)
 }
 
-/// `ln Σ e^x` of a row, shifted by its maximum; `−∞` for an empty row.
-pub fn log_sum_exp(row: &[f64]) -> f64 {
-    let max = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    if max == f64::NEG_INFINITY {
+/// `ln Σ e^x` of a row; `−∞` for an empty row.
+///
+/// Subtracts the row's maximum in the row's own type, then exponentiates and sums in `f64`. For
+/// `f32` the subtraction rounds each term by at most half an ulp of `x − max`.
+///
+/// ```
+/// use cutq_core::log_space::log_sum_exp;
+///
+/// // No overflow: e^1000 itself is beyond either type.
+/// assert!((log_sum_exp(&[1000.0_f32, 1000.0]) - (1000.0 + 2_f64.ln())).abs() < 1e-12);
+/// ```
+pub fn log_sum_exp<F: Float>(row: &[F]) -> f64 {
+    let lowest = F::from_f64(f64::NEG_INFINITY);
+    let max = row.iter().fold(lowest, |max, x| if *x > max { *x } else { max });
+    if max == lowest {
         // Nothing to sum, or all of it zero: the shift below would be −∞ − −∞.
-        return max;
+        return f64::NEG_INFINITY;
     }
-    let sum: f64 = row.iter().map(|x| libm::exp(x - max)).sum();
-    max + libm::log(sum)
+    let sum: f64 = row.iter().map(|x| libm::exp((*x - max).to_f64())).sum();
+    max.to_f64() + libm::log(sum)
 }
 
 /// Replaces the logits of a row by their log-softmax: `x − ln Σ e^x`.
@@ -87,6 +100,17 @@ mod tests {
             close(libm::exp(row[2]), 0.665_240_955_774_821_8, 1e-11);
             close(row.iter().map(|x| libm::exp(*x)).sum(), 1.0, 1e-12);
         }
-        assert_eq!(log_sum_exp(&[]), f64::NEG_INFINITY);
+    }
+
+    #[test]
+    fn log_sum_exp_of_either_type() {
+        assert_eq!(log_sum_exp::<f64>(&[]), f64::NEG_INFINITY);
+        assert_eq!(log_sum_exp(&[f32::NEG_INFINITY; 2]), f64::NEG_INFINITY);
+        let row = [-1000.0_f32, 0.0, 0.1, -3.5];
+        close(log_sum_exp(&row), log_sum_exp(&row.map(f64::from)), 1e-7);
+        // Not a number is passed on, wherever it stands.
+        for row in [[f32::NAN, 1.0], [1.0, f32::NAN]] {
+            assert!(log_sum_exp(&row).is_nan());
+        }
     }
 }

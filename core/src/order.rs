@@ -1,5 +1,12 @@
-//! The order in which a run reads its data, and its other random choices: pure functions of the
-//! run's seed and of where it stands, so that a resumed run needs no saved random state.
+//! The order in which a run reads its data, and its other random choices.
+//!
+//! All are pure functions of the run's seed and of where it stands, so that a resumed run needs no
+//! saved random state. They draw from two families of independent ChaCha8 streams:
+//!
+//! | stream | drawn by |
+//! |---|---|
+//! | order, one per epoch | [`permutation`], [`Batches`]; [`choose`] from that of epoch 0 |
+//! | dropout, one per step | the trainer, a seed for each micro-batch |
 
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -7,10 +14,12 @@ use core::ops::Range;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
-/// What a random stream is for; streams of one seed are independent.
+/// What a random stream is for.
 #[derive(Clone, Copy)]
 enum Purpose {
+    /// Permutations, by epoch.
     Order = 0,
+    /// Seeds of micro-batches, by step.
     Dropout = 1,
 }
 
@@ -43,8 +52,27 @@ pub fn permutation(n: usize, seed: u64, epoch: u64) -> Vec<usize> {
     order
 }
 
-/// The seed of dropout in one micro-batch of one step.
-pub(crate) fn dropout_seed(seed: u64, step: u64, micro_batch: usize) -> u64 {
+/// `k` of `0..n` in random order, every choice equally likely; all of them if `k` exceeds `n`.
+///
+/// These are the first `k` of `permutation(n, seed, 0)`: each is uniform by itself, but a choice and
+/// epoch 0's order of the same `n` under one seed are not independent.
+///
+/// ```
+/// use cutq_core::order::choose;
+///
+/// let held_out = choose(100, 10, 42);
+/// assert_eq!(held_out.len(), 10);
+/// assert_eq!(held_out, choose(100, 10, 42));
+/// ```
+pub fn choose(n: usize, k: usize, seed: u64) -> Vec<usize> {
+    let mut chosen = permutation(n, seed, 0);
+    chosen.truncate(k);
+    chosen
+}
+
+/// The seed of what is random in one micro-batch of one step, see
+/// [`Mode::Train`](crate::model::Mode::Train).
+pub(crate) fn micro_batch_seed(seed: u64, step: u64, micro_batch: usize) -> u64 {
     let mut rng = stream(seed, Purpose::Dropout, step);
     // A u64 takes two of the generator's 32-bit words.
     rng.set_word_pos(2 * micro_batch as u128);
@@ -120,10 +148,17 @@ mod tests {
     }
 
     #[test]
-    fn dropout_differs_by_step_and_micro_batch() {
+    fn a_choice_is_the_beginning_of_the_first_order() {
+        assert_eq!(choose(10, 4, 42), permutation(10, 42, 0)[..4]);
+        assert_eq!(choose(3, 9, 42), permutation(3, 42, 0));
+        assert!(choose(3, 0, 42).is_empty());
+    }
+
+    #[test]
+    fn seeds_differ_by_step_and_micro_batch() {
         let seeds = [(1, 0, 0), (1, 0, 1), (1, 1, 0), (2, 0, 0)];
-        let drawn = seeds.map(|(seed, step, micro)| dropout_seed(seed, step, micro));
+        let drawn = seeds.map(|(seed, step, micro)| micro_batch_seed(seed, step, micro));
         assert!((1..4).all(|i| !drawn[..i].contains(&drawn[i])), "{drawn:?}");
-        assert_eq!(dropout_seed(1, 0, 1), drawn[1]);
+        assert_eq!(micro_batch_seed(1, 0, 1), drawn[1]);
     }
 }

@@ -4,6 +4,11 @@ use thiserror::Error;
 
 /// The shape of the decay after warm-up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case")
+)]
 pub enum Schedule {
     /// Stays at the peak.
     Constant,
@@ -14,7 +19,7 @@ pub enum Schedule {
     Cosine,
 }
 
-/// A schedule's parameters that cannot be.
+/// A parameter of a schedule that is out of its range.
 #[derive(Clone, Copy, Debug, PartialEq, Error)]
 #[non_exhaustive]
 pub enum ScheduleError {
@@ -24,7 +29,7 @@ pub enum ScheduleError {
     /// The share of warm-up steps is outside `0..=1`.
     #[error("the warm-up ratio is {0}, it must lie between 0 and 1")]
     WarmupRatio(f64),
-    /// A run of no steps.
+    /// There are no steps.
     #[error("the schedule has 0 steps, it needs at least 1")]
     NoSteps,
 }
@@ -41,6 +46,14 @@ pub enum ScheduleError {
 /// | `s ≥ W`, cosine | `lr · (1 + cos πq) / 2` |
 ///
 /// As in Hugging Face's schedulers, except that the first warm-up step already moves the weights.
+///
+/// ```
+/// use cutq_core::schedule::{LrSchedule, Schedule};
+///
+/// // Four steps, half of them warm-up.
+/// let schedule = LrSchedule::new(Schedule::Linear, 0.8, 0.5, 4).expect("in range");
+/// assert_eq!([0, 1, 2, 3, 4].map(|step| schedule.lr(step)), [0.4, 0.8, 0.8, 0.4, 0.0]);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LrSchedule {
     kind: Schedule,

@@ -1,5 +1,6 @@
 //! Groups of made-up tokens for the tiny model.
 
+use cutq_core::context::PerContext;
 use cutq_core::group::Group;
 
 /// Six examples over 13 tokens, four of them judged; token 12 is EOS.
@@ -8,9 +9,11 @@ pub fn groups() -> Vec<Group> {
         let filled = |words: &[u32]| [&[1], prompt, words].concat();
         Group {
             index,
-            prompt: prompt.to_vec(),
-            judged_prompt: judgment.map(filled),
-            contrast_prompt: judgment.map(|_| filled(&[0, 10])),
+            prompts: PerContext {
+                plain: Some(prompt.to_vec()),
+                judged: judgment.map(filled),
+                contrast: judgment.map(|_| filled(&[0, 10])),
+            },
             response: [response, &[12]].concat(),
             ends_with_eos: true,
         }

@@ -1,9 +1,9 @@
 //! Examples as the token ids that the engine reads.
 
-use cutq_core::context::Prompts;
+use cutq_core::context::Contexts;
 use cutq_core::example::Example;
 use cutq_core::group::Group;
-use cutq_core::objective::Contexts;
+use cutq_core::prompts::render;
 use cutq_core::template::PaperTemplate;
 use cutq_ffi::Tokenizer;
 
@@ -12,15 +12,13 @@ use cutq_ffi::Tokenizer;
 /// # Panics
 /// If the tokenizer refuses the text.
 pub fn tokenize(tokenizer: &Tokenizer, index: usize, example: &Example) -> Group {
-    let prompts = Prompts::new(example, &PaperTemplate, Contexts::BOTH).expect("infallible");
-    let encode = |pieces: &Vec<_>| tokenizer.encode_prompt(pieces).expect("text is tokenized");
+    let prompts = render(example, &PaperTemplate, Contexts::BOTH).expect("infallible");
+    let encode = |pieces: Vec<_>| tokenizer.encode_prompt(&pieces).expect("text is tokenized");
     let mut response = tokenizer.encode_response(&example.response).expect("text is tokenized");
     response.push(tokenizer.eos());
     Group {
         index,
-        prompt: encode(&prompts.plain),
-        judged_prompt: prompts.judged.as_ref().map(encode),
-        contrast_prompt: None,
+        prompts: prompts.map(|pieces| pieces.map(encode)),
         response,
         ends_with_eos: true,
     }

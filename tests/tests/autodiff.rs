@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use candle_core::{DType, Device, Var};
-use cutq_core::analysis::{ExampleLoss, LogProbs};
+use cutq_core::context::PerContext;
+use cutq_core::example_loss::{ExampleLoss, LogProbs};
 use cutq_core::log_space::GAP;
 use cutq_core::objective::{
     AnyObjective, Contrast, Cut, CutOptions, Hindsight, Mle, Objective, TokenInputs, Unlikelihood,
@@ -75,9 +76,11 @@ fn automatic(
     let is_eos = Auto(candle_core::Tensor::new(is_eos, &Device::Cpu)?);
     let inputs = TokenInputs {
         is_judged,
-        plain: Some(&plain_in),
-        judged: Some(&judged_in),
-        contrast: Some(&contrast),
+        log_probs: PerContext {
+            plain: Some(&plain_in),
+            judged: Some(&judged_in),
+            contrast: Some(&contrast),
+        },
         is_eos: Some(&is_eos),
     };
     let loss = objective.token_losses(&inputs).unwrap().0.mean_all()?;
@@ -96,7 +99,7 @@ fn check(objective: AnyObjective) {
         let (loss, [plain, judged]) = automatic(&objective, &log_probs, is_judged).unwrap();
         let close = |a: f64, b: f64| (a - b).abs() <= AUTODIFF * b.abs();
         assert!(close(loss, analytic.loss), "{objective:?}: {loss} and {}", analytic.loss);
-        let both = [(&plain, &analytic.weights_plain), (&judged, &analytic.weights_judged)];
+        let both = [(&plain, &analytic.weights.plain), (&judged, &analytic.weights.judged)];
         for (automatic, analytic) in both {
             for (t, (a, b)) in automatic.iter().zip(analytic).enumerate() {
                 assert!(close(*a, *b), "{objective:?}, judged {is_judged}, token {t}: {a} and {b}");

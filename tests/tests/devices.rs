@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use cutq_core::context::PerContext;
 use cutq_core::group::Group;
 use cutq_core::model::{Mode, Model, Sequence};
 use cutq_core::objective::Cut;
@@ -301,9 +302,11 @@ fn losses(path: &Path, options: EngineOptions) -> Vec<f64> {
     let n_vocab = engine.architecture().n_vocab;
     let group = |index: usize, judged| Group {
         index,
-        prompt: tokens(9 + index, n_vocab),
-        judged_prompt: Some(tokens(14, n_vocab)).filter(|_| judged),
-        contrast_prompt: None,
+        prompts: PerContext {
+            plain: Some(tokens(9 + index, n_vocab)),
+            judged: Some(tokens(14, n_vocab)).filter(|_| judged),
+            contrast: None,
+        },
         response: tokens(12 + index, n_vocab),
         ends_with_eos: false,
     };

@@ -1,7 +1,7 @@
 //! Gradients of every objective through a whole model, against finite differences of the loss.
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use cutq_core::analysis::LogProbs;
+use cutq_core::example_loss::LogProbs;
 use cutq_core::group::Group;
 use cutq_core::log_space::log1mexp;
 use cutq_core::model::{Mode, Model};
@@ -10,7 +10,7 @@ use cutq_core::objective::{
 };
 use cutq_core::optimizer::{Optimizer, Sgd};
 use cutq_core::schedule::{LrSchedule, Schedule};
-use cutq_core::trainer::{Reading, Trainer, TrainerOptions, read};
+use cutq_core::trainer::{EvaluatedExample, Trainer, TrainerOptions, evaluate_examples};
 use cutq_tests::data::groups;
 use cutq_tests::tiny::Tiny;
 use cutq_tests::tolerance::{FINITE_DIFFERENCE, REORDERED, SMALL};
@@ -29,7 +29,12 @@ fn trainer(objective: AnyObjective, micro_batch_tokens: usize) -> Trainer<AnyObj
 
 /// The loss of one example written out anew, with the constants of CUT (U and the focal weight)
 /// taken from `base`: what the gradient is the gradient of.
-fn reference(objective: &AnyObjective, is_judged: bool, now: &LogProbs, base: &Reading) -> f64 {
+fn reference(
+    objective: &AnyObjective,
+    is_judged: bool,
+    now: &LogProbs,
+    base: &EvaluatedExample,
+) -> f64 {
     let mean = |values: Vec<f64>| values.iter().sum::<f64>() / values.len() as f64;
     let nll = |l: &Option<Vec<f64>>| mean(l.as_ref().unwrap().iter().map(|l| -l).collect());
     match objective {
@@ -63,9 +68,9 @@ fn batch_loss(
     objective: &AnyObjective,
     groups: &[&Group],
     mode: Mode,
-    base: &[Reading],
+    base: &[EvaluatedExample],
 ) -> f64 {
-    let now = read(objective, model, groups, mode).unwrap();
+    let now = evaluate_examples(objective, model, groups, mode).unwrap();
     let losses = groups.iter().zip(&now).zip(base);
     let sum: f64 = losses
         .map(|((group, now), base)| reference(objective, group.is_judged(), &now.log_probs, base))
@@ -87,7 +92,7 @@ fn check(objective: AnyObjective, dropout: f64) {
 
     // With dropout the masks of one forward pass repeat as long as its seed and its sequences do.
     let mode = if dropout > 0.0 { Mode::Train { seed: 5 } } else { Mode::Eval };
-    let base = read(&objective, &mut model, &groups, mode).unwrap();
+    let base = evaluate_examples(&objective, &mut model, &groups, mode).unwrap();
     let grads = analytic(&mut model, &objective, &groups, mode, &base);
 
     let mut offset = 0;
@@ -120,17 +125,16 @@ fn analytic(
     objective: &AnyObjective,
     groups: &[&Group],
     mode: Mode,
-    base: &[Reading],
+    base: &[EvaluatedExample],
 ) -> Vec<(String, Vec<f64>)> {
     if mode == Mode::Eval {
         trainer(*objective, usize::MAX).step(model, groups).unwrap();
         return model.grads();
     }
     let mut weights = Vec::new();
-    for (group, reading) in groups.iter().zip(base) {
+    for (group, example) in groups.iter().zip(base) {
         for context in objective.contexts(group.is_judged()).kinds() {
-            let zeros = vec![0.0; group.response.len()];
-            let own = reading.loss.weights(context).unwrap_or(&zeros);
+            let own = example.loss.weights.get(context);
             weights.extend(own.iter().map(|w| w / groups.len() as f64));
         }
     }

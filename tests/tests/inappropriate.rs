@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use cutq_core::group::Group;
 use cutq_core::model::Mode;
 use cutq_core::objective::Cut;
-use cutq_core::trainer::read as read_groups;
+use cutq_core::trainer::evaluate_examples;
 use cutq_ffi::{Adapter, Architecture, Engine, EngineOptions, Gguf, LoraConfig, Tokenizer};
 use cutq_tests::group::tokenize;
 use cutq_tests::judgments::{self, Judgment};
@@ -59,11 +59,11 @@ fn u_finds_planted_errors() {
         let tokenize = |(i, j): (usize, &&Judgment)| tokenize(&tokenizer, i, &j.example());
         let groups: Vec<Group> = judged.iter().enumerate().map(tokenize).collect();
         let batch: Vec<&Group> = groups.iter().collect();
-        let readings = read_groups(&Cut::paper(), &mut engine, &batch, Mode::Eval);
-        for (reading, judgment) in readings.expect("the forward pass runs").iter().zip(judged) {
-            let group = &groups[reading.index];
+        let evaluated = evaluate_examples(&Cut::paper(), &mut engine, &batch, Mode::Eval);
+        for (example, judgment) in evaluated.expect("the forward pass runs").iter().zip(judged) {
+            let group = &groups[example.index];
             for (t, wrong) in judgment.wrong_tokens(group, &tokenizer).into_iter().enumerate() {
-                let in_u = reading.loss.inappropriate.binary_search(&t).is_ok();
+                let in_u = example.loss.inappropriate.binary_search(&t).is_ok();
                 all.add(in_u, wrong);
                 by_kind.entry(&judgment.kind).or_default().add(in_u, wrong);
             }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use cutq_core::context::Contexts;
 use cutq_core::group::Group;
 use cutq_core::model::{Mode, Model, Sequence};
 use cutq_core::objective::Cut;
@@ -68,12 +69,16 @@ fn groups(gguf: &Gguf) -> Vec<Group> {
     judgments.take(8).enumerate().map(tokenize).collect()
 }
 
+/// The response after its plain prompt.
+fn plain(group: &Group) -> Vec<Sequence<'_>> {
+    group.sequences(Contexts::PLAIN).expect("every example has a plain prompt")
+}
+
 /// Log-probabilities of all responses in the plain context, by the engine.
-fn log_probs<'a>(gguf: &Gguf, adapter: Adapter, groups: &'a [Group]) -> Vec<f64> {
+fn log_probs(gguf: &Gguf, adapter: Adapter, groups: &[Group]) -> Vec<f64> {
     let options = EngineOptions { precision: Precision::F32, ..EngineOptions::default() };
     let mut engine = Engine::open(gguf, adapter, options).expect("the model is supported");
-    let sequence = |g: &'a Group| Sequence { prompt: &g.prompt, response: &g.response };
-    let sequences: Vec<Sequence<'_>> = groups.iter().map(sequence).collect();
+    let sequences: Vec<Sequence<'_>> = groups.iter().flat_map(plain).collect();
     engine.forward(&sequences, Mode::Eval).expect("the forward pass runs")
 }
 
@@ -82,8 +87,8 @@ fn llama_log_probs(model: TestModel, adapter: Option<&Path>, groups: &[Group]) -
     let device = Device::cpu();
     let options = GeneratorOptions { device, n_ctx: 512, n_threads: 2, exact_attention: true };
     let mut llama = Generator::open(&model.path(), adapter, options).expect("llama.cpp loads both");
-    let one = |g: &Group| llama.log_probs(&g.prompt, &g.response).expect("it decodes");
-    groups.iter().flat_map(one).collect()
+    let one = |s: Sequence<'_>| llama.log_probs(s.prompt, s.response).expect("it decodes");
+    groups.iter().flat_map(plain).flat_map(one).collect()
 }
 
 fn mean(a: &[f64], b: &[f64]) -> f64 {

@@ -1,5 +1,6 @@
 //! Training at int8 follows training at f32.
 
+use cutq_core::context::Contexts;
 use cutq_core::group::Group;
 use cutq_core::objective::Cut;
 use cutq_core::optimizer::Optimizer;
@@ -53,7 +54,7 @@ fn groups(gguf: &Gguf) -> Vec<Group> {
     let judgments = judgments::read().into_iter().enumerate();
     let groups = judgments.map(|(i, judgment)| tokenize(&tokenizer, i, &judgment.example()));
     let mut groups: Vec<Group> = groups.collect();
-    groups.sort_by_key(|group| (group.prompt.len() + group.response.len(), group.index));
+    groups.sort_by_key(|group| (group.n_tokens(Contexts::PLAIN), group.index));
     groups.truncate(STEPS * BATCH);
     groups
 }

@@ -2,14 +2,14 @@
 
 use std::sync::MutexGuard;
 
-use cutq_core::analysis::{ExampleLoss, LogProbs};
 use cutq_core::example::Example;
+use cutq_core::example_loss::{ExampleLoss, LogProbs};
 use cutq_core::group::Group;
 use cutq_core::model::{Mode, Model};
 use cutq_core::objective::Cut;
 use cutq_core::optimizer::{AdamW, Optimizer};
 use cutq_core::schedule::{LrSchedule, Schedule};
-use cutq_core::trainer::{Trainer, TrainerOptions, read};
+use cutq_core::trainer::{Trainer, TrainerOptions, evaluate_examples};
 use cutq_ffi::{Adapter, Architecture, Engine, Gguf, LoraConfig, Module, Precision, Tokenizer};
 use cutq_tests::computing::Computing;
 use cutq_tests::golden::{Golden, lora_tensor};
@@ -185,8 +185,8 @@ impl Parity {
 
     fn tokens(&self) {
         for (group, example) in self.groups.iter().zip(&self.golden.examples) {
-            assert_eq!(group.prompt, example.prompt_tokens);
-            assert_eq!(group.judged_prompt, example.judged_prompt_tokens);
+            assert_eq!(group.prompts.plain.as_ref(), Some(&example.prompt_tokens));
+            assert_eq!(group.prompts.judged, example.judged_prompt_tokens);
             assert_eq!(group.response, example.response_tokens);
         }
     }
@@ -196,31 +196,32 @@ impl Parity {
         let groups: Vec<&Group> = self.groups.iter().collect();
         let mode = Mode::Train { seed: 0 };
         self.engine.zero_grads();
-        let readings = read(&cut, &mut self.engine, &groups, mode).expect("the forward pass runs");
+        let evaluated = evaluate_examples(&cut, &mut self.engine, &groups, mode)
+            .expect("the forward pass runs");
         let mut differences = Vec::new();
         let mut loss: f64 = 0.0;
         let mut weights = Vec::new();
-        for (reading, example) in readings.iter().zip(&self.golden.examples) {
+        for (found, example) in evaluated.iter().zip(&self.golden.examples) {
             let n = self.golden.examples.len() as f64;
             let judged = example.log_probs_judged.is_some();
             compare(
-                reading.log_probs.plain.as_ref(),
+                found.log_probs.plain.as_ref(),
                 Some(&example.log_probs_plain),
                 &mut differences,
             );
             compare(
-                reading.log_probs.judged.as_ref(),
+                found.log_probs.judged.as_ref(),
                 example.log_probs_judged.as_ref(),
                 &mut differences,
             );
-            loss = loss.max((reading.loss.loss - example.loss).abs() / example.loss.abs());
+            loss = loss.max((found.loss.loss - example.loss).abs() / example.loss.abs());
             let loss = match source {
-                Weights::Own => reading.loss.clone(),
+                Weights::Own => found.loss.clone(),
                 Weights::Golden => golden_loss(&cut, example),
             };
-            weights.extend(loss.weights_plain.iter().map(|w| w / n));
+            weights.extend(loss.weights.plain.iter().map(|w| w / n));
             if judged {
-                weights.extend(loss.weights_judged.iter().map(|w| w / n));
+                weights.extend(loss.weights.judged.iter().map(|w| w / n));
             }
         }
         self.engine.backward(&weights).expect("the backward pass runs");

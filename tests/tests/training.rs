@@ -224,14 +224,14 @@ fn an_infinite_gradient_names_its_example_and_parameter() {
 fn a_dead_lora_b_stops_the_first_step() {
     let name = "blk.0.attn_k.weight.lora_b";
     let error = fail(Tiny::untrained(3, 0.0), Fault::Dead(name), 0);
-    assert_eq!(error, TrainError::DeadGradient { name: name.to_owned(), step: 0 });
+    assert_eq!(error, TrainError::DeadGradient { name: name.to_owned(), step: 1 });
 }
 
 #[test]
 fn a_dead_lora_a_stops_the_second_step_when_its_partner_has_left_zero() {
     let name = "blk.0.attn_k.weight.lora_a";
     let error = fail(Tiny::untrained(3, 0.0), Fault::Dead(name), 1);
-    assert_eq!(error, TrainError::DeadGradient { name: name.to_owned(), step: 1 });
+    assert_eq!(error, TrainError::DeadGradient { name: name.to_owned(), step: 2 });
 }
 
 #[test]

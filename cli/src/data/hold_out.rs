@@ -2,15 +2,14 @@
 
 use std::collections::HashSet;
 
-use cutq_core::order::permutation;
+use cutq_core::order::choose;
 
 /// Splits off `fraction` of the items, at least one, for evaluation: (training, held out).
 ///
 /// The choice depends on the seed and the number of items alone; both parts keep their order.
 pub fn hold_out<T>(items: Vec<T>, fraction: f64, seed: u64) -> (Vec<T>, Vec<T>) {
     let count = ((items.len() as f64 * fraction).round() as usize).max(1);
-    let chosen: HashSet<usize> =
-        permutation(items.len(), seed, 0).into_iter().take(count).collect();
+    let chosen: HashSet<usize> = choose(items.len(), count, seed).into_iter().collect();
     let (held, train): (Vec<_>, Vec<_>) =
         (0..).zip(items).partition(|(i, _): &(usize, T)| chosen.contains(i));
     let strip = |part: Vec<(usize, T)>| part.into_iter().map(|(_, item)| item).collect();

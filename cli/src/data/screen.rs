@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use clap::ValueEnum;
-use cutq_core::order::permutation;
+use cutq_core::order::choose;
 use serde::{Deserialize, Serialize};
 
 use super::praise::{is_failed_judge, praises_only};
@@ -182,14 +182,13 @@ impl Screening {
             // A ratio such as 0.25 is exact, so the floor of the product is what a reader expects.
             (ratio * report.negatives as f64).floor() as usize
         });
-        let surplus: HashSet<usize> = permutation(positives.len(), self.seed, 0)
-            .into_iter()
-            .skip(limit)
-            .map(|i| positives[i])
-            .collect();
-        report.surplus_positives = surplus.len();
-        report.positives = positives.len() - surplus.len();
-        (0..).zip(records).filter(|(i, _)| !surplus.contains(i)).map(|(_, record)| record).collect()
+        let chosen = choose(positives.len(), limit, self.seed);
+        let chosen: HashSet<usize> = chosen.into_iter().map(|i| positives[i]).collect();
+        report.positives = chosen.len();
+        report.surplus_positives = positives.len() - chosen.len();
+        let stays = |i, record: &Record| record.example.is_judged() || chosen.contains(&i);
+        let records = (0..).zip(records).filter(|(i, record)| stays(*i, record));
+        records.map(|(_, record)| record).collect()
     }
 }
 

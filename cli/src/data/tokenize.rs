@@ -1,10 +1,11 @@
 //! Records become token ids, within the length that training allows.
 
 use clap::ValueEnum;
-use cutq_core::context::Prompts;
+use cutq_core::context::{Contexts, PerContext};
 use cutq_core::example::Example;
 use cutq_core::group::Group;
-use cutq_core::objective::{Contexts, Objective};
+use cutq_core::objective::Objective;
+use cutq_core::prompts;
 use cutq_core::template::{Piece, Template};
 use serde::{Deserialize, Serialize};
 
@@ -142,24 +143,12 @@ pub struct Tokenize<'a, E, T, O> {
 }
 
 /// The prompts of one example as token ids.
-struct Encoded {
-    plain: Vec<u32>,
-    judged: Option<Vec<u32>>,
-    contrast: Option<Vec<u32>>,
-}
+type Encoded = PerContext<Option<Vec<u32>>>;
 
-impl Encoded {
-    /// Tokens of the longest prompt among those that are read.
-    fn longest(&self, contexts: Contexts) -> usize {
-        let read = [
-            (contexts.plain, Some(&self.plain)),
-            (contexts.judged, self.judged.as_ref()),
-            (contexts.contrast, self.contrast.as_ref()),
-        ];
-        let lengths =
-            read.into_iter().filter_map(|(needed, prompt)| prompt.filter(|_| needed).map(Vec::len));
-        lengths.max().unwrap_or(0)
-    }
+/// Tokens of the longest prompt among those that are read.
+fn longest(prompts: &Encoded, contexts: Contexts) -> usize {
+    let read = contexts.kinds().filter_map(|kind| prompts.get(kind).as_ref());
+    read.map(Vec::len).max().unwrap_or(0)
 }
 
 impl<E, T, O> Tokenize<'_, E, T, O>
@@ -205,14 +194,14 @@ where
         let mut example = record.example.clone();
         let mut prompts = self.prompts(&example, contexts, origin)?;
         let fits =
-            |prompts: &Encoded| prompts.longest(contexts) + response.len() <= self.max_length;
+            |prompts: &Encoded| longest(prompts, contexts) + response.len() <= self.max_length;
         if !fits(&prompts) {
             match self.on_long {
                 OnLong::Drop => return Ok(None),
                 OnLong::Error => {
                     return Err(TokenizeError::Long {
                         origin: origin.clone(),
-                        tokens: prompts.longest(contexts) + response.len(),
+                        tokens: longest(&prompts, contexts) + response.len(),
                         max_length: self.max_length,
                     });
                 }
@@ -220,21 +209,14 @@ where
             }
         }
         while !fits(&prompts) {
-            let longest = prompts.longest(contexts);
-            if !self.shorten(&mut example, longest, response.len()) {
-                return Err(self.does_not_fit(origin, longest, response.len()));
+            let prompt = longest(&prompts, contexts);
+            if !self.shorten(&mut example, prompt, response.len()) {
+                return Err(self.does_not_fit(origin, prompt, response.len()));
             }
             prompts = self.prompts(&example, contexts, origin)?;
         }
-        report.longest = report.longest.max(prompts.longest(contexts) + response.len());
-        Ok(Some(Group {
-            index,
-            prompt: prompts.plain,
-            judged_prompt: prompts.judged,
-            contrast_prompt: prompts.contrast,
-            response,
-            ends_with_eos: true,
-        }))
+        report.longest = report.longest.max(longest(&prompts, contexts) + response.len());
+        Ok(Some(Group { index, prompts, response, ends_with_eos: true }))
     }
 
     fn prompts(
@@ -243,18 +225,14 @@ where
         contexts: Contexts,
         origin: &Origin,
     ) -> Result<Encoded, TokenizeError> {
-        let prompts = Prompts::new(example, self.template, contexts).map_err(|source| {
+        let prompts = prompts::render(example, self.template, contexts).map_err(|source| {
             TokenizeError::Render { origin: origin.clone(), source: source.into() }
         })?;
-        let encode = |pieces: &Vec<Piece>| {
-            let ids = self.encode.prompt(pieces);
+        let encode = |pieces: Vec<Piece>| {
+            let ids = self.encode.prompt(&pieces);
             ids.map_err(|source| encode_error(origin, source))
         };
-        Ok(Encoded {
-            plain: encode(&prompts.plain)?,
-            judged: prompts.judged.as_ref().map(encode).transpose()?,
-            contrast: prompts.contrast.as_ref().map(encode).transpose()?,
-        })
+        prompts.try_map(|pieces| pieces.map(encode).transpose())
     }
 
     /// Cuts about as much out of the example's longest text as the prompt is too long; whether
@@ -349,13 +327,14 @@ mod tests {
         let data = vec![record(&instruction, "one two", Some("Bad."))];
         let (groups, report) =
             tokenize(data, &Cut::paper(), 60, OnLong::Truncate).expect("fits once cut");
-        let judged = groups[0].judged_prompt.as_ref().expect("has a judgment");
+        let judged = groups[0].prompts.judged.as_ref().expect("has a judgment");
         assert_eq!(report.truncated, 1);
         assert!(judged.len() + 3 <= 60 && judged.len() + 3 > 50, "{}", judged.len());
         assert_eq!(groups[0].response, [3, 3, 0], "the response is never cut");
         // The template's words around the data: "### Instruction: first … last\n\n### Response:".
         assert_eq!(judged[23..25], [12, 5], "{judged:?}");
-        assert_eq!(groups[0].prompt[groups[0].prompt.len() - 3..], [4, 3, 9]);
+        let plain = groups[0].prompts.plain.as_ref().expect("is always there");
+        assert_eq!(plain[plain.len() - 3..], [4, 3, 9]);
     }
 
     #[test]
@@ -363,7 +342,7 @@ mod tests {
         let data = vec![record("Add.", "one two", Some(&"no ".repeat(200)))];
         let (groups, report) =
             tokenize(data.clone(), &Cut::paper(), 60, OnLong::Truncate).expect("fits once cut");
-        assert!(groups[0].judged_prompt.as_ref().expect("is there").len() <= 57);
+        assert!(groups[0].prompts.judged.as_ref().expect("is there").len() <= 57);
         assert_eq!(report.truncated, 1);
         let (_, report) = tokenize(data, &Mle, 60, OnLong::Truncate).expect("fits as it is");
         assert_eq!(report.truncated, 0);

@@ -1,13 +1,22 @@
 //! An objective chosen at run time.
 
+use crate::context::Contexts;
 use crate::objective::{
-    Contexts, Cut, Hindsight, Mle, Objective, ObjectiveError, TokenInputs, TokenTerms, Unlikelihood,
+    Cut, Hindsight, Mle, Objective, ObjectiveError, TokenInputs, TokenTerms, Unlikelihood,
 };
 use crate::tensor::Tensor;
 
 /// One of the objectives. [`Objective`] is generic in its tensors, so it has no trait objects: this
 /// is the choice instead.
+///
+/// Serialized as its options beside its name, `{"objective": "unlikelihood", "weight_unlike": 0.5}`;
+/// options out of range are refused when read.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(
+    all(feature = "serde", feature = "alloc"),
+    derive(serde::Serialize, serde::Deserialize),
+    serde(tag = "objective", rename_all = "kebab-case")
+)]
 pub enum AnyObjective {
     /// Contrastive unlikelihood training.
     Cut(Cut),

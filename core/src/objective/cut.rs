@@ -1,13 +1,18 @@
 //! Contrastive unlikelihood training.
 
+use crate::context::{ContextKind, Contexts};
 use crate::objective::{
-    ContextKind, Contexts, Objective, ObjectiveError, OptionError, TokenInputs, TokenTerms,
-    non_negative, zeros_like,
+    Objective, ObjectiveError, OptionError, TokenInputs, TokenTerms, non_negative, zeros_like,
 };
 use crate::tensor::Tensor;
 
 /// What the judged probability is compared with, to find inappropriate tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case")
+)]
 pub enum Contrast {
     /// The plain context, as in the paper. The two prompts also differ in their header sentence, so
     /// the ratio measures that wording too.
@@ -20,6 +25,11 @@ pub enum Contrast {
 
 /// The settings of [`Cut`].
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
 pub struct CutOptions {
     /// λ: a token is inappropriate if its judged probability exceeds λ times the contrast's. Above
     /// 0; the larger, the fewer and surer the tokens.
@@ -28,9 +38,6 @@ pub struct CutOptions {
     pub weight_unlike: f64,
     /// γ ≥ 0: unlikelihood is weighted by `p(y_t|x,j)^γ`; 0 weighs all alike.
     pub focal_gamma: f64,
-    /// Halve a judged example's `L1 + L2`, so that a positive example weighs twice what the paper
-    /// gives it.
-    pub halve_judged: bool,
     /// A token is inappropriate only if `p(y_t|x,j)` is at least this; in `0..1`, 0 turns it off.
     pub min_probability: f64,
     /// Nats by which the log-ratio must exceed `ln λ`; at least 0.
@@ -39,6 +46,9 @@ pub struct CutOptions {
     pub exclude_eos: bool,
     /// What the judged probability is compared with.
     pub contrast: Contrast,
+    /// Halve a judged example's `L1 + L2`, so that a positive example weighs twice what the paper
+    /// gives it.
+    pub halve_judged: bool,
 }
 
 impl CutOptions {
@@ -47,11 +57,11 @@ impl CutOptions {
         threshold: 1.1,
         weight_unlike: 0.5,
         focal_gamma: 1.0,
-        halve_judged: false,
         min_probability: 0.0,
         log_ratio_margin: 0.0,
         exclude_eos: false,
         contrast: Contrast::Plain,
+        halve_judged: false,
     };
 
     /// The authors' published code, offline: λ = 1.2, α = 0.5, γ = 0, judged examples halved.
@@ -78,6 +88,11 @@ impl Default for CutOptions {
 ///
 /// As `p → 1` the loss and the weight stop growing at [`crate::log_space::GAP`].
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(try_from = "CutOptions", into = "CutOptions")
+)]
 pub struct Cut {
     options: CutOptions,
 }
@@ -123,8 +138,8 @@ impl Cut {
         &self,
         inputs: &TokenInputs<'_, T>,
     ) -> Result<T, ObjectiveError<T::Error>> {
-        let judged = inputs.log_probs(ContextKind::Judged)?;
-        let contrast = inputs.log_probs(match self.options.contrast {
+        let judged = inputs.log_probs_in(ContextKind::Judged)?;
+        let contrast = inputs.log_probs_in(match self.options.contrast {
             Contrast::Plain => ContextKind::Plain,
             Contrast::HeaderMatched => ContextKind::Contrast,
         })?;
@@ -138,6 +153,20 @@ impl Cut {
             mask = mask.mul(&complement(is_eos)?)?;
         }
         Ok(mask)
+    }
+}
+
+impl TryFrom<CutOptions> for Cut {
+    type Error = OptionError;
+
+    fn try_from(options: CutOptions) -> Result<Self, OptionError> {
+        Self::new(options)
+    }
+}
+
+impl From<Cut> for CutOptions {
+    fn from(cut: Cut) -> Self {
+        cut.options
     }
 }
 
@@ -168,11 +197,11 @@ impl Objective for Cut {
         &self,
         inputs: &TokenInputs<'_, T>,
     ) -> Result<TokenTerms<T>, ObjectiveError<T::Error>> {
-        let plain = inputs.log_probs(ContextKind::Plain)?;
+        let plain = inputs.log_probs_in(ContextKind::Plain)?;
         if !inputs.is_judged {
             return Ok(TokenTerms::likelihood(plain)?);
         }
-        let judged = inputs.log_probs(ContextKind::Judged)?;
+        let judged = inputs.log_probs_in(ContextKind::Judged)?;
         let inappropriate = self.inappropriate(inputs)?;
         let focal = judged.detach()?.affine(self.options.focal_gamma, 0.0)?.exp()?;
         let unlike = focal.mul(&plain.log1mexp()?)?.affine(self.options.weight_unlike, 0.0)?;
@@ -196,7 +225,7 @@ mod tests {
     use alloc::vec::Vec;
 
     use super::*;
-    use crate::analysis::{ExampleLoss, LogProbs};
+    use crate::example_loss::{ExampleLoss, LogProbs};
 
     fn logs(probabilities: &[f64]) -> Option<Vec<f64>> {
         Some(probabilities.iter().map(|p| libm::log(*p)).collect())
@@ -228,8 +257,8 @@ mod tests {
         close(&[example.l1, example.l2], &[0.859_947_988_406_007_8, 1.059_885_037_238_306_4]);
         close(&[example.loss], &[example.l1 + example.l2]);
         // In U: 0.5 · 0.8 / 3 · 0.5 / (1 − 0.5).
-        close(&example.weights_plain, &[0.4 / 3.0, -1.0 / 3.0, -1.0 / 3.0]);
-        close(&example.weights_judged, &[-1.0 / 3.0; 3]);
+        close(&example.weights.plain, &[0.4 / 3.0, -1.0 / 3.0, -1.0 / 3.0]);
+        close(&example.weights.judged, &[-1.0 / 3.0; 3]);
     }
 
     #[test]
@@ -238,8 +267,8 @@ mod tests {
         // L1 = −(ln 0.4 + ln 0.25 + 0.5 · ln 0.5) / 3
         close(&[example.l1], &[0.883_052_894_424_672_7]);
         close(&[example.loss], &[(example.l1 + example.l2) / 2.0]);
-        close(&example.weights_plain, &[0.25 / 3.0, -0.5 / 3.0, -0.5 / 3.0]);
-        close(&example.weights_judged, &[-0.5 / 3.0; 3]);
+        close(&example.weights.plain, &[0.25 / 3.0, -0.5 / 3.0, -0.5 / 3.0]);
+        close(&example.weights.judged, &[-0.5 / 3.0; 3]);
     }
 
     #[test]
@@ -277,8 +306,8 @@ mod tests {
             let example = ExampleLoss::new(&cut, &log_probs, false, true).expect("plain is given");
             close(&[example.l1, example.l2], &[0.0, 1.5 * core::f64::consts::LN_2]);
             close(&[example.loss], &[example.l2]);
-            close(&example.weights_plain, &[-0.5, -0.5]);
-            close(&example.weights_judged, &[0.0, 0.0]);
+            close(&example.weights.plain, &[-0.5, -0.5]);
+            close(&example.weights.judged, &[0.0, 0.0]);
             assert!(example.inappropriate.is_empty());
         }
     }
@@ -292,7 +321,7 @@ mod tests {
         let example = ExampleLoss::new(&cut, &log_probs, true, false).expect("complete");
         assert_eq!(example.inappropriate, [0]);
         assert!(example.loss.is_finite() && example.loss > 8.0, "{}", example.loss);
-        assert!(example.weights_plain[0].is_finite() && example.weights_plain[0] > 1e6);
+        assert!(example.weights.plain[0].is_finite() && example.weights.plain[0] > 1e6);
     }
 
     #[test]

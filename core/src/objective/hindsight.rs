@@ -1,6 +1,7 @@
 //! Hindsight: each response is learned in the context that makes it true.
 
-use crate::objective::{ContextKind, Contexts, Objective, ObjectiveError, TokenInputs, TokenTerms};
+use crate::context::{ContextKind, Contexts};
+use crate::objective::{Objective, ObjectiveError, TokenInputs, TokenTerms};
 use crate::tensor::Tensor;
 
 /// `L = −(1/N) Σ_t ln p(y_t | y_<t, c)` with `c = x, j` for a judged example and `c = x` for a
@@ -9,6 +10,7 @@ use crate::tensor::Tensor;
 /// CUT without its `L1`: the model learns what a criticised response looks like, but nothing tells
 /// it to avoid one.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Hindsight;
 
 impl Objective for Hindsight {
@@ -21,6 +23,6 @@ impl Objective for Hindsight {
         inputs: &TokenInputs<'_, T>,
     ) -> Result<TokenTerms<T>, ObjectiveError<T::Error>> {
         let kind = if inputs.is_judged { ContextKind::Judged } else { ContextKind::Plain };
-        Ok(TokenTerms::likelihood(inputs.log_probs(kind)?)?)
+        Ok(TokenTerms::likelihood(inputs.log_probs_in(kind)?)?)
     }
 }

@@ -1,6 +1,7 @@
 //! Maximum likelihood: supervised fine-tuning on every response, good or poor.
 
-use crate::objective::{ContextKind, Contexts, Objective, ObjectiveError, TokenInputs, TokenTerms};
+use crate::context::{ContextKind, Contexts};
+use crate::objective::{Objective, ObjectiveError, TokenInputs, TokenTerms};
 use crate::tensor::Tensor;
 
 /// `L = −(1/N) Σ_t ln p(y_t | y_<t, x)`; judgments are not read.
@@ -8,6 +9,7 @@ use crate::tensor::Tensor;
 /// A judged example is imitated like any other: leave such examples out to learn from good ones
 /// only.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Mle;
 
 impl Objective for Mle {
@@ -19,6 +21,6 @@ impl Objective for Mle {
         &self,
         inputs: &TokenInputs<'_, T>,
     ) -> Result<TokenTerms<T>, ObjectiveError<T::Error>> {
-        Ok(TokenTerms::likelihood(inputs.log_probs(ContextKind::Plain)?)?)
+        Ok(TokenTerms::likelihood(inputs.log_probs_in(ContextKind::Plain)?)?)
     }
 }

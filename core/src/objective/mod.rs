@@ -18,87 +18,27 @@ pub use mle::Mle;
 pub use token::{TokenLoss, token_loss};
 pub use unlikelihood::Unlikelihood;
 
-use core::fmt;
-
 use thiserror::Error;
 
+use crate::context::{ContextKind, Contexts, PerContext};
 use crate::tensor::Tensor;
-
-/// One way of putting the instruction before the response.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ContextKind {
-    /// The instruction alone: `x`.
-    Plain,
-    /// The instruction and the example's judgment: `x, j`.
-    Judged,
-    /// The instruction and a praising judgment, read forward only.
-    Contrast,
-}
-
-impl fmt::Display for ContextKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Plain => "plain",
-            Self::Judged => "judged",
-            Self::Contrast => "contrast",
-        })
-    }
-}
-
-/// Which contexts an example has to be read in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Contexts {
-    /// See [`ContextKind::Plain`].
-    pub plain: bool,
-    /// See [`ContextKind::Judged`].
-    pub judged: bool,
-    /// See [`ContextKind::Contrast`].
-    pub contrast: bool,
-}
-
-impl Contexts {
-    /// The plain context alone.
-    pub const PLAIN: Self = Self { plain: true, judged: false, contrast: false };
-    /// The judged context alone.
-    pub const JUDGED: Self = Self { plain: false, judged: true, contrast: false };
-    /// Plain and judged.
-    pub const BOTH: Self = Self { plain: true, judged: true, contrast: false };
-
-    /// The contexts that are needed, in the order in which they are read: plain, judged, contrast.
-    pub fn kinds(self) -> impl Iterator<Item = ContextKind> {
-        let wanted = [
-            (self.plain, ContextKind::Plain),
-            (self.judged, ContextKind::Judged),
-            (self.contrast, ContextKind::Contrast),
-        ];
-        wanted.into_iter().filter_map(|(needed, kind)| needed.then_some(kind))
-    }
-}
 
 /// A response's log-probabilities in the contexts that [`Objective::contexts`] asked for.
 #[derive(Clone, Copy, Debug)]
 pub struct TokenInputs<'a, T> {
     /// Whether the example has a judgment, that is, whether its response is a poor one.
     pub is_judged: bool,
-    /// `ln p(y_t | y_<t, x)`
-    pub plain: Option<&'a T>,
-    /// `ln p(y_t | y_<t, x, j)`
-    pub judged: Option<&'a T>,
-    /// `ln p(y_t | y_<t, x, j')` with a praising `j'`; read as constants.
-    pub contrast: Option<&'a T>,
+    /// `ln p(y_t | y_<t, x)`, `ln p(y_t | y_<t, x, j)` and, with a praising `j'`,
+    /// `ln p(y_t | y_<t, x, j')`; those of the contrast are constants.
+    pub log_probs: PerContext<Option<&'a T>>,
     /// 1 at the token that ends the response, else 0; `None` if no token does.
     pub is_eos: Option<&'a T>,
 }
 
 impl<'a, T: Tensor> TokenInputs<'a, T> {
-    /// The log-probabilities in one context.
-    fn log_probs(&self, kind: ContextKind) -> Result<&'a T, ObjectiveError<T::Error>> {
-        let found = match kind {
-            ContextKind::Plain => self.plain,
-            ContextKind::Judged => self.judged,
-            ContextKind::Contrast => self.contrast,
-        };
-        found.ok_or(ObjectiveError::MissingContext(kind))
+    /// The log-probabilities in a context that the objective asked for.
+    fn log_probs_in(&self, kind: ContextKind) -> Result<&'a T, ObjectiveError<T::Error>> {
+        self.log_probs.get(kind).ok_or(ObjectiveError::MissingContext(kind))
     }
 }
 
@@ -162,15 +102,15 @@ fn non_negative(name: &'static str, value: f64) -> Result<f64, OptionError> {
 /// A loss over the log-probabilities of a response's tokens.
 ///
 /// ```
-/// use cutq_core::objective::{Cut, Objective, TokenInputs, token_loss};
+/// use cutq_core::context::PerContext;
+/// use cutq_core::objective::{Cut, TokenInputs, token_loss};
 ///
 /// // p = 0.5 becomes 0.8 once the judgment is read: the token is inappropriate.
 /// let (plain, judged) = (f64::ln(0.5), f64::ln(0.8));
-/// let inputs = TokenInputs {
-///     is_judged: true, plain: Some(&plain), judged: Some(&judged), contrast: None, is_eos: None,
-/// };
+/// let log_probs = PerContext { plain: Some(&plain), judged: Some(&judged), contrast: None };
+/// let inputs = TokenInputs { is_judged: true, log_probs, is_eos: None };
 /// let token = token_loss(&Cut::paper(), &inputs).expect("both contexts are given");
-/// assert!(token.inappropriate && token.weights[0] > 0.0);
+/// assert!(token.inappropriate && token.weights.plain > 0.0);
 /// ```
 pub trait Objective {
     /// The contexts an example must be read in, given whether it has a judgment.

@@ -2,6 +2,7 @@
 
 use core::convert::Infallible;
 
+use crate::context::PerContext;
 use crate::dual::Dual;
 use crate::objective::{Objective, ObjectiveError, TokenInputs};
 
@@ -16,8 +17,8 @@ pub struct TokenLoss {
     pub loss: f64,
     /// Whether the token is in U.
     pub inappropriate: bool,
-    /// `[d loss / d ln p(y_t|x), d loss / d ln p(y_t|x,j)]`
-    pub weights: [f64; 2],
+    /// `d loss / d ln p(y_t | c)` for each context `c`; 0 in the contrast.
+    pub weights: PerContext<f64>,
 }
 
 /// Evaluates an objective at one token.
@@ -28,23 +29,28 @@ pub fn token_loss<O: Objective>(
     objective: &O,
     inputs: &TokenInputs<'_, f64>,
 ) -> Result<TokenLoss, ObjectiveError<Infallible>> {
-    let plain = inputs.plain.map(|l| Dual::plain(*l));
-    let judged = inputs.judged.map(|l| Dual::judged(*l));
-    let contrast = inputs.contrast.map(|l| Dual::constant(*l));
+    let log_probs = PerContext {
+        plain: inputs.log_probs.plain.map(|l| Dual::plain(*l)),
+        judged: inputs.log_probs.judged.map(|l| Dual::judged(*l)),
+        contrast: inputs.log_probs.contrast.map(|l| Dual::constant(*l)),
+    };
     let is_eos = inputs.is_eos.map(|mask| Dual::constant(*mask));
     let terms = objective.terms(&TokenInputs {
         is_judged: inputs.is_judged,
-        plain: plain.as_ref(),
-        judged: judged.as_ref(),
-        contrast: contrast.as_ref(),
+        log_probs: log_probs.as_ref().map(Option::as_ref),
         is_eos: is_eos.as_ref(),
     })?;
+    let weights = [0, 1].map(|i| terms.l1.d[i] + terms.l2.d[i]);
     let scale = objective.scale(inputs.is_judged);
     Ok(TokenLoss {
         l1: terms.l1.value,
         l2: terms.l2.value,
         loss: scale * (terms.l1.value + terms.l2.value),
         inappropriate: terms.inappropriate.value > 0.5,
-        weights: [0, 1].map(|i| scale * (terms.l1.d[i] + terms.l2.d[i])),
+        weights: PerContext {
+            plain: scale * weights[0],
+            judged: scale * weights[1],
+            contrast: 0.0,
+        },
     })
 }

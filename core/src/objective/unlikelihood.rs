@@ -1,8 +1,8 @@
 //! Unlikelihood on whole responses: every token of a judged response is made less likely.
 
+use crate::context::{ContextKind, Contexts};
 use crate::objective::{
-    ContextKind, Contexts, Objective, ObjectiveError, OptionError, TokenInputs, TokenTerms,
-    non_negative, zeros_like,
+    Objective, ObjectiveError, OptionError, TokenInputs, TokenTerms, non_negative, zeros_like,
 };
 use crate::tensor::Tensor;
 
@@ -12,8 +12,21 @@ use crate::tensor::Tensor;
 /// The judgment's text is not read, only that there is one. A baseline: it punishes the blameless
 /// tokens of a poor response with the others, and the paper reports that it does not converge.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
 pub struct Unlikelihood {
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "weight_unlike"))]
     weight_unlike: f64,
+}
+
+/// Reads α as [`Unlikelihood::new`] takes it.
+#[cfg(feature = "serde")]
+fn weight_unlike<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    let value = serde::Deserialize::deserialize(deserializer)?;
+    non_negative("weight_unlike", value).map_err(serde::de::Error::custom)
 }
 
 impl Unlikelihood {
@@ -47,7 +60,7 @@ impl Objective for Unlikelihood {
         &self,
         inputs: &TokenInputs<'_, T>,
     ) -> Result<TokenTerms<T>, ObjectiveError<T::Error>> {
-        let plain = inputs.log_probs(ContextKind::Plain)?;
+        let plain = inputs.log_probs_in(ContextKind::Plain)?;
         if !inputs.is_judged {
             return Ok(TokenTerms::likelihood(plain)?);
         }

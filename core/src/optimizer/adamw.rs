@@ -11,6 +11,11 @@ use crate::float::Float;
 /// w ← w − lr / (1 − β1^t) · m / (√v / √(1 − β2^t) + ε)
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
 pub struct AdamW {
     /// β1, the memory of the mean.
     pub beta1: f64,

@@ -11,7 +11,14 @@ pub use sgd::Sgd;
 pub use state::{Moments, OptimizerState, StateError};
 
 /// An optimizer chosen at run time.
+///
+/// Serialized as its options beside its name, `{"optimizer": "sgd", "weight_decay": 0.0}`.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(
+    all(feature = "serde", feature = "alloc"),
+    derive(serde::Serialize, serde::Deserialize),
+    serde(tag = "optimizer", rename_all = "lowercase")
+)]
 pub enum Optimizer {
     /// Adam with decoupled weight decay.
     AdamW(AdamW),

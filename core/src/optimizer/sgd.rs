@@ -7,6 +7,11 @@ use crate::float::Float;
 /// With weight decay `wd`, `w ← (1 − lr · wd) w − lr · g`: decoupled as in
 /// [`crate::optimizer::AdamW`], which without momentum is the same as PyTorch's `g + wd · w`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
 pub struct Sgd {
     /// wd; 0 for none.
     pub weight_decay: f64,

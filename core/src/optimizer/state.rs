@@ -11,6 +11,7 @@ use crate::optimizer::Optimizer;
 
 /// The moments of one parameter.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Moments<F> {
     /// The parameter's name.
     pub name: String,

@@ -6,9 +6,9 @@ use core::fmt;
 
 use thiserror::Error;
 
-use crate::analysis::AnalysisError;
+use crate::context::ContextKind;
+use crate::example_loss::LossError;
 use crate::group::GroupError;
-use crate::objective::ContextKind;
 use crate::optimizer::StateError;
 
 /// What was not a number.
@@ -55,11 +55,11 @@ pub enum TrainError<E> {
     Group(#[from] GroupError),
     /// An example whose log-probabilities the objective cannot use.
     #[error("example {example}: {error}")]
-    Analysis {
+    Loss {
         /// Index in the data.
         example: usize,
         /// What is wrong.
-        error: AnalysisError,
+        error: LossError,
     },
     /// A value became infinite or not a number.
     #[error("{quantity} is {value}, in example {example}")]
@@ -86,7 +86,7 @@ pub enum TrainError<E> {
     DeadGradient {
         /// The parameter.
         name: String,
-        /// The step, counted from 0.
+        /// The step that failed, counted from 1 as in [`StepReport`](crate::trainer::StepReport).
         step: u64,
     },
     /// The model returned another number of log-probabilities than it was given targets.

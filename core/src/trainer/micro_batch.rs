@@ -1,16 +1,16 @@
-//! Reading groups: several examples, each in its contexts, in one forward pass.
+//! Micro-batches: several examples, each in its contexts, in one forward pass.
 
 use alloc::vec::Vec;
 
-use crate::analysis::{ExampleLoss, LogProbs};
+use crate::example_loss::{ExampleLoss, LogProbs};
 use crate::group::Group;
 use crate::model::{Mode, Model};
 use crate::objective::Objective;
 use crate::trainer::error::{Quantity, TrainError};
 
-/// One example as a model read it.
+/// One example as a model read it and as an objective judges it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Reading {
+pub struct EvaluatedExample {
     /// The example's index in the data.
     pub index: usize,
     /// Log-probabilities in the contexts that the objective asked for.
@@ -19,40 +19,46 @@ pub struct Reading {
     pub loss: ExampleLoss,
 }
 
-/// Splits a batch into runs of examples of at most `max_tokens` forward tokens each; an example
-/// longer than that stands alone, for its contexts stay together.
-pub(super) fn split<'a, 'g, O: Objective>(
+/// Splits examples into micro-batches: runs of neighbours that share a forward pass of at most
+/// `max_tokens` tokens, prompts and every context of `objective` included.
+///
+/// An example's contexts stay together, so an example longer than that stands alone.
+pub fn micro_batches<'a, 'g, O: Objective>(
     objective: &O,
-    batch: &'a [&'g Group],
+    groups: &'a [&'g Group],
     max_tokens: usize,
 ) -> Vec<&'a [&'g Group]> {
     let n_tokens = |group: &Group| group.n_tokens(objective.contexts(group.is_judged()));
     let mut micro_batches = Vec::new();
     let (mut start, mut tokens) = (0, 0);
-    for (end, group) in batch.iter().enumerate() {
+    for (end, group) in groups.iter().enumerate() {
         let more = n_tokens(group);
         if end > start && tokens + more > max_tokens {
-            micro_batches.push(&batch[start..end]);
+            micro_batches.push(&groups[start..end]);
             (start, tokens) = (end, 0);
         }
         tokens += more;
     }
-    if start < batch.len() {
-        micro_batches.push(&batch[start..]);
+    if start < groups.len() {
+        micro_batches.push(&groups[start..]);
     }
     micro_batches
 }
 
-/// Runs `groups` forward in one pass and evaluates the objective on each.
+/// Runs `groups` forward in one pass, each in the contexts that `objective` asks for, and evaluates
+/// it on each; one result per group, in their order.
+///
+/// For the means of many groups, in as many passes as they need, see
+/// [`Trainer::evaluate`](crate::trainer::Trainer::evaluate).
 ///
 /// # Errors
 /// If a group lacks what the objective needs, the model fails, or a value is not finite.
-pub fn read<O: Objective, M: Model>(
+pub fn evaluate_examples<O: Objective, M: Model>(
     objective: &O,
     model: &mut M,
     groups: &[&Group],
     mode: Mode,
-) -> Result<Vec<Reading>, TrainError<M::Error>> {
+) -> Result<Vec<EvaluatedExample>, TrainError<M::Error>> {
     let mut sequences = Vec::new();
     for group in groups {
         sequences.extend(group.sequences(objective.contexts(group.is_judged()))?);
@@ -71,7 +77,7 @@ fn interpret<O: Objective, E>(
     objective: &O,
     group: &Group,
     flat: &mut &[f64],
-) -> Result<Reading, TrainError<E>> {
+) -> Result<EvaluatedExample, TrainError<E>> {
     let example = group.index;
     let mut log_probs = LogProbs::default();
     for context in objective.contexts(group.is_judged()).kinds() {
@@ -81,15 +87,15 @@ fn interpret<O: Objective, E>(
             let quantity = Quantity::LogProb { context, token };
             return Err(TrainError::NonFinite { example, quantity, value: own[token] });
         }
-        log_probs.set(context, own.to_vec());
+        *log_probs.get_mut(context) = Some(own.to_vec());
     }
     let loss = ExampleLoss::new(objective, &log_probs, group.is_judged(), group.ends_with_eos)
-        .map_err(|error| TrainError::Analysis { example, error })?;
-    let weights = loss.weights_plain.iter().chain(&loss.weights_judged);
+        .map_err(|error| TrainError::Loss { example, error })?;
+    let weights = loss.weights.iter().flat_map(|(_, weights)| weights);
     if let Some(value) = weights.chain([&loss.loss]).copied().find(|x| !x.is_finite()) {
         return Err(TrainError::NonFinite { example, quantity: Quantity::Loss, value });
     }
-    Ok(Reading { index: example, log_probs, loss })
+    Ok(EvaluatedExample { index: example, log_probs, loss })
 }
 
 /// The weights of a micro-batch, flat in the order of its sequences, of a batch of `batch_len`
@@ -97,16 +103,14 @@ fn interpret<O: Objective, E>(
 pub(super) fn dlog_probs<O: Objective>(
     objective: &O,
     groups: &[&Group],
-    readings: &[Reading],
+    evaluated: &[EvaluatedExample],
     batch_len: usize,
 ) -> Vec<f64> {
     let mut flat = Vec::new();
-    for (group, reading) in groups.iter().zip(readings) {
+    for (group, example) in groups.iter().zip(evaluated) {
         for context in objective.contexts(group.is_judged()).kinds() {
-            match reading.loss.weights(context) {
-                Some(weights) => flat.extend(weights.iter().map(|w| w / batch_len as f64)),
-                None => flat.resize(flat.len() + group.response.len(), 0.0),
-            }
+            let weights = example.loss.weights.get(context);
+            flat.extend(weights.iter().map(|w| w / batch_len as f64));
         }
     }
     flat

@@ -6,7 +6,7 @@ mod micro_batch;
 mod report;
 
 pub use error::{Quantity, TrainError};
-pub use micro_batch::{Reading, read};
+pub use micro_batch::{EvaluatedExample, evaluate_examples, micro_batches};
 pub use report::{Evaluation, StepReport};
 
 use alloc::vec::Vec;
@@ -17,7 +17,7 @@ use crate::group::Group;
 use crate::model::{Mode, Model};
 use crate::objective::Objective;
 use crate::optimizer::{Moments, Optimizer, OptimizerState};
-use crate::order::dropout_seed;
+use crate::order::micro_batch_seed;
 use crate::schedule::LrSchedule;
 use crate::trainer::gradients::{NonFinite, Survey};
 use crate::trainer::report::Totals;
@@ -69,7 +69,7 @@ impl<O: Objective, F: Float> Trainer<O, F> {
         self.seen_alive.clear();
     }
 
-    /// Steps taken; also the number of the next one.
+    /// Steps taken, which is what [`Batches::batch`](crate::order::Batches::batch) calls the next one.
     pub fn step_count(&self) -> u64 {
         self.step
     }
@@ -109,9 +109,8 @@ impl<O: Objective, F: Float> Trainer<O, F> {
         model.zero_grads();
         let mut totals = Totals::default();
         let mut any_weight = false;
-        let micro_batches = self.split(batch);
-        for (i, groups) in micro_batches.into_iter().enumerate() {
-            let mode = Mode::Train { seed: dropout_seed(self.options.seed, self.step, i) };
+        for (i, groups) in self.micro_batches(batch).into_iter().enumerate() {
+            let mode = Mode::Train { seed: micro_batch_seed(self.options.seed, self.step, i) };
             any_weight |= self.accumulate(model, groups, mode, batch.len(), &mut totals)?;
             if let Some(bad) = gradients::non_finite(model) {
                 return Err(self.blame(model, groups, mode, batch.len(), bad));
@@ -121,13 +120,12 @@ impl<O: Objective, F: Float> Trainer<O, F> {
         survey.check_state(&self.state)?;
         let dead = survey.first_dead(&mut self.seen_alive);
         if let (true, Some(name)) = (any_weight, dead) {
-            return Err(TrainError::DeadGradient { name: name.into(), step: self.step });
+            return Err(TrainError::DeadGradient { name: name.into(), step: self.step + 1 });
         }
         let lr = self.options.schedule.lr(self.step);
         self.update(model, lr, survey.norm);
-        let report = totals.step(self.step, lr, survey.norm);
         self.step += 1;
-        Ok(report)
+        Ok(totals.step(self.step, lr, survey.norm))
     }
 
     /// The losses of `groups`, without dropout, gradients or any change.
@@ -143,21 +141,21 @@ impl<O: Objective, F: Float> Trainer<O, F> {
             return Err(TrainError::EmptyBatch);
         }
         let mut totals = Totals::default();
-        for groups in self.split(groups) {
-            let readings = read(&self.objective, model, groups, Mode::Eval)?;
-            self.add(&mut totals, groups, &readings);
+        for groups in self.micro_batches(groups) {
+            let evaluated = evaluate_examples(&self.objective, model, groups, Mode::Eval)?;
+            self.add(&mut totals, groups, &evaluated);
         }
         Ok(totals.evaluation())
     }
 
     /// The micro-batches of a batch.
-    fn split<'a, 'g>(&self, batch: &'a [&'g Group]) -> Vec<&'a [&'g Group]> {
-        micro_batch::split(&self.objective, batch, self.options.micro_batch_tokens)
+    fn micro_batches<'a, 'g>(&self, batch: &'a [&'g Group]) -> Vec<&'a [&'g Group]> {
+        micro_batches(&self.objective, batch, self.options.micro_batch_tokens)
     }
 
-    fn add(&self, totals: &mut Totals, groups: &[&Group], readings: &[Reading]) {
-        for (group, reading) in groups.iter().zip(readings) {
-            totals.add(group, self.objective.contexts(group.is_judged()), &reading.loss);
+    fn add(&self, totals: &mut Totals, groups: &[&Group], evaluated: &[EvaluatedExample]) {
+        for (group, example) in groups.iter().zip(evaluated) {
+            totals.add(group, self.objective.contexts(group.is_judged()), &example.loss);
         }
     }
 
@@ -170,10 +168,10 @@ impl<O: Objective, F: Float> Trainer<O, F> {
         batch_len: usize,
         totals: &mut Totals,
     ) -> Result<bool, TrainError<M::Error>> {
-        let readings = read(&self.objective, model, groups, mode)?;
-        let weights = micro_batch::dlog_probs(&self.objective, groups, &readings, batch_len);
+        let evaluated = evaluate_examples(&self.objective, model, groups, mode)?;
+        let weights = micro_batch::dlog_probs(&self.objective, groups, &evaluated, batch_len);
         model.backward(&weights).map_err(TrainError::Model)?;
-        self.add(totals, groups, &readings);
+        self.add(totals, groups, &evaluated);
         Ok(weights.iter().any(|w| *w != 0.0))
     }
 

@@ -1,13 +1,14 @@
 //! What a step or an evaluation found.
 
-use crate::analysis::ExampleLoss;
+use crate::context::Contexts;
+use crate::example_loss::ExampleLoss;
 use crate::group::Group;
-use crate::objective::Contexts;
 
 /// One training step. Losses are means over the batch's examples, before the step's update.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct StepReport {
-    /// Counted from 0.
+    /// Steps done, this one included: the first step is 1.
     pub step: u64,
     /// What was minimized.
     pub loss: f64,
@@ -33,6 +34,7 @@ pub struct StepReport {
 
 /// The losses of a set of examples, without training on them.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Evaluation {
     /// Mean over examples of what training minimizes.
     pub loss: f64,
@@ -52,6 +54,24 @@ pub struct Evaluation {
     pub target_tokens: usize,
     /// How many examples there were.
     pub examples: usize,
+}
+
+impl StepReport {
+    /// The share of judged response tokens that are in U; `None` without such tokens.
+    pub fn inappropriate_share(&self) -> Option<f64> {
+        share(self.inappropriate, self.judged_tokens)
+    }
+}
+
+impl Evaluation {
+    /// The share of judged response tokens that are in U; `None` without such tokens.
+    pub fn inappropriate_share(&self) -> Option<f64> {
+        share(self.inappropriate, self.judged_tokens)
+    }
+}
+
+fn share(inappropriate: usize, judged_tokens: usize) -> Option<f64> {
+    (judged_tokens > 0).then(|| inappropriate as f64 / judged_tokens as f64)
 }
 
 /// Sums over examples.

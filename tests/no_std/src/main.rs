@@ -9,6 +9,7 @@ mod machine;
 
 use core::f64::consts::LN_2;
 
+use cutq_core::context::PerContext;
 use cutq_core::objective::{Cut, TokenInputs, token_loss};
 use cutq_core::optimizer::Sgd;
 
@@ -16,20 +17,15 @@ use cutq_core::optimizer::Sgd;
 /// plain context's weight is `α · 3/4 · p/(1 − p) = 3/8`.
 fn one_token() -> bool {
     let (plain, judged) = (-LN_2, cutq_core::log_space::log1mexp(-2.0 * LN_2));
-    let inputs = TokenInputs {
-        is_judged: true,
-        plain: Some(&plain),
-        judged: Some(&judged),
-        contrast: None,
-        is_eos: None,
-    };
+    let log_probs = PerContext { plain: Some(&plain), judged: Some(&judged), contrast: None };
+    let inputs = TokenInputs { is_judged: true, log_probs, is_eos: None };
     let mut weight = [1.0_f32];
     Sgd::default().update(&mut weight, &[0.25], 1.0);
     token_loss(&Cut::paper(), &inputs).is_ok_and(|token| {
         token.inappropriate
             && close(token.l1, 0.375 * LN_2)
-            && close(token.weights[0], 0.375)
-            && close(token.weights[1], -1.0)
+            && close(token.weights.plain, 0.375)
+            && close(token.weights.judged, -1.0)
             && weight == [0.75]
     })
 }
@@ -43,10 +39,10 @@ fn close(a: f64, b: f64) -> bool {
 fn whole_example() -> bool {
     extern crate alloc;
     use alloc::vec;
-    use cutq_core::analysis::{ExampleLoss, LogProbs};
-    use cutq_core::context::Prompts;
+    use cutq_core::context::Contexts;
     use cutq_core::example::Example;
-    use cutq_core::objective::Contexts;
+    use cutq_core::example_loss::{ExampleLoss, LogProbs};
+    use cutq_core::prompts::render;
     use cutq_core::template::PaperTemplate;
 
     let log_probs = LogProbs {
@@ -56,7 +52,7 @@ fn whole_example() -> bool {
     };
     let loss = ExampleLoss::new(&Cut::paper(), &log_probs, true, true);
     let example = Example::from_instruction("Add.", "1 + 1", "3", Some("It is 2."));
-    let prompts = Prompts::new(&example, &PaperTemplate, Contexts::BOTH);
+    let prompts = render(&example, &PaperTemplate, Contexts::BOTH);
     let mut order = cutq_core::order::permutation(100, 42, 0);
     let shuffled = order.windows(2).any(|pair| pair[0] > pair[1]);
     order.sort_unstable();

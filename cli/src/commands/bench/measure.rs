@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Result, bail};
+use cutq_core::context::PerContext;
 use cutq_core::group::Group;
 use cutq_core::objective::Mle;
 use cutq_core::optimizer::Optimizer;
@@ -132,9 +133,7 @@ fn random_groups(batch: usize, tokens: usize, n_vocab: usize) -> Vec<Group> {
     (0..batch)
         .map(|index| Group {
             index,
-            prompt: take(tokens - tokens / 2),
-            judged_prompt: None,
-            contrast_prompt: None,
+            prompts: PerContext { plain: Some(take(tokens - tokens / 2)), ..PerContext::default() },
             response: take(tokens / 2),
             ends_with_eos: false,
         })
@@ -148,9 +147,10 @@ mod tests {
     #[test]
     fn half_of_the_tokens_are_targets() {
         let groups = random_groups(2, 9, 100);
-        let (prompt, response) = (&groups[1].prompt, &groups[1].response);
+        let prompt = |i: usize| groups[i].prompts.plain.as_ref().expect("is always there");
+        let (prompt, other, response) = (prompt(1), prompt(0), &groups[1].response);
         assert_eq!((prompt.len(), response.len()), (5, 4));
-        assert_ne!(groups[0].prompt, *prompt);
+        assert_ne!(other, prompt);
         assert!(prompt.iter().chain(response).all(|&id| id < 100));
     }
 }

@@ -140,7 +140,7 @@ impl<'a> Training<'a> {
     }
 
     fn line(&self, report: &StepReport, seconds: f64) -> StepLine {
-        let step = report.step + 1;
+        let step = report.step;
         StepLine {
             step,
             epoch: step as f64 / self.batches.per_epoch() as f64,
@@ -222,7 +222,7 @@ fn scalars(line: &StepLine) -> Vec<(&'static str, f64)> {
 /// Adds the file and line of the example that an error names.
 fn located(error: TrainError<EngineError>, examples: &Examples) -> Error {
     let indices = match &error {
-        TrainError::NonFinite { example, .. } | TrainError::Analysis { example, .. } => {
+        TrainError::NonFinite { example, .. } | TrainError::Loss { example, .. } => {
             vec![*example]
         }
         TrainError::NonFiniteSum { examples, .. } => examples.clone(),

@@ -1,7 +1,7 @@
 //! What is known of one example.
 
 use cutq_core::group::Group;
-use cutq_core::trainer::Reading;
+use cutq_core::trainer::EvaluatedExample;
 use serde::Serialize;
 
 use crate::text::Encoder;
@@ -35,14 +35,14 @@ pub struct InspectLine {
 
 impl InspectLine {
     /// Puts together what was read and what was found.
-    pub fn new(group: &Group, reading: Reading, encoder: &Encoder) -> Self {
-        let (log_probs, loss) = (reading.log_probs, reading.loss);
+    pub fn new(group: &Group, evaluated: EvaluatedExample, encoder: &Encoder) -> Self {
+        let (log_probs, loss) = (evaluated.log_probs, evaluated.loss);
         Self {
             index: group.index,
             pieces: group.response.iter().map(|&token| encoder.piece(token)).collect(),
             response_tokens: group.response.clone(),
-            prompt_tokens: group.prompt.clone(),
-            judged_prompt_tokens: group.judged_prompt.clone(),
+            prompt_tokens: group.prompts.plain.clone().expect("every example has one"),
+            judged_prompt_tokens: group.prompts.judged.clone(),
             log_probs_plain: log_probs.plain,
             log_probs_judged: log_probs.judged,
             inappropriate: loss.inappropriate,

@@ -9,8 +9,7 @@ use crate::data::{Record, Tokenize, read};
 use anyhow::Result;
 use cutq_core::group::Group;
 use cutq_core::model::Mode;
-use cutq_core::objective::Objective;
-use cutq_core::trainer;
+use cutq_core::trainer::{evaluate_examples, micro_batches};
 
 use self::line::InspectLine;
 use self::view::View;
@@ -53,35 +52,15 @@ pub fn inspect(args: &InspectArgs) -> Result<ExitCode> {
     let device = device(&engine_args.device.name, threads, console)?;
     let mut engine = model.engine(adapter, device, threads, engine_args.precision)?;
     let mut show = Show::new(args, &records.good);
-    for batch in batches(&groups, &objective, engine_args.micro_batch.unwrap_or(MICRO_BATCH)) {
-        let readings = trainer::read(&objective, &mut engine, &batch, Mode::Eval)?;
-        for (group, reading) in batch.into_iter().zip(readings) {
-            show.example(InspectLine::new(group, reading, &encoder))?;
+    let groups: Vec<&Group> = groups.iter().collect();
+    let max_tokens = engine_args.micro_batch.unwrap_or(MICRO_BATCH);
+    for batch in micro_batches(&objective, &groups, max_tokens) {
+        let evaluated = evaluate_examples(&objective, &mut engine, batch, Mode::Eval)?;
+        for (group, example) in batch.iter().zip(evaluated) {
+            show.example(InspectLine::new(group, example, &encoder))?;
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Runs of examples that share a forward pass of at most `max_tokens`.
-fn batches<'a>(
-    groups: &'a [Group],
-    objective: &impl Objective,
-    max_tokens: usize,
-) -> Vec<Vec<&'a Group>> {
-    let mut batches: Vec<Vec<&Group>> = Vec::new();
-    let mut tokens = 0;
-    for group in groups {
-        let more = group.n_tokens(objective.contexts(group.is_judged()));
-        match batches.last_mut().filter(|_| tokens + more <= max_tokens) {
-            Some(batch) => batch.push(group),
-            None => {
-                tokens = 0;
-                batches.push(vec![group]);
-            }
-        }
-        tokens += more;
-    }
-    batches
 }
 
 /// Where and how examples are shown.

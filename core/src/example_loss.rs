@@ -1,4 +1,4 @@
-//! What an objective makes of one example.
+//! The loss of one example, with the weight of each of its tokens.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -6,56 +6,16 @@ use core::convert::Infallible;
 
 use thiserror::Error;
 
-use crate::objective::{ContextKind, Objective, ObjectiveError, TokenInputs, token_loss};
+use crate::context::{ContextKind, PerContext};
+use crate::objective::{Objective, ObjectiveError, TokenInputs, token_loss};
 
 /// The log-probabilities of one response, `(N,)` each, in the contexts it was read in.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct LogProbs {
-    /// See [`ContextKind::Plain`].
-    pub plain: Option<Vec<f64>>,
-    /// See [`ContextKind::Judged`].
-    pub judged: Option<Vec<f64>>,
-    /// See [`ContextKind::Contrast`].
-    pub contrast: Option<Vec<f64>>,
-}
-
-impl LogProbs {
-    /// Those of one context.
-    pub fn of(&self, context: ContextKind) -> Option<&[f64]> {
-        match context {
-            ContextKind::Plain => self.plain.as_deref(),
-            ContextKind::Judged => self.judged.as_deref(),
-            ContextKind::Contrast => self.contrast.as_deref(),
-        }
-    }
-
-    /// Sets those of one context.
-    pub(crate) fn set(&mut self, context: ContextKind, log_probs: Vec<f64>) {
-        *match context {
-            ContextKind::Plain => &mut self.plain,
-            ContextKind::Judged => &mut self.judged,
-            ContextKind::Contrast => &mut self.contrast,
-        } = Some(log_probs);
-    }
-
-    /// The number of tokens, the same in all contexts.
-    fn n_tokens(&self) -> Result<usize, AnalysisError> {
-        let kinds = [ContextKind::Plain, ContextKind::Judged, ContextKind::Contrast];
-        let mut lengths = kinds.into_iter().filter_map(|kind| Some((kind, self.of(kind)?.len())));
-        let Some((_, expected)) = lengths.next().filter(|(_, len)| *len > 0) else {
-            return Err(AnalysisError::Empty);
-        };
-        match lengths.find(|(_, found)| *found != expected) {
-            None => Ok(expected),
-            Some((context, found)) => Err(AnalysisError::Length { context, expected, found }),
-        }
-    }
-}
+pub type LogProbs = PerContext<Option<Vec<f64>>>;
 
 /// Log-probabilities that no loss can be computed from.
 #[derive(Clone, Copy, Debug, PartialEq, Error)]
 #[non_exhaustive]
-pub enum AnalysisError {
+pub enum LossError {
     /// No tokens.
     #[error("there are no log-probabilities")]
     Empty,
@@ -85,10 +45,9 @@ pub struct ExampleLoss {
     pub loss: f64,
     /// The positions of U, ascending.
     pub inappropriate: Vec<usize>,
-    /// `d loss / d ln p(y_t|x)`, `(N,)`; zeros if that context was not read.
-    pub weights_plain: Vec<f64>,
-    /// `d loss / d ln p(y_t|x,j)`, `(N,)`; zeros if that context was not read.
-    pub weights_judged: Vec<f64>,
+    /// `d loss / d log_probs`, `(N,)` in each context; zeros in one that was not read, and in the
+    /// contrast, which has no gradient.
+    pub weights: PerContext<Vec<f64>>,
 }
 
 impl ExampleLoss {
@@ -103,27 +62,23 @@ impl ExampleLoss {
         log_probs: &LogProbs,
         is_judged: bool,
         ends_with_eos: bool,
-    ) -> Result<Self, AnalysisError> {
-        let n_tokens = log_probs.n_tokens()?;
+    ) -> Result<Self, LossError> {
+        let n_tokens = n_tokens(log_probs)?;
         let n = n_tokens as f64;
         let mut example = Self {
             l1: 0.0,
             l2: 0.0,
             loss: 0.0,
             inappropriate: Vec::new(),
-            weights_plain: vec![0.0; n_tokens],
-            weights_judged: vec![0.0; n_tokens],
+            weights: PerContext::from_fn(|_| vec![0.0; n_tokens]),
         };
-        let at = |context, t: usize| log_probs.of(context).map(|l| &l[t]);
         for t in 0..n_tokens {
             let is_eos = f64::from(u8::from(ends_with_eos && t + 1 == n_tokens));
             let token = token_loss(
                 objective,
                 &TokenInputs {
                     is_judged,
-                    plain: at(ContextKind::Plain, t),
-                    judged: at(ContextKind::Judged, t),
-                    contrast: at(ContextKind::Contrast, t),
+                    log_probs: log_probs.as_ref().map(|l| l.as_ref().map(|l| &l[t])),
                     is_eos: Some(&is_eos),
                 },
             )?;
@@ -133,20 +88,23 @@ impl ExampleLoss {
             if token.inappropriate {
                 example.inappropriate.push(t);
             }
-            example.weights_plain[t] = token.weights[0] / n;
-            example.weights_judged[t] = token.weights[1] / n;
+            for (context, weight) in token.weights.iter() {
+                example.weights.get_mut(context)[t] = weight / n;
+            }
         }
         Ok(example)
     }
+}
 
-    /// `d loss / d log_probs` in one context, `(N,)`; `None` for the contrast, which has no
-    /// gradient.
-    pub fn weights(&self, context: ContextKind) -> Option<&[f64]> {
-        match context {
-            ContextKind::Plain => Some(&self.weights_plain),
-            ContextKind::Judged => Some(&self.weights_judged),
-            ContextKind::Contrast => None,
-        }
+/// The number of tokens, the same in all contexts.
+fn n_tokens(log_probs: &LogProbs) -> Result<usize, LossError> {
+    let mut lengths = log_probs.iter().filter_map(|(kind, l)| Some((kind, l.as_ref()?.len())));
+    let Some((_, expected)) = lengths.next().filter(|(_, len)| *len > 0) else {
+        return Err(LossError::Empty);
+    };
+    match lengths.find(|(_, found)| *found != expected) {
+        None => Ok(expected),
+        Some((context, found)) => Err(LossError::Length { context, expected, found }),
     }
 }
 
@@ -165,9 +123,9 @@ mod tests {
     fn baselines_by_hand() {
         let judged = || Some(vec![-0.5, -0.7]);
         let mle = loss(&Mle, judged());
-        assert_eq!((mle.loss, mle.weights_plain), (2.0, vec![-0.5, -0.5]));
+        assert_eq!((mle.loss, mle.weights.plain), (2.0, vec![-0.5, -0.5]));
         let hindsight = loss(&Hindsight, judged());
-        assert_eq!((hindsight.loss, hindsight.weights_plain), (0.6, vec![0.0, 0.0]));
+        assert_eq!((hindsight.loss, hindsight.weights.plain), (0.6, vec![0.0, 0.0]));
         assert_eq!(loss(&Hindsight, None).loss, 2.0);
         let unlikelihood = loss(&Unlikelihood::default(), judged());
         // −0.5 (ln(1 − e^−1) + ln(1 − e^−3)) / 2
@@ -180,13 +138,13 @@ mod tests {
     #[test]
     fn incomplete_log_probs_are_refused() {
         let new = |log_probs: LogProbs| ExampleLoss::new(&Cut::paper(), &log_probs, true, false);
-        assert_eq!(new(LogProbs::default()), Err(AnalysisError::Empty));
+        assert_eq!(new(LogProbs::default()), Err(LossError::Empty));
         let plain = Some(vec![-1.0, -1.0]);
         let error = new(LogProbs { plain: plain.clone(), ..LogProbs::default() });
         let missing = ObjectiveError::MissingContext(ContextKind::Judged);
-        assert_eq!(error, Err(AnalysisError::Objective(missing)));
+        assert_eq!(error, Err(LossError::Objective(missing)));
         let error = new(LogProbs { plain, judged: Some(vec![-1.0]), contrast: None });
         let context = ContextKind::Judged;
-        assert_eq!(error, Err(AnalysisError::Length { context, expected: 2, found: 1 }));
+        assert_eq!(error, Err(LossError::Length { context, expected: 2, found: 1 }));
     }
 }
