@@ -9,7 +9,6 @@ use serde::Serialize;
 use crate::console::Console;
 use crate::flags::PlanArgs;
 use crate::output;
-use crate::run::OptimizerName;
 use crate::session::PlanFigures;
 use crate::session::budget::{self, MICRO_BATCH};
 use crate::session::memory;
@@ -68,15 +67,5 @@ impl Forecast {
     fn table(&self) -> String {
         let what = "training, as measured on two layers";
         format!("{}{what:42} {:6.0} tok/s\n", self.plan.table(), self.train_tok_per_s)
-    }
-}
-
-impl OptimizerName {
-    /// Bytes of state per parameter: two moments in `f32`, or none.
-    pub fn bytes_per_parameter(self) -> usize {
-        match self {
-            Self::Adamw => 8,
-            Self::Sgd => 0,
-        }
     }
 }

@@ -4,10 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::DeviceArgs;
-use super::MemoryArgs;
 use super::range::count;
-use crate::run::PrecisionName;
+use super::{DeviceArgs, MemoryArgs, PrecisionName};
 
 /// What to measure.
 #[derive(Debug, Args)]
@@ -40,10 +38,10 @@ pub struct BenchArgs {
     /// --memory]
     #[arg(long, value_name = "TOKENS", value_parser = count)]
     pub micro_batch: Option<usize>,
-    /// The budget.
-    #[command(flatten)]
-    pub memory: MemoryArgs,
     /// One JSON object per model, a line each
     #[arg(long)]
     pub json: bool,
+    /// The budget.
+    #[command(flatten)]
+    pub memory: MemoryArgs,
 }

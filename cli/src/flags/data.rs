@@ -1,14 +1,17 @@
 //! Flags about data: its fields, and what happens to doubtful examples.
 
-use crate::data::{Format, OnDuplicate, OnFailedJudge, OnPraise};
+use crate::data::{Format, OnDuplicate, OnFailedJudge, OnPraise, Screening};
 use clap::Args;
 
-use super::range::non_negative;
+use serde::{Deserialize, Serialize};
 
-/// How data is read.
-#[derive(Debug, Args)]
+use super::range::{inner_share, non_negative};
+
+/// How data is read; in this form it is saved, too.
+#[derive(Clone, Debug, PartialEq, Args, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[command(next_help_heading = "Data")]
-pub struct DataArgs {
+pub struct ReadArgs {
     /// Fields of the data
     #[arg(long, value_enum, default_value = "auto")]
     pub format: Format,
@@ -17,8 +20,9 @@ pub struct DataArgs {
     pub skip_bad_lines: bool,
 }
 
-/// What happens to doubtful examples.
-#[derive(Debug, Args)]
+/// What happens to doubtful examples; in this form it is saved, too.
+#[derive(Clone, Debug, PartialEq, Args, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[command(next_help_heading = "Data")]
 pub struct ScreenArgs {
     /// Examples that occur again
@@ -34,6 +38,19 @@ pub struct ScreenArgs {
     #[arg(long, value_name = "RATIO", value_parser = non_negative)]
     pub positive_ratio: Option<f64>,
     /// Hold out this share of the examples, and report their loss before and after
-    #[arg(long, value_name = "SHARE", value_parser = super::range::inner_share)]
+    #[arg(long, value_name = "SHARE", value_parser = inner_share)]
     pub eval_split: Option<f64>,
+}
+
+impl ScreenArgs {
+    /// The rules of screening; `seed` decides which positives stay.
+    pub fn screening(&self, seed: u64) -> Screening {
+        Screening {
+            on_duplicate: self.on_duplicate,
+            on_failed_judge: self.on_failed_judge,
+            on_praise: self.on_praise,
+            positive_ratio: self.positive_ratio,
+            seed,
+        }
+    }
 }

@@ -1,13 +1,32 @@
 //! Flags about how the model is computed.
 
-use bytesize::ByteSize;
-use clap::Args;
+use clap::{Args, ValueEnum};
+use cutq_ffi::Precision;
+use serde::{Deserialize, Serialize};
 
 use super::DeviceArgs;
 use super::range::count;
-use crate::run::PrecisionName;
 
-/// Device, threads, arithmetic, memory.
+/// Arithmetic of the products with the model's weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PrecisionName {
+    /// Blocks of 8-bit integers: fast
+    Int8,
+    /// 32-bit floating point: exact and slower
+    F32,
+}
+
+impl From<PrecisionName> for Precision {
+    fn from(name: PrecisionName) -> Self {
+        match name {
+            PrecisionName::Int8 => Self::Int8,
+            PrecisionName::F32 => Self::F32,
+        }
+    }
+}
+
+/// Device, threads, arithmetic, tokens in a pass.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Engine")]
 pub struct EngineArgs {
@@ -24,19 +43,4 @@ pub struct EngineArgs {
     /// 1024, or what fits into --memory]
     #[arg(long, value_name = "TOKENS", value_parser = count)]
     pub micro_batch: Option<usize>,
-}
-
-/// How much memory a run may take.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Engine")]
-pub struct MemoryArgs {
-    /// Most memory to take, the model's file included, such as 2GiB; a run that would exceed it does
-    /// not start [default: half of what is available]
-    #[arg(long, value_name = "BYTES", value_parser = memory)]
-    pub memory: Option<u64>,
-}
-
-fn memory(text: &str) -> Result<u64, String> {
-    let bytes = text.parse::<ByteSize>().map_err(|_| "expected a size such as 800MB or 2GiB")?;
-    if bytes.0 == 0 { Err("expected a positive size".into()) } else { Ok(bytes.0) }
 }

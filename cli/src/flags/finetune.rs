@@ -6,9 +6,9 @@ use anyhow::Result;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command};
 
-use super::range::{count, non_negative, partial_share, positive, share};
-use super::{DataArgs, EngineArgs, MemoryArgs, ObjectiveArgs, PromptArgs, ScreenArgs};
-use crate::run::{OptimizerName, ScheduleName};
+use super::{
+    EngineArgs, LoraArgs, MemoryArgs, ObjectiveArgs, PromptArgs, ReadArgs, RecipeArgs, ScreenArgs,
+};
 use crate::usage::UsageError;
 
 /// What to train, on what, how, and where the result goes.
@@ -37,7 +37,7 @@ pub struct FinetuneArgs {
     pub data: Vec<PathBuf>,
     /// How it is read.
     #[command(flatten)]
-    pub reading: DataArgs,
+    pub read: ReadArgs,
     /// Which of it.
     #[command(flatten)]
     pub screen: ScreenArgs,
@@ -59,67 +59,6 @@ pub struct FinetuneArgs {
     /// The budget.
     #[command(flatten)]
     pub memory: MemoryArgs,
-}
-
-/// The adapter to train.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Adapter")]
-pub struct LoraArgs {
-    /// Rank [default: 16]
-    #[arg(long, value_name = "N", value_parser = count)]
-    pub r: Option<usize>,
-    /// The update is scaled by lora_alpha / r [default: 16]
-    #[arg(long, value_name = "X", value_parser = positive)]
-    pub lora_alpha: Option<f64>,
-    /// Share of the adapter's input that training drops
-    #[arg(long, value_name = "SHARE", default_value = "0.05", value_parser = partial_share)]
-    pub lora_dropout: f64,
-    /// Projections to adapt, by comma, or `all`: attn_q, attn_k, attn_v, attn_output, ffn_gate,
-    /// ffn_up, ffn_down [default: ffn_gate,ffn_up,ffn_down]
-    #[arg(long, value_name = "LIST")]
-    pub target_modules: Option<String>,
-    /// Start from this adapter instead of a new one
-    #[arg(long, value_name = "ADAPTER.gguf")]
-    pub init_adapter: Option<PathBuf>,
-}
-
-/// The optimizer's steps.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Training")]
-pub struct RecipeArgs {
-    /// Peak learning rate
-    #[arg(long, value_name = "LR", default_value = "4e-4", value_parser = positive)]
-    pub lr: f64,
-    /// How the learning rate falls after warm-up
-    #[arg(long, value_enum, default_value = "cosine")]
-    pub schedule: ScheduleName,
-    /// Share of the steps over which the learning rate rises
-    #[arg(long, value_name = "SHARE", default_value = "0.1", value_parser = share)]
-    pub warmup_ratio: f64,
-    /// Decoupled weight decay
-    #[arg(long, value_name = "X", default_value = "0", value_parser = non_negative)]
-    pub weight_decay: f64,
-    /// Passes over the data [default: 1]
-    #[arg(long, value_name = "N", value_parser = count)]
-    pub epochs: Option<usize>,
-    /// Steps; the data is repeated as needed, with --epochs whichever ends first
-    #[arg(long, value_name = "N", value_parser = count)]
-    pub max_steps: Option<usize>,
-    /// Examples per optimizer step
-    #[arg(long, value_name = "N", default_value = "8", value_parser = count)]
-    pub batch_size: usize,
-    /// Longer gradients are scaled down to this norm; 0 for no limit
-    #[arg(long, value_name = "NORM", default_value = "1", value_parser = non_negative)]
-    pub max_grad_norm: f64,
-    /// Update rule
-    #[arg(long, value_enum, default_value = "adamw")]
-    pub optimizer: OptimizerName,
-    /// Decides initial weights, data order, dropout and every choice of examples
-    #[arg(long, value_name = "N", default_value = "42")]
-    pub seed: u64,
-    /// Write a checkpoint every so many steps
-    #[arg(long, value_name = "STEPS", default_value = "10", value_parser = count)]
-    pub save_every: usize,
 }
 
 impl FinetuneArgs {

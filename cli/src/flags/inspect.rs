@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{DataArgs, EngineArgs, ObjectiveArgs, PromptArgs};
+use super::{EngineArgs, ObjectiveArgs, PromptArgs, ReadArgs};
 
 /// What to look at.
 #[derive(Debug, Args)]
@@ -26,7 +26,7 @@ pub struct InspectArgs {
     pub data: Vec<PathBuf>,
     /// How it is read.
     #[command(flatten)]
-    pub reading: DataArgs,
+    pub read: ReadArgs,
     /// How it is put before the model.
     #[command(flatten)]
     pub prompt: PromptArgs,

@@ -1,6 +1,10 @@
-//! The command line.
+//! The command line: a file per command, and one per group of flags that commands share.
+//!
+//! A group in which every flag has its value is what `config.json` saves, too: `ReadArgs`,
+//! `ScreenArgs` and `RecipeArgs`.
 
 mod bench;
+mod choice;
 mod data;
 mod device;
 mod devices;
@@ -8,22 +12,28 @@ mod engine;
 mod finetune;
 mod generate;
 mod inspect;
+mod lora;
+mod memory;
 mod objective;
 mod plan;
 mod prompt;
 mod range;
+mod recipe;
 
 pub use bench::BenchArgs;
-pub use data::{DataArgs, ScreenArgs};
+pub use data::{ReadArgs, ScreenArgs};
 pub use device::DeviceArgs;
 pub use devices::DevicesArgs;
-pub use engine::{EngineArgs, MemoryArgs};
-pub use finetune::{FinetuneArgs, LoraArgs};
+pub use engine::{EngineArgs, PrecisionName};
+pub use finetune::FinetuneArgs;
 pub use generate::GenerateArgs;
 pub use inspect::InspectArgs;
+pub use lora::LoraArgs;
+pub use memory::MemoryArgs;
 pub use objective::{ObjectiveArgs, Preset};
 pub use plan::PlanArgs;
 pub use prompt::PromptArgs;
+pub use recipe::{OptimizerName, RecipeArgs};
 
 use clap::{Parser, Subcommand};
 

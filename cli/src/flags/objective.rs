@@ -1,9 +1,12 @@
 //! Flags about the objective.
 
 use clap::{Args, ValueEnum};
+use cutq_core::objective::{
+    AnyObjective, Contrast, Cut, CutOptions, Hindsight, Mle, OptionError, Unlikelihood,
+};
 
+use super::choice::{Choice, choice};
 use super::range::{non_negative, partial_share, positive};
-use crate::run::{ContrastName, CutSettings, ObjectiveSettings};
 use crate::usage::UsageError;
 
 /// What is minimized.
@@ -27,6 +30,16 @@ pub enum Preset {
     /// The authors' code: threshold 1.2, weight 0.5, no gamma, judged examples weigh half
     AuthorsCode,
 }
+
+/// What the judged probability is compared with.
+const CONTRASTS: &[Choice<Contrast>] = &[
+    ("plain", "The probability without any judgment, as in the paper", Contrast::Plain),
+    (
+        "header-matched",
+        "The probability with a praising judgment: only the judgment differs, one more pass",
+        Contrast::HeaderMatched,
+    ),
+];
 
 /// The objective and its parameters.
 #[derive(Debug, Args)]
@@ -58,36 +71,38 @@ pub struct ObjectiveArgs {
     #[arg(long)]
     pub exclude_eos: bool,
     /// What the judged probability is compared with [default: plain]
-    #[arg(long, value_enum)]
-    pub contrast: Option<ContrastName>,
+    #[arg(long, value_parser = choice(CONTRASTS))]
+    pub contrast: Option<Contrast>,
 }
 
 impl ObjectiveArgs {
-    /// The settings these flags and the preset give.
+    /// The objective that these flags and the preset give.
     ///
     /// # Errors
     /// A flag that the objective does not have.
-    pub fn resolve(&self) -> Result<ObjectiveSettings, UsageError> {
+    pub fn resolve(&self) -> Result<AnyObjective, UsageError> {
         let name = self.objective.unwrap_or(ObjectiveName::Cut);
         if name != ObjectiveName::Cut {
             self.refuse_cut_flags(name)?;
         }
+        let usage = |error: OptionError| UsageError::new(error.to_string());
         Ok(match name {
-            ObjectiveName::Cut => ObjectiveSettings::Cut(self.cut()),
-            ObjectiveName::Mle => ObjectiveSettings::Mle,
-            ObjectiveName::Hindsight => ObjectiveSettings::Hindsight,
+            ObjectiveName::Cut => AnyObjective::Cut(Cut::new(self.cut()).map_err(usage)?),
+            ObjectiveName::Mle => AnyObjective::Mle(Mle),
+            ObjectiveName::Hindsight => AnyObjective::Hindsight(Hindsight),
             ObjectiveName::Unlikelihood => {
-                ObjectiveSettings::Unlikelihood { weight_unlike: self.weight_unlike.unwrap_or(0.5) }
+                let weight = self.weight_unlike.unwrap_or(CutOptions::PAPER.weight_unlike);
+                AnyObjective::Unlikelihood(Unlikelihood::new(weight).map_err(usage)?)
             }
         })
     }
 
-    fn cut(&self) -> CutSettings {
+    fn cut(&self) -> CutOptions {
         let preset = match self.preset {
-            Some(Preset::AuthorsCode) => CutSettings::authors_code(),
-            Some(Preset::Paper) | None => CutSettings::paper(),
+            Some(Preset::AuthorsCode) => CutOptions::AUTHORS_CODE,
+            Some(Preset::Paper) | None => CutOptions::PAPER,
         };
-        CutSettings {
+        CutOptions {
             threshold: self.threshold.unwrap_or(preset.threshold),
             weight_unlike: self.weight_unlike.unwrap_or(preset.weight_unlike),
             focal_gamma: self.focal_gamma.unwrap_or(preset.focal_gamma),
@@ -134,7 +149,7 @@ mod tests {
         objective: ObjectiveArgs,
     }
 
-    fn resolve(flags: &str) -> Result<ObjectiveSettings, String> {
+    fn resolve(flags: &str) -> Result<AnyObjective, String> {
         let line = std::iter::once("cutq").chain(flags.split_whitespace());
         let args = Line::try_parse_from(line).expect("parses");
         args.objective.resolve().map_err(|e| e.to_string())
@@ -142,10 +157,10 @@ mod tests {
 
     #[test]
     fn flags_win_over_presets() {
-        let authors = CutSettings::authors_code();
+        let options = CutOptions { threshold: 1.3, ..CutOptions::AUTHORS_CODE };
         assert_eq!(
             resolve("--preset authors-code --threshold 1.3"),
-            Ok(ObjectiveSettings::Cut(CutSettings { threshold: 1.3, ..authors }))
+            Ok(AnyObjective::Cut(Cut::new(options).expect("valid")))
         );
         assert_eq!(resolve(""), resolve("--preset paper"));
     }

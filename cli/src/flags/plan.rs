@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::range::count;
-use super::{EngineArgs, MemoryArgs};
-use crate::run::OptimizerName;
+use super::{EngineArgs, MemoryArgs, OptimizerName};
 
 /// What would be run.
 #[derive(Debug, Args)]

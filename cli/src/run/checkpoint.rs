@@ -12,12 +12,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use cutq_core::optimizer::Moments;
+use cutq_core::trainer::Evaluation;
 use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, View};
 use serde::{Deserialize, Serialize};
 
 use super::file::{FileError, replace_bytes, sync};
 use super::folder::{FolderError, RunFolder, read_json};
-use super::summary::EvalLine;
 
 /// Where a run stands; everything random follows from its seed and the step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,7 +27,7 @@ pub struct State {
     /// The parameters with optimizer state, in the model's order.
     pub parameters: Vec<String>,
     /// Held-out examples before the first step.
-    pub eval_before: Option<EvalLine>,
+    pub eval_before: Option<Evaluation>,
 }
 
 /// Why a checkpoint cannot be written or read.

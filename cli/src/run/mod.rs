@@ -15,7 +15,6 @@ mod file;
 mod folder;
 mod input;
 mod log;
-mod objective;
 mod settings;
 mod summary;
 
@@ -24,9 +23,5 @@ pub use events::Events;
 pub use folder::RunFolder;
 pub use input::InputFile;
 pub use log::{Log, StepLine};
-pub use objective::{ContrastName, CutSettings, ObjectiveSettings};
-pub use settings::{
-    DataSettings, EngineSettings, LoraSettings, OptimizerName, PrecisionName, PromptSettings,
-    RecipeSettings, ScheduleName, Settings,
-};
-pub use summary::{EvalLine, Summary};
+pub use settings::{DataSettings, EngineSettings, LoraSettings, PromptSettings, Settings};
+pub use summary::Summary;

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use cutq_ffi::{Adapter, Architecture, Device, Engine, EngineOptions, Gguf, LoraConfig};
 
 use crate::console::Console;
-use crate::run::PrecisionName;
+use crate::flags::PrecisionName;
 use crate::usage::UsageError;
 
 /// The length of training examples unless asked otherwise, as in the paper.

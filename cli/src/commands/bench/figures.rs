@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::memory::Peak;
 use super::operations::Operations;
 use super::sample::{Sample, median, median_of};
-use crate::run::PrecisionName;
+use crate::flags::PrecisionName;
 use crate::session::PlanFigures;
 
 /// The figures of one model; medians over the repetitions.

@@ -29,19 +29,19 @@ impl Examples {
     /// # Errors
     /// Data, template or tokenizer that cannot be used.
     pub fn read(settings: &Settings, model: &ModelFile, console: Console) -> Result<Self> {
-        let objective = settings.objective.build()?;
+        let objective = settings.objective;
         let prompt = &settings.prompt;
         let (_, template) = AnyTemplate::open(Some(&prompt.template), &model.gguf)?;
         let tokenizer = prompt.tokenizer.as_ref().map(|file| file.path.as_path());
         let encoder = Encoder::open(&model.gguf, tokenizer, &template)?;
 
-        let data = &settings.data;
+        let (data, seed) = (&settings.data, settings.recipe.seed);
         let files: Vec<_> = data.files.iter().map(|file| file.path.clone()).collect();
-        let Records { good, skipped } = read(&files, data.format, data.skip_bad_lines)?;
+        let Records { good, skipped } = read(&files, data.read.format, data.read.skip_bad_lines)?;
         for bad in &skipped {
             console.warn(format_args!("skipped: {bad}"));
         }
-        let (records, screened) = data.screening(settings.recipe.seed).apply(good)?;
+        let (records, screened) = data.screen.screening(seed).apply(good)?;
         let tokenize = Tokenize {
             encode: &encoder,
             template: &template,
@@ -53,9 +53,9 @@ impl Examples {
         let (groups, tokenized) = tokenize.all(&records)?;
         console.note(report(skipped.len(), &screened, &tokenized));
         let origins = records.into_iter().map(|record| record.origin).collect();
-        let (train, held_out) = match data.eval_split {
+        let (train, held_out) = match data.screen.eval_split {
             None => (groups, Vec::new()),
-            Some(share) => hold_out(groups, share, settings.recipe.seed),
+            Some(share) => hold_out(groups, share, seed),
         };
         if train.is_empty() {
             anyhow::bail!(

@@ -45,17 +45,20 @@ impl Progress {
             Self::Lines { console, total, seconds, steps } => {
                 *seconds += line.seconds;
                 *steps += 1;
-                if line.step.is_multiple_of(LINE_EVERY) || line.step == 1 || line.step == *total {
-                    let left = (*total - line.step) as f64 * *seconds / *steps as f64;
+                if line.report.step.is_multiple_of(LINE_EVERY)
+                    || line.report.step == 1
+                    || line.report.step == *total
+                {
+                    let left = (*total - line.report.step) as f64 * *seconds / *steps as f64;
                     let left = Duration::from_secs(left.round() as u64);
                     let left = humantime::format_duration(left);
-                    let (step, figures) = (line.step, figures(line));
+                    let (step, figures) = (line.report.step, figures(line));
                     console.note(format_args!("step {step}/{total}  {figures}  {left} left"));
                 }
             }
             Self::Bar(bar) => {
                 bar.set_message(figures(line));
-                bar.set_position(line.step);
+                bar.set_position(line.report.step);
             }
         }
     }
@@ -69,11 +72,11 @@ impl Progress {
 }
 
 fn figures(line: &StepLine) -> String {
-    let share = match line.inappropriate_share() {
+    let share = match line.report.inappropriate_share() {
         Some(share) => format!("{:.1} %", 100.0 * share),
         None => "-".to_owned(),
     };
-    format!("loss {:.4}  U {share}  {:.0} tok/s", line.loss, line.tokens_per_second())
+    format!("loss {:.4}  U {share}  {:.0} tok/s", line.report.loss, line.tokens_per_second())
 }
 
 fn bar(done: u64, total: u64) -> ProgressBar {

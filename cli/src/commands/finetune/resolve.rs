@@ -7,10 +7,8 @@ use cutq_ffi::{Adapter, LoraConfig, Module};
 
 use super::paths;
 use crate::console::Console;
-use crate::flags::{FinetuneArgs, LoraArgs, Preset};
-use crate::run::{
-    DataSettings, EngineSettings, InputFile, LoraSettings, PromptSettings, RecipeSettings, Settings,
-};
+use crate::flags::{FinetuneArgs, LoraArgs, Preset, ScreenArgs};
+use crate::run::{DataSettings, EngineSettings, InputFile, LoraSettings, PromptSettings, Settings};
 use crate::session::model::{ModelFile, device, threads};
 use crate::text::{AnyTemplate, TemplateName};
 use crate::usage::UsageError;
@@ -41,7 +39,7 @@ pub fn settings(args: &FinetuneArgs, console: Console) -> Result<(Settings, Mode
         prompt: prompt(args, &model)?,
         objective,
         lora: lora(&args.lora, modules.as_deref(), &model)?,
-        recipe: recipe(args),
+        recipe: args.recipe.clone(),
         engine: EngineSettings {
             device: device(&args.engine.device.name, threads, console)?.name(),
             threads,
@@ -75,15 +73,11 @@ fn target_modules(list: Option<&str>) -> Result<Option<Vec<Module>>, UsageError>
 
 fn data(args: &FinetuneArgs) -> Result<DataSettings> {
     let paper = args.objective.preset == Some(Preset::Paper);
+    let ratio = args.screen.positive_ratio.or(paper.then_some(PAPER_POSITIVE_RATIO));
     Ok(DataSettings {
         files: args.data.iter().map(|path| InputFile::whole(path)).collect::<Result<_>>()?,
-        format: args.reading.format,
-        skip_bad_lines: args.reading.skip_bad_lines,
-        on_duplicate: args.screen.on_duplicate,
-        on_failed_judge: args.screen.on_failed_judge,
-        on_praise: args.screen.on_praise,
-        positive_ratio: args.screen.positive_ratio.or(paper.then_some(PAPER_POSITIVE_RATIO)),
-        eval_split: args.screen.eval_split,
+        read: args.read.clone(),
+        screen: ScreenArgs { positive_ratio: ratio, ..args.screen.clone() },
     })
 }
 
@@ -154,21 +148,4 @@ fn agree(
         return Err(conflict("target-modules", names(asked), names(&config.target_modules)));
     }
     Ok(())
-}
-
-fn recipe(args: &FinetuneArgs) -> RecipeSettings {
-    let recipe = &args.recipe;
-    RecipeSettings {
-        lr: recipe.lr,
-        schedule: recipe.schedule,
-        warmup_ratio: recipe.warmup_ratio,
-        weight_decay: recipe.weight_decay,
-        epochs: recipe.epochs,
-        max_steps: recipe.max_steps,
-        batch_size: recipe.batch_size,
-        max_grad_norm: recipe.max_grad_norm,
-        optimizer: recipe.optimizer,
-        seed: recipe.seed,
-        save_every: recipe.save_every,
-    }
 }

@@ -23,7 +23,7 @@ use crate::text::Encoder;
 
 /// Runs the command.
 pub fn inspect(args: &InspectArgs) -> Result<ExitCode> {
-    let objective = args.objective.resolve()?.build()?;
+    let objective = args.objective.resolve()?;
     let model = ModelFile::open(&args.model)?;
     let max_length = model.max_length(args.prompt.max_length)?;
     let (_, template) = AnyTemplate::open(args.prompt.template.as_ref(), &model.gguf)?;
@@ -33,7 +33,7 @@ pub fn inspect(args: &InspectArgs) -> Result<ExitCode> {
         None => model.no_adapter(),
     };
     let console = Console::default();
-    let records = read(&args.data, args.reading.format, args.reading.skip_bad_lines)?;
+    let records = read(&args.data, args.read.format, args.read.skip_bad_lines)?;
     for bad in &records.skipped {
         console.warn(format_args!("skipped: {bad}"));
     }
