@@ -38,7 +38,7 @@ fn text(error: &anyhow::Error) -> String {
             None => (message, None),
         };
         // Some libraries give a hint of their own.
-        let hint = hint.or_else(|| what_to_do(cause).filter(|_| !message.contains("hint: ")));
+        let hint = hint.or_else(|| hint_for(cause).filter(|_| !message.contains("hint: ")));
         if let Some(hint) = hint.filter(|hint| !hints.contains(hint)) {
             hints.push(hint);
         }
@@ -55,7 +55,7 @@ fn text(error: &anyhow::Error) -> String {
 }
 
 /// The hint for an error of a library, which knows none of this program's flags.
-fn what_to_do(cause: &(dyn Error + 'static)) -> Option<String> {
+fn hint_for(cause: &(dyn Error + 'static)) -> Option<String> {
     // A transparent error hides the one inside it from the chain.
     let engine = cause.downcast_ref::<EngineError>();
     let backend = match engine {

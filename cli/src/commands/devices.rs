@@ -1,4 +1,4 @@
-//! `cutq devices`: what can compute, and what is missing.
+//! `cutq devices`: the devices that can compute, and why others are missing.
 
 use std::process::ExitCode;
 
@@ -10,7 +10,7 @@ use crate::flags::DevicesArgs;
 use crate::output;
 use crate::session::memory::size;
 
-/// What the command tells.
+/// What the command prints.
 #[derive(Serialize)]
 struct Report {
     devices: Vec<Found>,

@@ -4,7 +4,6 @@ use std::io::{Read, stdin};
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::data::Encode;
 use anyhow::{Context, Result};
 use cutq_core::example::{Example, Message};
 use cutq_core::template::Template;
@@ -12,6 +11,7 @@ use cutq_ffi::{Generator, GeneratorOptions, Gguf, Sampling};
 use serde::Serialize;
 
 use crate::console::Console;
+use crate::data::Encode;
 use crate::flags::GenerateArgs;
 use crate::output;
 use crate::session::model::{context_length, device, threads};
@@ -36,8 +36,10 @@ pub fn generate(args: &GenerateArgs) -> Result<ExitCode> {
     let (_, template) = AnyTemplate::open(args.template.as_ref(), &gguf)?;
     let encoder = Encoder::open(&gguf, args.tokenizer.as_deref(), &template)?;
     let prompt = prompt(args)?;
-    let pieces = template.prompt(&example(args, &prompt), None).context("the template fails")?;
-    let tokens = encoder.prompt(&pieces).context("the tokenizer fails")?;
+    let pieces = template
+        .prompt(&example(args, &prompt), None)
+        .context("the template cannot render the prompt")?;
+    let tokens = encoder.prompt(&pieces).context("the tokenizer cannot encode the prompt")?;
 
     let n_ctx = n_ctx(&gguf, tokens.len() + args.n_predict);
     let n_threads = threads(args.threads);

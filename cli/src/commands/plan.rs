@@ -1,4 +1,4 @@
-//! `cutq plan`: what a run will take and how fast it will be, before it starts.
+//! `cutq plan`: a run's memory and speed, estimated before it starts.
 
 use std::process::ExitCode;
 
@@ -15,7 +15,7 @@ use crate::session::memory;
 use crate::session::model::{ModelFile, device, threads};
 use crate::usage::UsageError;
 
-/// What the command tells.
+/// What the command prints.
 #[derive(Serialize)]
 struct Forecast {
     model: String,

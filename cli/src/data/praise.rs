@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn failed_calls_are_told_from_judgments_about_errors() {
+    fn failed_calls_are_not_judgments_about_errors() {
         for text in [
             "$ERROR$",
             "[error]",

@@ -32,13 +32,16 @@ pub enum ReadError {
         source: io::Error,
     },
     /// The file has no example at all.
-    #[error("{} holds no examples\nhint: give a JSON array, or one JSON object per line", path.display())]
+    #[error(
+        "{} holds no examples\nhint: give a JSON array, or one JSON object per line",
+        path.display()
+    )]
     Empty {
         /// The file.
         path: PathBuf,
     },
     /// A line cannot be used and bad lines are not skipped.
-    #[error("{0}\nhint: --skip-bad-lines goes on without such lines and lists them")]
+    #[error("{0}\nhint: --skip-bad-lines leaves such lines out and lists them")]
     BadLine(#[from] BadLine),
     /// The whole file cannot be split into examples.
     #[error("{0}")]

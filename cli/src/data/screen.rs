@@ -1,4 +1,4 @@
-//! Takes out what would teach the wrong thing: duplicates, failed judge calls, praise taken for
+//! Takes out what would teach the wrong thing: duplicates, failed judge calls, praise taken as
 //! criticism, too many positives.
 
 use std::collections::HashSet;
@@ -10,37 +10,37 @@ use serde::{Deserialize, Serialize};
 use super::praise::{is_failed_judge, praises_only};
 use super::record::{Origin, Record};
 
-/// What happens to an example that occurred before.
+/// What to do with an example that occurred before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnDuplicate {
-    /// Train on it as often as it occurs
+    /// Train on each of them
     Keep,
-    /// Keep the first one
+    /// Keep the first
     Drop,
 }
 
-/// What happens to an example whose judgment is the trace of a failed call.
+/// What to do with an example whose judgment is the trace of a failed call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnFailedJudge {
-    /// Leave it out: it is neither good nor criticised
+    /// Leave the example out: it is neither good nor criticised
     Drop,
     /// Take the text as a judgment
     Keep,
-    /// Stop and name it
+    /// Stop and name the example
     Error,
 }
 
-/// What happens to an example whose judgment only praises.
+/// What to do with an example whose judgment only praises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnPraise {
-    /// Train on it as a positive example
+    /// Train on the example as a positive one
     Positive,
     /// Take the praise as criticism
     Keep,
-    /// Leave it out
+    /// Leave the example out
     Drop,
 }
 
@@ -82,9 +82,10 @@ pub struct ScreenReport {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ScreenError {
-    /// A failed judge call, and they are not to be passed over.
+    /// A failed judge call under [`OnFailedJudge::Error`].
     #[error(
-        "{origin}: the judgment {judgment:?} is a failed judge call\nhint: --on-failed-judge drop leaves such examples out"
+        "{origin}: the judgment {judgment:?} is a failed judge call\nhint: --on-failed-judge drop \
+         leaves such examples out"
     )]
     FailedJudge {
         /// Where it is.
@@ -94,8 +95,8 @@ pub enum ScreenError {
     },
     /// Screening left nothing.
     #[error(
-        "none of the {read} examples is left: {duplicates} duplicates, {failed_judge} failed judge calls, \
-         {praise} that only praise, {surplus_positives} positives above --positive-ratio"
+        "none of the {read} examples is left: {duplicates} duplicates, {failed_judge} failed judge \
+         calls, {praise} that only praise, {surplus_positives} positives above --positive-ratio"
     )]
     NothingLeft {
         /// Records before screening.

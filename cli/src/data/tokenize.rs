@@ -11,15 +11,15 @@ use serde::{Deserialize, Serialize};
 
 use super::record::{Origin, Record};
 
-/// What happens to an example that is longer than allowed.
+/// What to do with an example that is longer than allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnLong {
-    /// Cut the middle out of its longest prompt text; never the response
+    /// Cut the middle out of the prompt's longest text, never the response
     Truncate,
-    /// Leave it out
+    /// Leave the example out
     Drop,
-    /// Stop and name it
+    /// Stop and name the example
     Error,
 }
 
@@ -60,7 +60,9 @@ pub struct TokenizeReport {
 pub enum TokenizeError {
     /// The response leaves no room for a prompt.
     #[error(
-        "{origin}: the response has {response} tokens with its end, --max-length is {max_length} and a prompt has to fit as well\nhint: raise --max-length (the model's context holds {context_length}), or leave such examples out by --on-long drop"
+        "{origin}: the response has {response} tokens with its end, --max-length is {max_length} \
+         and a prompt has to fit as well\nhint: raise --max-length (the model's context holds \
+         {context_length}), or leave such examples out with --on-long drop"
     )]
     Response {
         /// Where it is.
@@ -74,7 +76,9 @@ pub enum TokenizeError {
     },
     /// The template alone, without the data, leaves no room.
     #[error(
-        "{origin}: {prompt} prompt tokens remain without any data and the response has {response}, --max-length is {max_length}\nhint: raise --max-length (the model's context holds {context_length}), or leave such examples out by --on-long drop"
+        "{origin}: {prompt} prompt tokens remain without any data and the response has {response}, \
+         --max-length is {max_length}\nhint: raise --max-length (the model's context holds \
+         {context_length}), or leave such examples out with --on-long drop"
     )]
     Template {
         /// Where it is.
@@ -88,9 +92,10 @@ pub enum TokenizeError {
         /// What the model allows.
         context_length: usize,
     },
-    /// A long example, and they are not to be passed over.
+    /// A long example under [`OnLong::Error`].
     #[error(
-        "{origin}: the example has {tokens} tokens, --max-length is {max_length}\nhint: --on-long truncate cuts the prompt, --on-long drop leaves such examples out"
+        "{origin}: the example has {tokens} tokens, --max-length is {max_length}\nhint: --on-long \
+         truncate cuts the prompt, --on-long drop leaves such examples out"
     )]
     Long {
         /// Where it is.
@@ -134,11 +139,11 @@ pub struct Tokenize<'a, E, T, O> {
     pub template: &'a T,
     /// Decides which contexts are needed.
     pub objective: &'a O,
-    /// Most tokens of a prompt and its response.
+    /// Maximum tokens of a prompt and its response.
     pub max_length: usize,
     /// What the model itself allows, for messages.
     pub context_length: usize,
-    /// What happens to longer examples.
+    /// What to do with longer examples.
     pub on_long: OnLong,
 }
 

@@ -19,16 +19,16 @@ pub struct BenchArgs {
     /// Sequences per step
     #[arg(long, value_name = "N", default_value = "2", value_parser = count)]
     pub batch: usize,
-    /// Measurements, of which the median counts; one more goes before to warm up
+    /// Measurements, of which the median counts, after one to warm up
     #[arg(long, value_name = "N", default_value = "3", value_parser = count)]
     pub repetitions: usize,
-    /// Projections to adapt
+    /// Projections to adapt, by comma, or `all`
     #[arg(long, value_name = "LIST", default_value = "ffn_gate,ffn_up,ffn_down")]
     pub target_modules: String,
     /// Where to compute.
     #[command(flatten)]
     pub device: DeviceArgs,
-    /// Threads [default: all cores]
+    /// CPU threads [default: one per core]
     #[arg(long, value_name = "N", value_parser = count)]
     pub threads: Option<usize>,
     /// Arithmetic of the products with the model's weights
@@ -38,7 +38,7 @@ pub struct BenchArgs {
     /// --memory]
     #[arg(long, value_name = "TOKENS", value_parser = count)]
     pub micro_batch: Option<usize>,
-    /// One JSON object per model, a line each
+    /// Print one JSON object per model, a line each
     #[arg(long)]
     pub json: bool,
     /// The budget.

@@ -1,11 +1,10 @@
-//! Flags about data: its fields, and what happens to doubtful examples.
+//! Flags about data: its fields, and what to do with doubtful examples.
 
-use crate::data::{Format, OnDuplicate, OnFailedJudge, OnPraise, Screening};
 use clap::Args;
-
 use serde::{Deserialize, Serialize};
 
 use super::range::{inner_share, non_negative};
+use crate::data::{Format, OnDuplicate, OnFailedJudge, OnPraise, Screening};
 
 /// How data is read; in this form it is saved, too.
 #[derive(Clone, Debug, PartialEq, Args, Serialize, Deserialize)]
@@ -20,24 +19,24 @@ pub struct ReadArgs {
     pub skip_bad_lines: bool,
 }
 
-/// What happens to doubtful examples; in this form it is saved, too.
+/// What to do with doubtful examples; in this form it is saved, too.
 #[derive(Clone, Debug, PartialEq, Args, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[command(next_help_heading = "Data")]
 pub struct ScreenArgs {
-    /// Examples that occur again
+    /// What to do with duplicates
     #[arg(long, value_enum, default_value = "drop")]
     pub on_duplicate: OnDuplicate,
-    /// Judgments such as "$ERROR$" that a failed judge call left
+    /// What to do with judgments such as "$ERROR$" that a failed judge call left
     #[arg(long, value_enum, default_value = "drop")]
     pub on_failed_judge: OnFailedJudge,
-    /// Judgments that only praise
+    /// What to do with judgments that only praise
     #[arg(long, value_enum, default_value = "positive")]
     pub on_praise: OnPraise,
     /// Keep at most this many positives per negative [default: all; preset paper: 0.25]
     #[arg(long, value_name = "RATIO", value_parser = non_negative)]
     pub positive_ratio: Option<f64>,
-    /// Hold out this share of the examples, and report their loss before and after
+    /// Hold out this share of the examples, and report their loss before and after training
     #[arg(long, value_name = "SHARE", value_parser = inner_share)]
     pub eval_split: Option<f64>,
 }

@@ -2,10 +2,10 @@
 
 use clap::Args;
 
-/// How to tell.
+/// How to print them.
 #[derive(Debug, Args)]
 pub struct DevicesArgs {
-    /// One JSON object
+    /// Print one JSON object
     #[arg(long)]
     pub json: bool,
 }

@@ -33,7 +33,7 @@ pub struct EngineArgs {
     /// Where to compute.
     #[command(flatten)]
     pub device: DeviceArgs,
-    /// Threads [default: all cores]
+    /// CPU threads [default: one per core]
     #[arg(long, value_name = "N", value_parser = count)]
     pub threads: Option<usize>,
     /// Arithmetic of the products with the model's weights

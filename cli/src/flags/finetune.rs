@@ -26,10 +26,10 @@ pub struct FinetuneArgs {
     /// Log, curves, checkpoints, summary [default: runs/MODEL-TIME beside the adapter]
     #[arg(long, value_name = "DIR")]
     pub run_dir: Option<PathBuf>,
-    /// Go on with a run that was interrupted; everything else is taken from it
+    /// Resume an interrupted run; everything else is taken from it
     #[arg(long, value_name = "RUN_DIR")]
     pub resume: Option<PathBuf>,
-    /// Print nothing but errors
+    /// Print errors only, and the lines that --skip-bad-lines leaves out
     #[arg(long)]
     pub quiet: bool,
     /// Judgments: JSON arrays or files with one JSON object per line

@@ -32,10 +32,10 @@ pub struct GenerateArgs {
     /// A Hugging Face tokenizer.json instead of the model's own tokenizer
     #[arg(long, value_name = "FILE")]
     pub tokenizer: Option<PathBuf>,
-    /// Most tokens to generate
+    /// Maximum tokens to generate
     #[arg(short, long, value_name = "TOKENS", default_value = "256", value_parser = count)]
     pub n_predict: usize,
-    /// Randomness; 0 always takes the likeliest token
+    /// Sampling temperature; 0 always takes the likeliest token
     #[arg(long, alias = "temp", value_name = "T", default_value = "0", value_parser = non_negative)]
     pub temperature: f64,
     /// Sample among the likeliest tokens that together have this probability [default: 1]
@@ -44,16 +44,16 @@ pub struct GenerateArgs {
     /// Sample among this many likeliest tokens [default: all]
     #[arg(long, value_name = "K", value_parser = count)]
     pub top_k: Option<usize>,
-    /// Decides the sampling [default: 42]
+    /// Seed of the sampling [default: 42]
     #[arg(long, value_name = "N")]
     pub seed: Option<u32>,
     /// Where to compute.
     #[command(flatten)]
     pub device: DeviceArgs,
-    /// Threads [default: all cores]
+    /// CPU threads [default: one per core]
     #[arg(long, value_name = "N", value_parser = count)]
     pub threads: Option<usize>,
-    /// One JSON object with the prompt and the responses
+    /// Print one JSON object with the prompt and the responses
     #[arg(long)]
     pub json: bool,
 }

@@ -12,10 +12,10 @@ pub struct InspectArgs {
     /// The model, a GGUF file
     #[arg(value_name = "MODEL.gguf")]
     pub model: PathBuf,
-    /// Look at the model with this adapter
+    /// Apply this adapter to the model
     #[arg(long, value_name = "ADAPTER.gguf")]
     pub adapter: Option<PathBuf>,
-    /// One JSON object per example
+    /// Print one JSON object per example
     #[arg(long, conflicts_with = "probs")]
     pub json: bool,
     /// Also list every token with its probability in both contexts

@@ -16,7 +16,7 @@ pub struct LoraArgs {
     /// The update is scaled by lora_alpha / r [default: 16]
     #[arg(long, value_name = "X", value_parser = positive)]
     pub lora_alpha: Option<f64>,
-    /// Share of the adapter's input that training drops
+    /// Dropout on the adapter's input
     #[arg(long, value_name = "SHARE", default_value = "0.05", value_parser = partial_share)]
     pub lora_dropout: f64,
     /// Projections to adapt, by comma, or `all`: attn_q, attn_k, attn_v, attn_output, ffn_gate,

@@ -7,8 +7,8 @@ use clap::Args;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Engine")]
 pub struct MemoryArgs {
-    /// Most memory to take, the model's file included, such as 2GiB; a run that would exceed it does
-    /// not start [default: half of what is available]
+    /// Memory budget, such as 2GiB, the model's file included: a run that would exceed it does not
+    /// start [default: half of what is available]
     #[arg(long, value_name = "BYTES", value_parser = memory)]
     pub memory: Option<u64>,
 }

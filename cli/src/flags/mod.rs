@@ -64,11 +64,11 @@ pub enum Command {
     Generate(GenerateArgs),
     /// Show which response tokens a judgment makes inappropriate
     Inspect(InspectArgs),
-    /// Tell what a run will take and how fast it will be, before it starts
+    /// Estimate a run's memory and speed before it starts
     Plan(Box<PlanArgs>),
     /// Measure reading and training speed and peak memory
     Bench(BenchArgs),
-    /// List what can compute: the CPU, GPUs, and why others are missing
+    /// List the devices that can compute, and why others are missing
     Devices(DevicesArgs),
 }
 

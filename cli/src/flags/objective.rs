@@ -27,7 +27,7 @@ pub enum ObjectiveName {
 pub enum Preset {
     /// The paper's objective (threshold 1.1, weight 0.5, gamma 1) and its share of positives
     Paper,
-    /// The authors' code: threshold 1.2, weight 0.5, no gamma, judged examples weigh half
+    /// The authors' code: threshold 1.2, weight 0.5, no gamma, judged examples at half weight
     AuthorsCode,
 }
 

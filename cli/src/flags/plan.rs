@@ -13,7 +13,8 @@ pub struct PlanArgs {
     /// The model, a GGUF file
     #[arg(value_name = "MODEL.gguf")]
     pub model: PathBuf,
-    /// Tokens of the longest prompt with its response [default: 2048, or what the model holds]
+    /// Tokens of the longest prompt with its response [default: 2048, or the model's context if that
+    /// is shorter]
     #[arg(long, value_name = "TOKENS", value_parser = count)]
     pub max_length: Option<usize>,
     /// Contexts in which an example is read: 2 for cut, 3 with a header-matched contrast, 1 for the
@@ -23,13 +24,13 @@ pub struct PlanArgs {
     /// Rank of the adapter
     #[arg(long, value_name = "R", default_value = "16", value_parser = count)]
     pub r: usize,
-    /// Projections to adapt, or all
+    /// Projections to adapt, by comma, or `all`
     #[arg(long, value_name = "LIST", default_value = "ffn_gate,ffn_up,ffn_down")]
     pub target_modules: String,
-    /// The optimizer
+    /// Update rule
     #[arg(long, value_enum, default_value = "adamw")]
     pub optimizer: OptimizerName,
-    /// One JSON object
+    /// Print one JSON object
     #[arg(long)]
     pub json: bool,
     /// Threads, arithmetic, tokens in a pass.

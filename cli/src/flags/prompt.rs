@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use crate::data::OnLong;
 use clap::Args;
 
 use super::range::count;
+use crate::data::OnLong;
 use crate::text::TemplateName;
 
 /// Template, tokenizer, length.
@@ -18,10 +18,11 @@ pub struct PromptArgs {
     /// A Hugging Face tokenizer.json instead of the model's own tokenizer
     #[arg(long, value_name = "FILE")]
     pub tokenizer: Option<PathBuf>,
-    /// Most tokens of a prompt and its response [default: 2048, or what the model holds]
+    /// Maximum tokens of a prompt and its response [default: 2048, or the model's context if that is
+    /// shorter]
     #[arg(long, value_name = "TOKENS", value_parser = count)]
     pub max_length: Option<usize>,
-    /// Examples longer than that
+    /// What to do with longer examples
     #[arg(long, value_enum, default_value = "truncate")]
     pub on_long: OnLong,
 }

@@ -55,22 +55,22 @@ pub struct RecipeArgs {
     /// Passes over the data [default: 1]
     #[arg(long, value_name = "N", value_parser = count)]
     pub epochs: Option<usize>,
-    /// Steps; the data is repeated as needed, with --epochs whichever ends first
+    /// Optimizer steps: the data is repeated as needed; with --epochs, whichever ends first
     #[arg(long, value_name = "N", value_parser = count)]
     pub max_steps: Option<usize>,
     /// Examples per optimizer step
     #[arg(long, value_name = "N", default_value = "8", value_parser = count)]
     pub batch_size: usize,
-    /// Longer gradients are scaled down to this norm; 0 for no limit
+    /// Clip the gradient to this norm; 0 for no limit
     #[arg(long, value_name = "NORM", default_value = "1", value_parser = non_negative)]
     pub max_grad_norm: f64,
     /// Update rule
     #[arg(long, value_enum, default_value = "adamw")]
     pub optimizer: OptimizerName,
-    /// Decides initial weights, data order, dropout and every choice of examples
+    /// Seed of the initial weights, the order of the data, dropout and every choice of examples
     #[arg(long, value_name = "N", default_value = "42")]
     pub seed: u64,
-    /// Write a checkpoint every so many steps
+    /// Steps from one checkpoint to the next
     #[arg(long, value_name = "STEPS", default_value = "10", value_parser = count)]
     pub save_every: usize,
 }

@@ -1,4 +1,4 @@
-//! A point from which training goes on exactly as if it had not stopped.
+//! A point from which training resumes exactly as if it had not stopped.
 //!
 //! `checkpoint/` holds `adapter.gguf`, `optimizer.safetensors` and `state.json`. A new one is
 //! written whole under another name, then takes the old one's place. Folders cannot be exchanged

@@ -14,7 +14,7 @@ pub struct FileError {
     pub source: io::Error,
 }
 
-/// Writes `path` anew: `write` fills a file of another name beside it, which then takes its place.
+/// Replaces `path`: `write` fills a file of another name beside it, which then takes its place.
 ///
 /// A reader sees the old file or the new one, also after a power cut. If `write` fails, the old
 /// file is untouched and the unfinished one removed.

@@ -4,8 +4,8 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use super::file::{FileError, replace_bytes};
 
@@ -22,7 +22,11 @@ pub enum FolderError {
         source: io::Error,
     },
     /// There is a run in it.
-    #[error("{path} holds a run already\nhint: go on with it by `cutq finetune --resume {path}`, or name another --run-dir", path = path.display())]
+    #[error(
+        "{path} already holds a run\nhint: resume it with `cutq finetune --resume {path}`, or \
+         choose another --run-dir",
+        path = path.display()
+    )]
     Occupied {
         /// The folder.
         path: PathBuf,
@@ -47,8 +51,22 @@ pub enum FolderError {
         /// The system's reason.
         source: io::Error,
     },
-    /// A file in it is not what this version writes.
-    #[error("{} does not have the fields this version of cutq writes", path.display())]
+    /// Its settings are those of another version of the program.
+    #[error(
+        "the run in {} was begun by another version of cutq{}",
+        path.display(),
+        versions(found)
+    )]
+    Version {
+        /// The folder.
+        path: PathBuf,
+        /// The version that its settings name.
+        found: Option<String>,
+        /// What differs.
+        source: serde_json::Error,
+    },
+    /// A file in it is not what the program writes.
+    #[error("{} is damaged: it is not what cutq writes", path.display())]
     Content {
         /// The file.
         path: PathBuf,
@@ -68,6 +86,16 @@ pub struct RunFolder {
 }
 
 const CONFIG: &str = "config.json";
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// `: 0.1.0, and this is 0.2.0`, as far as it is known and says something.
+fn versions(found: &Option<String>) -> String {
+    match found {
+        Some(found) if found == VERSION => format!(": another build of {found}"),
+        Some(found) => format!(": {found}, and this is {VERSION}"),
+        None => String::new(),
+    }
+}
 
 impl RunFolder {
     /// Makes the folder of a new run and writes its settings.
@@ -95,8 +123,15 @@ impl RunFolder {
             return Err(FolderError::NotARun { path: path.to_owned() });
         }
         let folder = Self::lock(path)?;
-        let config = read_json(&path.join(CONFIG))?;
-        Ok((folder, config))
+        match read_json(&path.join(CONFIG)) {
+            Ok(config) => Ok((folder, config)),
+            // JSON, but not with the fields of these settings.
+            Err(FolderError::Content { source, .. }) if source.is_data() => {
+                let found = read_json::<Version>(&path.join(CONFIG)).ok().map(|found| found.cutq);
+                Err(FolderError::Version { path: path.to_owned(), found, source })
+            }
+            Err(error) => Err(error),
+        }
     }
 
     fn lock(path: &Path) -> Result<Self, FolderError> {
@@ -132,6 +167,12 @@ impl RunFolder {
     }
 }
 
+/// The part of any version's settings that says which version it is.
+#[derive(Deserialize)]
+struct Version {
+    cutq: String,
+}
+
 /// Reads a JSON file that this program wrote.
 pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, FolderError> {
     let text =
@@ -155,5 +196,20 @@ mod tests {
         assert!(matches!(RunFolder::create(&path, &8_u32), Err(FolderError::Occupied { .. })));
         let (_again, config) = RunFolder::open::<u32>(&path).expect("free");
         assert_eq!(config, 7);
+    }
+
+    #[test]
+    fn a_run_of_another_version_is_refused_by_name() {
+        let parent = tempfile::tempdir().expect("a folder");
+        let refused = |text: &str| {
+            fs::write(parent.path().join(CONFIG), text).expect("writes");
+            RunFolder::open::<u32>(parent.path()).expect_err("no number").to_string()
+        };
+        let message = refused(r#"{"cutq": "0.0.1", "model": {}}"#);
+        assert!(message.contains("begun by another version of cutq: 0.0.1, and"), "{message}");
+        let message = refused(&format!(r#"{{"cutq": "{VERSION}"}}"#));
+        assert!(message.ends_with(&format!("cutq: another build of {VERSION}")), "{message}");
+        assert!(refused("{}").ends_with("begun by another version of cutq"));
+        assert!(refused("{\"cutq\"").contains("is damaged"));
     }
 }

@@ -60,7 +60,8 @@ impl InputFile {
         if found != *self {
             let path = self.path.display();
             bail!(
-                "{path} has changed since the run began: it had {} bytes (sha256 {}), it has {} (sha256 {})",
+                "{path} has changed since the run began: it had {} bytes (sha256 {}), it has {} \
+                 (sha256 {})",
                 self.bytes,
                 self.sha256,
                 found.bytes,

@@ -1,4 +1,4 @@
-//! The folder of one training run: what was asked, what happened, and what is needed to go on.
+//! The folder of one training run: what was asked, what happened, and what is needed to resume.
 //!
 //! | file                     | content                                              |
 //! |--------------------------|------------------------------------------------------|

@@ -1,4 +1,4 @@
-//! Everything that decides a run, as it is kept in `config.json`.
+//! Everything that decides a run, as it is saved in `config.json`.
 
 use std::path::PathBuf;
 
@@ -27,7 +27,6 @@ pub struct DataSettings {
 /// How examples become tokens.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[allow(missing_docs)]
 pub struct PromptSettings {
     pub template: TemplateName,
     /// The template's file, if it is one.
@@ -40,7 +39,6 @@ pub struct PromptSettings {
 /// The adapter.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[allow(missing_docs)]
 pub struct LoraSettings {
     pub r: usize,
     pub lora_alpha: f32,
@@ -65,9 +63,8 @@ impl LoraSettings {
 /// How the model is computed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[allow(missing_docs)]
 pub struct EngineSettings {
-    /// The name of the device; never `auto`: a run goes on where it began.
+    /// The name of the device; never `auto`: a run resumes on the device it began on.
     pub device: String,
     pub threads: usize,
     pub precision: PrecisionName,

@@ -49,7 +49,7 @@ fn usual_plan(engine: &Engine, demand: Demand) -> Result<Plan> {
     match plan {
         Ok(plan) => Ok(plan),
         Err(TooSmall { smallest, .. }) => bail!(
-            "the run takes {} and {} are available\nhint: lower --micro-batch or --max-length",
+            "the run needs {}, and {} is available\nhint: lower --micro-batch or --max-length",
             size(smallest),
             size(available)
         ),
@@ -67,15 +67,16 @@ pub fn device_peak(engine: &Engine, plan: &Plan) -> Result<Option<u64>> {
     let (peak, planned) = (engine.take_peak_bytes(), plan.peak());
     if peak > planned {
         let (peak, planned) = (size(peak), size(planned));
-        bail!("{} gave {peak}, and {planned} were planned: please report this", engine.device());
+        let device = engine.device();
+        bail!("{peak} of {device} were used where {planned} were planned: please report this");
     }
     Ok(Some(peak))
 }
 
 fn too_small(&TooSmall { budget, smallest }: &TooSmall) -> UsageError {
     UsageError::new(format!(
-        "--memory {} is not enough for this run: it takes {}\nhint: --memory {}MiB would do; shorter \
-         examples (--max-length) or fewer tokens in a pass (--micro-batch) take less",
+        "--memory {} is not enough for this run, which needs {}\nhint: --memory {}MiB is enough; \
+         shorter examples (--max-length) or fewer tokens in a pass (--micro-batch) need less",
         size(budget),
         size(smallest),
         smallest.div_ceil(1 << 20)

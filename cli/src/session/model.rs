@@ -59,8 +59,8 @@ impl ModelFile {
         Engine::open(&self.gguf, adapter, options).context("cannot start the engine")
     }
 
-    /// Most tokens of a prompt and its response: as asked, or the usual length, but no more than the
-    /// model holds.
+    /// Maximum tokens of a prompt and its response: as asked, or the usual length, but no more than
+    /// the model holds.
     pub fn max_length(&self, asked: Option<usize>) -> Result<usize> {
         let context = self.architecture.context_length;
         match asked {

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use crate::data::Encode;
 use anyhow::{Context, Result};
 use cutq_core::example::{Example, Message};
 use cutq_core::template::{Piece, Template};
 use cutq_ffi::{Gguf, LlamaError, Tokenizer};
 
+use crate::data::Encode;
 use crate::text::AnyTemplate;
 
 /// Turns prompts and responses into token ids.

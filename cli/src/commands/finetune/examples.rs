@@ -1,11 +1,11 @@
 //! The run's examples: read, screened, tokenized, split, and reported.
 
-use crate::console::Console;
-use crate::data::{Origin, Records, ScreenReport, Tokenize, TokenizeReport, hold_out, read};
 use anyhow::Result;
 use cutq_core::group::Group;
 use cutq_core::objective::{AnyObjective, Objective};
 
+use crate::console::Console;
+use crate::data::{Origin, Records, ScreenReport, Tokenize, TokenizeReport, hold_out, read};
 use crate::run::Settings;
 use crate::session::model::ModelFile;
 use crate::text::AnyTemplate;
@@ -102,7 +102,8 @@ fn report(skipped: usize, screened: &ScreenReport, tokenized: &TokenizeReport) -
     let (negatives, positives) = (screened.negatives, screened.positives);
     let (tokens, longest) = (tokenized.response_tokens, tokenized.longest);
     text.push_str(&format!(
-        "  {negatives:5} negatives and {positives} positives to use: {tokens} response tokens, the longest sequence has {longest}"
+        "  {negatives:5} negatives and {positives} positives to use: {tokens} response tokens, \
+         the longest sequence has {longest}"
     ));
     text
 }

@@ -26,7 +26,9 @@ impl Interrupt {
                 // Checkpoints are written whole or not at all, so ending here loses steps only.
                 std::process::exit(i32::from(INTERRUPTED));
             }
-            console.warn("\nfinishing the step and saving; once more to end at once");
+            console.warn(
+                "\nfinishing the step and saving a checkpoint; press Ctrl-C again to stop at once",
+            );
         })
         .context("cannot listen for Ctrl-C")?;
         Ok(Self(asked))

@@ -10,7 +10,6 @@ mod train;
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::run::{Checkpoint, RunFolder};
 use anyhow::{Context, Result};
 use cutq_ffi::{Adapter, Demand, Engine, Plan};
 
@@ -19,6 +18,7 @@ use self::interrupt::INTERRUPTED;
 use self::train::{Outcome, Training};
 use crate::console::Console;
 use crate::flags::FinetuneArgs;
+use crate::run::{Checkpoint, RunFolder};
 use crate::run::{EngineSettings, Settings};
 use crate::session::PlanFigures;
 use crate::session::budget::{self, MICRO_BATCH};
@@ -82,7 +82,7 @@ fn demand(settings: &Settings, examples: &Examples) -> Demand {
     }
 }
 
-/// The engine, set up to stay within the memory of the run, and how.
+/// The engine, and the plan by which it stays within the run's memory.
 fn engine(
     settings: &Settings,
     model: &ModelFile,
@@ -129,5 +129,5 @@ fn run(
 
 fn how_to_resume(what: &str, folder: &RunFolder) -> String {
     let path = folder.path().display();
-    format!("{what}\nhint: go on with `cutq finetune --resume {path}`")
+    format!("{what}\nhint: resume with `cutq finetune --resume {path}`")
 }

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle as Template};
+
 use crate::console::{Console, ProgressStyle};
 use crate::run::StepLine;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle as Template};
 
 /// Without a terminal, a line per this many steps.
 const LINE_EVERY: u64 = 10;
@@ -13,7 +14,7 @@ const LINE_EVERY: u64 = 10;
 pub enum Progress {
     /// Nothing.
     Hidden,
-    /// A line of text per ten steps.
+    /// A line now and then.
     Lines {
         /// Where they go.
         console: Console,
@@ -45,14 +46,12 @@ impl Progress {
             Self::Lines { console, total, seconds, steps } => {
                 *seconds += line.seconds;
                 *steps += 1;
-                if line.report.step.is_multiple_of(LINE_EVERY)
-                    || line.report.step == 1
-                    || line.report.step == *total
-                {
-                    let left = (*total - line.report.step) as f64 * *seconds / *steps as f64;
+                let step = line.report.step;
+                if step.is_multiple_of(LINE_EVERY) || step == 1 || step == *total {
+                    let left = (*total - step) as f64 * *seconds / *steps as f64;
                     let left = Duration::from_secs(left.round() as u64);
                     let left = humantime::format_duration(left);
-                    let (step, figures) = (line.report.step, figures(line));
+                    let figures = figures(line);
                     console.note(format_args!("step {step}/{total}  {figures}  {left} left"));
                 }
             }

@@ -1,9 +1,7 @@
-//! The steps of a run, with everything that is kept of them.
+//! The steps of a run, and what is saved of them.
 
 use std::time::Instant;
 
-use crate::console::Console;
-use crate::run::{Checkpoint, Events, Log, RunFolder, State, StepLine, Summary};
 use anyhow::{Context, Error, Result};
 use cutq_core::group::Group;
 use cutq_core::objective::AnyObjective;
@@ -15,7 +13,9 @@ use cutq_ffi::{Engine, EngineError};
 use super::examples::Examples;
 use super::interrupt::Interrupt;
 use super::progress::Progress;
+use crate::console::Console;
 use crate::run::Settings;
+use crate::run::{Checkpoint, Events, Log, RunFolder, State, StepLine, Summary};
 
 /// How a run ended.
 pub enum Outcome {
@@ -42,7 +42,7 @@ pub struct Training<'a> {
 }
 
 impl<'a> Training<'a> {
-    /// Begins a run, or goes on after a checkpoint.
+    /// Begins a run, or resumes it from a checkpoint.
     ///
     /// # Errors
     /// A run's folder that cannot be written.

@@ -5,7 +5,6 @@ mod view;
 
 use std::process::ExitCode;
 
-use crate::data::{Record, Tokenize, read};
 use anyhow::Result;
 use cutq_core::group::Group;
 use cutq_core::model::Mode;
@@ -14,6 +13,7 @@ use cutq_core::trainer::{evaluate_examples, micro_batches};
 use self::line::InspectLine;
 use self::view::View;
 use crate::console::Console;
+use crate::data::{Record, Tokenize, read};
 use crate::flags::InspectArgs;
 use crate::output;
 use crate::session::budget::MICRO_BATCH;

@@ -2,9 +2,8 @@
 
 use std::fmt::Write;
 
-use crate::data::Record;
-
 use super::line::InspectLine;
+use crate::data::Record;
 
 /// How marks look.
 pub struct View {

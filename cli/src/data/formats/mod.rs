@@ -10,9 +10,8 @@ use cutq_core::example::Example;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use fields::names;
-
 use super::problem::Problem;
+use fields::names;
 
 /// Which fields an example is read from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
