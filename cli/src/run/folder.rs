@@ -4,8 +4,9 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::file::{FileError, replace_bytes};
 
@@ -123,14 +124,17 @@ impl RunFolder {
             return Err(FolderError::NotARun { path: path.to_owned() });
         }
         let folder = Self::lock(path)?;
-        match read_json(&path.join(CONFIG)) {
-            Ok(config) => Ok((folder, config)),
-            // JSON, but not with the fields of these settings.
-            Err(FolderError::Content { source, .. }) if source.is_data() => {
-                let found = read_json::<Version>(&path.join(CONFIG)).ok().map(|found| found.cutq);
+        let error = match read_json(&path.join(CONFIG)) {
+            Ok(config) => return Ok((folder, config)),
+            Err(error) => error,
+        };
+        // JSON all the same: with the fields of another version.
+        match (error, read_json::<Value>(&path.join(CONFIG))) {
+            (FolderError::Content { source, .. }, Ok(config)) => {
+                let found = config["cutq"].as_str().map(str::to_owned);
                 Err(FolderError::Version { path: path.to_owned(), found, source })
             }
-            Err(error) => Err(error),
+            (error, _) => Err(error),
         }
     }
 
@@ -165,12 +169,6 @@ impl RunFolder {
         text.push(b'\n');
         replace_bytes(&self.file(name), &text)
     }
-}
-
-/// The part of any version's settings that says which version it is.
-#[derive(Deserialize)]
-struct Version {
-    cutq: String,
 }
 
 /// Reads a JSON file that this program wrote.
