@@ -35,6 +35,19 @@ pub enum LossError {
 }
 
 /// The loss of one example, token by token and in sum.
+///
+/// ```
+/// use cutq_core::example_loss::{ExampleLoss, LogProbs};
+/// use cutq_core::objective::Cut;
+///
+/// // Reading the judgment turns the probabilities 0.5, 0.4 into 0.8, 0.2: it is about token 0.
+/// let logs = |p: [f64; 2]| Some(p.map(f64::ln).to_vec());
+/// let log_probs = LogProbs { plain: logs([0.5, 0.4]), judged: logs([0.8, 0.2]), contrast: None };
+/// let loss = ExampleLoss::new(&Cut::paper(), &log_probs, true, false).expect("complete");
+/// assert_eq!(loss.inappropriate, [0]);
+/// assert!(loss.weights.plain[0] > 0.0, "gradient descent makes it less likely");
+/// assert_eq!(loss.weights.plain[1], -0.5, "and the other as likely as any target: −1/N");
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct ExampleLoss {
     /// Mean over tokens of what was learned from the judgment; 0 for a positive example.
@@ -51,9 +64,10 @@ pub struct ExampleLoss {
 }
 
 impl ExampleLoss {
-    /// Evaluates `objective` on one response. `is_judged` says whether the example has a judgment,
-    /// even if the objective does not read it; `ends_with_eos`, whether the last token is the
-    /// closing EOS.
+    /// Evaluates `objective` on one response.
+    ///
+    /// `is_judged` says whether the example has a judgment, even if the objective does not read it;
+    /// `ends_with_eos`, whether the last token is the closing EOS.
     ///
     /// # Errors
     /// If there are no tokens, the contexts differ in length, or one is missing.

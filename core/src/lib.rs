@@ -21,23 +21,71 @@
 //! | step | module | what it gives |
 //! |---|---|---|
 //! | what was said | [`example`] | messages, response, judgment or none |
-//! | how it is put to a model | [`template`], [`prompts`] | text, markup apart from data |
+//! | how a model is asked | [`template`], [`prompts`] | a prompt per [`context`], markup apart |
 //! | what the engine reads | [`group`] | token ids of prompts and response |
-//! | what the model thinks | [`model`] | log-probability of each response token |
+//! | how likely the model finds it | [`model`] | log-probability of each response token |
 //! | what that costs | [`objective`] | loss terms and the set `U`, one value per token |
 //! | how each token pulls | [`dual`], [`example_loss`] | `d loss / d log p`, one weight per token |
 //! | how weights move | [`trainer`], [`optimizer`], [`schedule`], [`clip`], [`order`] | steps |
 //!
-//! An objective sees logits only through the log-probabilities of the target tokens, so an engine
-//! owes it one number per token and gets one number per token back. It is written once, over
-//! [`tensor::Tensor`]: an engine that differentiates by itself implements the trait for its own
-//! tensors and calls its own backward pass on the loss; an engine that does not is served by
-//! [`dual::Dual`], which carries the two derivatives through the very same definition.
+//! An objective sees logits only through the log-probabilities of the response's tokens, so it is
+//! written once, over [`tensor::Tensor`], for engines of both kinds.
 //!
-//! # Without `alloc`
+//! # Embedding it
 //!
-//! `default-features = false` leaves what needs no heap: [`log_space`], [`context`], [`tensor`], [`dual`],
-//! [`objective`], [`schedule`], [`clip`] and the update rules of [`optimizer`] over slices.
+//! | the engine | implements | calls | example |
+//! |---|---|---|---|
+//! | differentiates by itself | [`Tensor`] | [`Objective::token_losses`] | `examples/autodiff.rs` |
+//! | does not | [`Model`] | [`Trainer::step`] | `examples/toy_engine.rs` |
+//!
+//! **With automatic differentiation.** `Tensor` is seven elementwise operations on one value per
+//! response token, shape `(N,)`. Read the response in the contexts that
+//! [`objective::Objective::contexts`] names, hand over its log-probabilities, and call your own
+//! backward pass on the mean of what comes back. Batches, clipping and the update are yours.
+//!
+//! ```text
+//! let inputs = TokenInputs { is_judged: true, log_probs, is_eos: None };
+//! let loss = objective.token_losses(&inputs)?.mean();
+//! loss.backward();
+//! ```
+//!
+//! **Without.** `Model` runs sequences forward, gives one number per response token, and takes one
+//! back: `d loss / d log p`, found by carrying [`dual::Dual`] through the same definition. The
+//! trainer does the rest; [`Model`] says what it calls, and when.
+//!
+//! ```text
+//! fn forward(&mut self, sequences, mode) -> Result<Vec<f64>, Error>;  // log p of response tokens
+//! fn backward(&mut self, dlog_probs: &[f64]) -> Result<(), Error>;    // adds to the gradients
+//! fn visit_parameters(&mut self, visit);                              // values and gradients
+//! fn zero_grads(&mut self);
+//! ```
+//!
+//! An engine's own errors pass through unchanged, in [`objective::ObjectiveError::Tensor`] and
+//! [`trainer::TrainError::Model`].
+//!
+//! [`Model`]: model::Model
+//! [`Objective::token_losses`]: objective::Objective::token_losses
+//! [`Tensor`]: tensor::Tensor
+//! [`Trainer::step`]: trainer::Trainer::step
+//!
+//! # Features
+//!
+//! `alloc`, on by default. Without it what needs no heap is left: [`log_space`], [`context`],
+//! [`tensor`], [`dual`], [`objective`], [`schedule`], [`clip`] and the update rules of
+//! [`optimizer`] over slices.
+//!
+//! `serde`, off by default: serialized forms of what a program saves or logs. Structs are maps of
+//! their fields, and names are in kebab case, such as `header-matched`. A choice carries its name
+//! beside its options, which needs `alloc`:
+//!
+//! ```text
+//! {"objective": "cut", "threshold": 1.1, …}       AnyObjective
+//! {"optimizer": "adamw", "beta1": 0.9, …}         Optimizer
+//! {"step": 1, "loss": 2.3, "l1": 1.1, …}          StepReport, to be flattened into a log line
+//! ```
+//!
+//! Options and their choices refuse fields that they do not know, missing ones and, for objectives,
+//! values out of range.
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -13,6 +13,17 @@ pub const GAP: f64 = 1.0 / (1 << 24) as f64;
 ///
 /// Two branches keep full relative accuracy: `ln(−expm1(x))` near 0, where `1 − e^x` cancels, and
 /// `ln1p(−e^x)` below `−ln 2`, where it is near 1. Relative error a few ulp of `f64`.
+///
+/// ```
+/// use cutq_core::log_space::log1mexp;
+///
+/// // ln(1 − p) = −p for tiny p; computed as written it would be 0.
+/// let x = 1e-20_f64.ln();
+/// assert_eq!((1.0 - x.exp()).ln(), 0.0);
+/// assert!((log1mexp(x) / -1e-20 - 1.0).abs() < 1e-12);
+/// // At certainty it is finite.
+/// assert!((log1mexp(0.0) - 2_f64.powi(-24).ln()).abs() < 1e-6);
+/// ```
 pub fn log1mexp(x: f64) -> f64 {
     let x = x.min(-GAP);
     if x > -core::f64::consts::LN_2 {

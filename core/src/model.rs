@@ -22,7 +22,7 @@ pub enum Mode {
         /// micro-batch, so that a resumed run drops the same ones.
         seed: u64,
     },
-    /// Nothing random, nothing kept.
+    /// Nothing is random, and nothing is saved for a backward pass.
     Eval,
 }
 
@@ -40,24 +40,42 @@ pub struct Parameter<'a, F> {
     pub gated: bool,
 }
 
-/// A model with trainable parameters.
+/// A language model with trainable parameters, as the [`Trainer`](crate::trainer::Trainer) drives
+/// it.
+///
+/// | [`Trainer::step`](crate::trainer::Trainer::step) calls | how often | to |
+/// |---|---|---|
+/// | `zero_grads` | once | begin |
+/// | `forward` in [`Mode::Train`], `backward` | per micro-batch | add up gradients |
+/// | `visit_parameters` | per micro-batch | find gradients that are not finite |
+/// | `visit_parameters` | once | take the norm and find parameters that nothing trains |
+/// | `visit_parameters` | once | clip the gradients and update the values, in place |
+///
+/// A failed step stops before the update. To name the example at fault it may repeat the first
+/// three rows with each example of a micro-batch alone.
+/// [`Trainer::evaluate`](crate::trainer::Trainer::evaluate) calls `forward` in [`Mode::Eval`] only.
 pub trait Model {
     /// The parameters' type.
     type Float: Float;
     /// What can go wrong in the engine.
     type Error: core::error::Error + 'static;
 
-    /// Log-probabilities (nats) of every response token of every sequence, in order, as one flat
-    /// vector. A sequence does not see the others.
+    /// Log-probabilities of every response token of every sequence.
+    ///
+    /// One flat vector in nats, in the order of the sequences, of length `Σ response.len()`. The
+    /// prompt's last token predicts the response's first; a sequence does not see the others. An
+    /// example's contexts are neighbours, in the order plain, judged, contrast, and share their
+    /// response.
     ///
     /// # Errors
-    /// Whatever the engine reports.
+    /// Whatever the engine reports, for example a token id outside its vocabulary: the trainer
+    /// refuses empty prompts and responses, and knows no more.
     fn forward(&mut self, sequences: &[Sequence<'_>], mode: Mode) -> Result<Vec<f64>, Self::Error>;
 
-    /// Adds the loss's gradient to every parameter's, given `d loss / d log_probs` of the latest
-    /// [`Model::forward`], in the same order.
+    /// Adds the gradient of the loss to every parameter's.
     ///
-    /// A sequence whose weights are all zero adds nothing, and an engine may skip it.
+    /// `dlog_probs` is `d loss / d log_probs` of the latest [`Model::forward`], of the same length
+    /// and order. A sequence whose weights are all zero adds nothing, and an engine may skip it.
     ///
     /// # Errors
     /// Whatever the engine reports.

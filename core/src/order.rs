@@ -54,8 +54,8 @@ pub fn permutation(n: usize, seed: u64, epoch: u64) -> Vec<usize> {
 
 /// `k` of `0..n` in random order, every choice equally likely; all of them if `k` exceeds `n`.
 ///
-/// These are the first `k` of `permutation(n, seed, 0)`: each is uniform by itself, but a choice and
-/// epoch 0's order of the same `n` under one seed are not independent.
+/// These are the first `k` of `permutation(n, seed, 0)`. Each is uniform by itself, but a choice
+/// and epoch 0's order of the same `n` under one seed are not independent.
 ///
 /// ```
 /// use cutq_core::order::choose;

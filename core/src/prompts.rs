@@ -15,10 +15,24 @@ pub const PRAISE: &str = "Your response to the instruction is satisfactory.";
 /// |---|---|
 /// | plain | `x`, always: Align-P for a positive example, Misalign for a judged one |
 /// | judged | `x, j`: Align-N, exactly if the example has a judgment |
-/// | contrast | `x` and [`PRAISE`] in `j`'s place, if there is a judgment and `contexts` asks for it |
+/// | contrast | `x` and [`PRAISE`] for `j`, if there is a judgment and `contexts` asks for it |
 ///
 /// The response is no part of them: an engine tokenizes prompt and response apart and joins the
 /// ids, so that positions follow from lengths and no merge crosses the boundary.
+///
+/// ```
+/// use cutq_core::context::Contexts;
+/// use cutq_core::example::Example;
+/// use cutq_core::prompts::render;
+/// use cutq_core::template::{PaperTemplate, Piece};
+///
+/// let example = Example::from_instruction("Name a fruit.", "", "Carrot.", Some("A vegetable."));
+/// let Ok(prompts) = render(&example, &PaperTemplate, Contexts::BOTH);
+/// let judged: String = prompts.judged.iter().flatten().map(Piece::text).collect();
+/// assert!(judged.ends_with("### Judgment:\nA vegetable.\n\n### Response:\n"));
+/// assert_eq!(prompts.plain.map(|pieces| pieces.len()), Some(3));
+/// assert_eq!(prompts.contrast, None);
+/// ```
 ///
 /// # Errors
 /// If the template cannot render the example.

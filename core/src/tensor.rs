@@ -1,10 +1,11 @@
 //! What an objective needs of an engine's tensors.
 
-/// One value per response token, of whatever engine computes them.
+/// One value per response token, shape `(N,)`, of whatever engine computes them.
 ///
 /// Seven elementwise operations suffice for every objective here. All operands of one call have the
-/// same shape. An engine with automatic differentiation implements them with its differentiable
-/// operations; [`crate::dual::Dual`] is the implementation for engines without.
+/// same shape and lie on the same device; nothing is changed in place. An engine with automatic
+/// differentiation implements them with its differentiable operations, see `examples/autodiff.rs`;
+/// [`crate::dual::Dual`] is the implementation for engines without, one token at a time.
 pub trait Tensor: Clone + Sized {
     /// What can go wrong in the engine; [`core::convert::Infallible`] if nothing can.
     type Error;

@@ -9,8 +9,9 @@ use crate::tensor::Tensor;
 /// One of the objectives. [`Objective`] is generic in its tensors, so it has no trait objects: this
 /// is the choice instead.
 ///
-/// Serialized as its options beside its name, `{"objective": "unlikelihood", "weight_unlike": 0.5}`;
-/// options out of range are refused when read.
+/// Serialized as its options beside its name, such as
+/// `{"objective": "unlikelihood", "weight_unlike": 0.5}`; options out of range are refused when
+/// read.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(
     all(feature = "serde", feature = "alloc"),

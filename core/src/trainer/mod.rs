@@ -69,7 +69,7 @@ impl<O: Objective, F: Float> Trainer<O, F> {
         self.seen_alive.clear();
     }
 
-    /// Steps taken, which is what [`Batches::batch`](crate::order::Batches::batch) calls the next one.
+    /// Steps taken: the next one's number for [`Batches::batch`](crate::order::Batches::batch).
     pub fn step_count(&self) -> u64 {
         self.step
     }
