@@ -1,31 +1,34 @@
 //! `cutq`: fine-tunes quantized language models (GGUF) on written judgments.
 //!
-//! | folder      | what it does                                                     |
-//! |-------------|------------------------------------------------------------------|
-//! | `args`      | the command line                                                 |
-//! | `commands`  | one module per command                                           |
-//! | `settings`  | what decides a run, in the form that is saved                    |
-//! | `template`, `encoder` | how text becomes tokens                                |
-//! | `memory`    | what the system tells about memory                               |
-//! | `failure`, `usage`    | what goes to stderr when a command fails               |
-//!
-//! Reading data and keeping a run's folder are in the library beside this program.
+//! | module             | what it does                                                  |
+//! |--------------------|---------------------------------------------------------------|
+//! | `flags`            | the command line                                              |
+//! | `commands`         | one module per command                                        |
+//! | `run`              | the folder of a training run: settings, log, checkpoints      |
+//! | `session`          | the open model, memory, the plan of a run                     |
+//! | `text`             | templates and the tokenizer                                   |
+//! | `data`             | judgments: reading, screening, tokenizing                     |
+//! | `output`           | everything that goes to stdout                                |
+//! | `console`          | everything that goes to stderr; what `--quiet` leaves out     |
+//! | `failure`, `usage` | errors, their hints and the exit status                       |
 #![forbid(unsafe_code)]
 
-mod args;
 mod commands;
-mod encoder;
+mod console;
+mod data;
 mod failure;
-mod memory;
-mod settings;
-mod template;
+mod flags;
+mod output;
+mod run;
+mod session;
+mod text;
 mod usage;
 
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches};
 
-use args::{Args, Command};
+use flags::{Args, Command};
 
 fn main() -> ExitCode {
     let matches = Args::command().get_matches();

@@ -1,4 +1,4 @@
-//! `cutq devices`: what can compute, and what is missing.
+//! `cutq devices`: the devices that can compute, and why others are missing.
 
 use std::process::ExitCode;
 
@@ -6,10 +6,11 @@ use anyhow::Result;
 use cutq_ffi::{Device, DeviceMemory};
 use serde::Serialize;
 
-use super::budget::size;
-use crate::args::DevicesArgs;
+use crate::flags::DevicesArgs;
+use crate::output;
+use crate::session::memory::size;
 
-/// What the command tells.
+/// What the command prints.
 #[derive(Serialize)]
 struct Report {
     devices: Vec<Found>,
@@ -34,8 +35,8 @@ struct Missing {
 pub fn devices(args: &DevicesArgs) -> Result<ExitCode> {
     let report = Report::new();
     match args.json {
-        true => println!("{}", serde_json::to_string(&report)?),
-        false => print!("{}", report.table()),
+        true => output::print_json(&report)?,
+        false => output::print(report.table())?,
     }
     Ok(ExitCode::SUCCESS)
 }

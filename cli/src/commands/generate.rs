@@ -1,20 +1,22 @@
 //! `cutq generate`: an answer, before and after.
 
-use std::io::{Read, Write, stdin, stdout};
+use std::io::{Read, stdin};
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use cutq::dataset::Encode;
 use cutq_core::example::{Example, Message};
 use cutq_core::template::Template;
 use cutq_ffi::{Generator, GeneratorOptions, Gguf, Sampling};
 use serde::Serialize;
 
-use super::model::{device, threads};
-use crate::args::GenerateArgs;
-use crate::encoder::Encoder;
-use crate::template::AnyTemplate;
+use crate::console::Console;
+use crate::data::Encode;
+use crate::flags::GenerateArgs;
+use crate::output;
+use crate::session::model::{device, threads};
+use crate::text::AnyTemplate;
+use crate::text::Encoder;
 use crate::usage::UsageError;
 
 /// What `--json` prints.
@@ -34,12 +36,14 @@ pub fn generate(args: &GenerateArgs) -> Result<ExitCode> {
     let (_, template) = AnyTemplate::open(args.template.as_ref(), &gguf)?;
     let encoder = Encoder::open(&gguf, args.tokenizer.as_deref(), &template)?;
     let prompt = prompt(args)?;
-    let pieces = template.prompt(&example(args, &prompt), None).context("the template fails")?;
-    let tokens = encoder.prompt(&pieces).context("the tokenizer fails")?;
+    let pieces = template
+        .prompt(&example(args, &prompt), None)
+        .context("the template cannot render the prompt")?;
+    let tokens = encoder.prompt(&pieces).context("the tokenizer cannot encode the prompt")?;
 
     let n_ctx = n_ctx(&gguf, tokens.len() + args.n_predict);
     let n_threads = threads(args.threads);
-    let device = device(&args.device.name, n_threads)?;
+    let device = device(&args.device.name, n_threads, Console::default())?;
     let answer = |adapter: Option<&Path>, heading: &str| {
         let options = GeneratorOptions { device, n_ctx, n_threads, exact_attention: false };
         let generator = Generator::open(&args.model, adapter, options);
@@ -50,7 +54,7 @@ pub fn generate(args: &GenerateArgs) -> Result<ExitCode> {
     let response = answer(args.adapter.as_deref(), "after")?;
     if args.json {
         let answers = Answers { prompt, before, response };
-        println(&serde_json::to_string(&answers)?)?;
+        output::print_json(&answers)?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -95,9 +99,7 @@ fn sampling(args: &GenerateArgs) -> Result<Sampling, UsageError> {
 
 /// Room for `wanted` tokens, but no more than the model was trained for.
 fn n_ctx(gguf: &Gguf, wanted: usize) -> usize {
-    let architecture = gguf.str("general.architecture").unwrap_or_default();
-    let trained = gguf.int(&format!("{architecture}.context_length"));
-    trained.and_then(|n| usize::try_from(n).ok()).map_or(wanted, |n| n.min(wanted))
+    gguf.context_length().map_or(wanted, |n| n.min(wanted))
 }
 
 /// One answer, printed as it comes unless it goes into JSON.
@@ -109,21 +111,17 @@ fn answer(
     heading: &str,
 ) -> Result<String> {
     if args.compare && !args.json {
-        println(&format!("--- {heading}"))?;
+        output::print(format_args!("--- {heading}\n"))?;
     }
     let mut written = Ok(());
     let response = generator.generate(tokens, sampling, &mut |piece: &str| {
         if !args.json && written.is_ok() {
-            written = stdout().write_all(piece.as_bytes()).and_then(|()| stdout().flush());
+            written = output::print(piece);
         }
     })?;
-    written.context("cannot write to standard output")?;
+    written?;
     if !args.json {
-        println("")?;
+        output::print("\n")?;
     }
     Ok(response)
-}
-
-fn println(text: &str) -> Result<()> {
-    writeln!(stdout(), "{text}").context("cannot write to standard output")
 }

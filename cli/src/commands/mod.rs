@@ -1,12 +1,10 @@
 //! One module per command.
 
 mod bench;
-mod budget;
 mod devices;
 mod finetune;
 mod generate;
 mod inspect;
-mod model;
 mod plan;
 
 pub use bench::bench;

@@ -1,18 +1,21 @@
-//! `cutq plan`: what a run will take and how fast it will be, before it starts.
+//! `cutq plan`: a run's memory and speed, estimated before it starts.
 
 use std::process::ExitCode;
 
 use anyhow::Result;
-use cutq_ffi::{Adapter, LoraConfig, Module};
+use cutq_ffi::{Adapter, Demand, LoraConfig, Projection};
 use serde::Serialize;
 
-use super::budget::{self, MICRO_BATCH, PlanFigures, Wish};
-use super::model::{ModelFile, device, threads};
-use crate::args::PlanArgs;
-use crate::settings::OptimizerName;
+use crate::console::Console;
+use crate::flags::PlanArgs;
+use crate::output;
+use crate::session::PlanFigures;
+use crate::session::budget::{self, MICRO_BATCH};
+use crate::session::memory;
+use crate::session::model::{ModelFile, device, threads};
 use crate::usage::UsageError;
 
-/// What the command tells.
+/// What the command prints.
 #[derive(Serialize)]
 struct Forecast {
     model: String,
@@ -26,52 +29,43 @@ struct Forecast {
 
 /// Runs the command.
 pub fn plan(args: &PlanArgs) -> Result<ExitCode> {
-    let target_modules = Module::parse_list(&args.target_modules)
+    let target_modules = Projection::parse_list(&args.target_modules)
         .map_err(|error| UsageError::new(format!("--target-modules: {error}")))?;
     let model = ModelFile::open(&args.model)?;
     let longest = model.max_length(args.max_length)?;
     let config = LoraConfig { r: args.r, lora_alpha: 1.0, lora_dropout: 0.0, target_modules };
-    let adapter = Adapter::init(&model.gguf, &model.architecture, config, 0);
     let threads = threads(args.engine.threads);
-    let device = device(&args.engine.device.name, threads)?;
-    let mut engine = model.engine(adapter, device, threads, args.engine.precision)?;
-    let wish = Wish {
+    let device = device(&args.engine.device.name, threads, Console::default())?;
+    let demand = Demand {
         largest: longest * usize::from(args.contexts),
         longest,
-        micro_batch: args.engine.micro_batch,
-        usual: MICRO_BATCH,
+        micro_batch: args.engine.micro_batch.unwrap_or(MICRO_BATCH),
+        fixed: args.engine.micro_batch.is_some(),
         optimizer_bytes: args.optimizer.bytes_per_parameter(),
-        optimizer_loaded: false,
+        program: memory::program(),
     };
-    let plan = budget::plan(&mut engine, wish, args.memory.memory)?;
-    let rates = engine.probe(plan.micro_batch.max(wish.largest).min(MICRO_BATCH), longest)?;
+    let adapter = Adapter::init(&model.gguf, &model.architecture, config, 0);
+    let mut engine = model.engine(adapter, device, threads, args.engine.precision)?;
+    let plan = budget::plan(&mut engine, demand, args.memory.memory)?;
+    let rates = engine.probe(plan.micro_batch.max(demand.largest).min(MICRO_BATCH), longest)?;
     let forecast = Forecast {
         model: args.model.display().to_string(),
         device: device.name(),
         threads,
         max_length: longest,
-        train_tok_per_s: rates.tok_per_s(&plan),
+        train_tok_per_s: plan.tok_per_s(&rates),
         plan: PlanFigures::new(&plan, &engine),
     };
     match args.json {
-        true => println!("{}", serde_json::to_string(&forecast)?),
-        false => {
-            print!("{}", forecast.plan.table());
-            println!(
-                "training, as measured on two blocks        {:6.0} tok/s",
-                forecast.train_tok_per_s
-            );
-        }
+        true => output::print_json(&forecast)?,
+        false => output::print(forecast.table())?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-impl OptimizerName {
-    /// Bytes of state per parameter: two moments in `f32`, or none.
-    pub fn bytes_per_parameter(self) -> usize {
-        match self {
-            Self::Adamw => 8,
-            Self::Sgd => 0,
-        }
+impl Forecast {
+    fn table(&self) -> String {
+        let what = "training, as measured on two layers";
+        format!("{}{what:42} {:6.0} tok/s\n", self.plan.table(), self.train_tok_per_s)
     }
 }

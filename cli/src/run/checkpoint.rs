@@ -1,4 +1,4 @@
-//! A point from which training goes on exactly as if it had not stopped.
+//! A point from which training resumes exactly as if it had not stopped.
 //!
 //! `checkpoint/` holds `adapter.gguf`, `optimizer.safetensors` and `state.json`. A new one is
 //! written whole under another name, then takes the old one's place. Folders cannot be exchanged
@@ -12,12 +12,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use cutq_core::optimizer::Moments;
+use cutq_core::trainer::Evaluation;
 use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, View};
 use serde::{Deserialize, Serialize};
 
-use super::file::{FileError, replace_bytes, sync};
+use super::file::{FileError, replace, sync};
 use super::folder::{FolderError, RunFolder, read_json};
-use super::summary::EvalLine;
 
 /// Where a run stands; everything random follows from its seed and the step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,7 +27,7 @@ pub struct State {
     /// The parameters with optimizer state, in the model's order.
     pub parameters: Vec<String>,
     /// Held-out examples before the first step.
-    pub eval_before: Option<EvalLine>,
+    pub eval_before: Option<Evaluation>,
 }
 
 /// Why a checkpoint cannot be written or read.
@@ -150,7 +150,7 @@ fn write(
     sync(&adapter).map_err(fault(&adapter))?;
     write_moments(&path.join(OPTIMIZER), moments)?;
     let text = serde_json::to_vec_pretty(state).expect("a state has string keys");
-    replace_bytes(&path.join(STATE), &text)?;
+    replace(&path.join(STATE), &text)?;
     sync(path).map_err(fault(path))?;
     Ok(())
 }

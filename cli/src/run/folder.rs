@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
-use super::file::{FileError, replace_bytes};
+use super::file::{FileError, replace};
 
 /// Why a run's folder cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -22,7 +23,11 @@ pub enum FolderError {
         source: io::Error,
     },
     /// There is a run in it.
-    #[error("{path} holds a run already\nhint: go on with it by `cutq finetune --resume {path}`, or name another --run-dir", path = path.display())]
+    #[error(
+        "{path} already holds a run\nhint: resume it with `cutq finetune --resume {path}`, or \
+         choose another --run-dir",
+        path = path.display()
+    )]
     Occupied {
         /// The folder.
         path: PathBuf,
@@ -47,8 +52,22 @@ pub enum FolderError {
         /// The system's reason.
         source: io::Error,
     },
-    /// A file in it is not what this version writes.
-    #[error("{} does not have the fields this version of cutq writes", path.display())]
+    /// Its settings are those of another version of the program.
+    #[error(
+        "the run in {} was begun by another version of cutq{}",
+        path.display(),
+        versions(found)
+    )]
+    Version {
+        /// The folder.
+        path: PathBuf,
+        /// The version that its settings name.
+        found: Option<String>,
+        /// What differs.
+        source: serde_json::Error,
+    },
+    /// A file in it is not what the program writes.
+    #[error("{} is damaged: it is not what cutq writes", path.display())]
     Content {
         /// The file.
         path: PathBuf,
@@ -68,6 +87,16 @@ pub struct RunFolder {
 }
 
 const CONFIG: &str = "config.json";
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// `: 0.1.0, and this is 0.2.0`, as far as it is known and says something.
+fn versions(found: &Option<String>) -> String {
+    match found {
+        Some(found) if found == VERSION => format!(": another build of {found}"),
+        Some(found) => format!(": {found}, and this is {VERSION}"),
+        None => String::new(),
+    }
+}
 
 impl RunFolder {
     /// Makes the folder of a new run and writes its settings.
@@ -95,8 +124,18 @@ impl RunFolder {
             return Err(FolderError::NotARun { path: path.to_owned() });
         }
         let folder = Self::lock(path)?;
-        let config = read_json(&path.join(CONFIG))?;
-        Ok((folder, config))
+        let error = match read_json(&path.join(CONFIG)) {
+            Ok(config) => return Ok((folder, config)),
+            Err(error) => error,
+        };
+        // JSON all the same: with the fields of another version.
+        match (error, read_json::<Value>(&path.join(CONFIG))) {
+            (FolderError::Content { source, .. }, Ok(config)) => {
+                let found = config["cutq"].as_str().map(str::to_owned);
+                Err(FolderError::Version { path: path.to_owned(), found, source })
+            }
+            (error, _) => Err(error),
+        }
     }
 
     fn lock(path: &Path) -> Result<Self, FolderError> {
@@ -128,7 +167,7 @@ impl RunFolder {
     pub fn write_json(&self, name: &str, value: &impl Serialize) -> Result<(), FileError> {
         let mut text = serde_json::to_vec_pretty(value).expect("settings have string keys");
         text.push(b'\n');
-        replace_bytes(&self.file(name), &text)
+        replace(&self.file(name), &text)
     }
 }
 
@@ -155,5 +194,20 @@ mod tests {
         assert!(matches!(RunFolder::create(&path, &8_u32), Err(FolderError::Occupied { .. })));
         let (_again, config) = RunFolder::open::<u32>(&path).expect("free");
         assert_eq!(config, 7);
+    }
+
+    #[test]
+    fn a_run_of_another_version_is_refused_by_name() {
+        let parent = tempfile::tempdir().expect("a folder");
+        let refused = |text: &str| {
+            fs::write(parent.path().join(CONFIG), text).expect("writes");
+            RunFolder::open::<u32>(parent.path()).expect_err("no number").to_string()
+        };
+        let message = refused(r#"{"cutq": "0.0.1", "model": {}}"#);
+        assert!(message.contains("begun by another version of cutq: 0.0.1, and"), "{message}");
+        let message = refused(&format!(r#"{{"cutq": "{VERSION}"}}"#));
+        assert!(message.ends_with(&format!("cutq: another build of {VERSION}")), "{message}");
+        assert!(refused("{}").ends_with("begun by another version of cutq"));
+        assert!(refused("{\"cutq\"").contains("is damaged"));
     }
 }

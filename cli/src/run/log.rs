@@ -4,50 +4,27 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use cutq_core::trainer::StepReport;
 use serde::{Deserialize, Serialize};
 
-use super::file::{FileError, replace_bytes};
+use super::file::{FileError, replace};
 
-/// What one optimizer step did.
+/// One optimizer step: a line of the log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StepLine {
-    /// Counted from 1.
-    pub step: u64,
+    /// What it found; its fields stand in the line itself.
+    #[serde(flatten)]
+    pub report: StepReport,
     /// Passes over the data so far, this step included.
     pub epoch: f64,
-    /// Mean over the batch's examples.
-    pub loss: f64,
-    /// The part of the loss that learns from what was wrong.
-    pub l1: f64,
-    /// The likelihood part.
-    pub l2: f64,
-    /// Mean L2 of the judged examples; none if the batch has none.
-    pub judged_nll: Option<f64>,
-    /// Tokens in U.
-    pub inappropriate: usize,
-    /// Response tokens of judged examples.
-    pub judged_tokens: usize,
-    /// Response tokens of all examples.
-    pub target_tokens: usize,
-    /// Tokens run forward, prompts included.
-    pub tokens: usize,
-    /// Learning rate of the step.
-    pub lr: f64,
-    /// Norm of the gradient before clipping.
-    pub grad_norm: f64,
     /// Wall time of the step.
     pub seconds: f64,
 }
 
 impl StepLine {
-    /// The share of judged response tokens that are in U; none if there are no such tokens.
-    pub fn inappropriate_share(&self) -> Option<f64> {
-        (self.judged_tokens > 0).then(|| self.inappropriate as f64 / self.judged_tokens as f64)
-    }
-
     /// Tokens run forward per second.
     pub fn tokens_per_second(&self) -> f64 {
-        self.tokens as f64 / self.seconds.max(1e-9)
+        self.report.tokens as f64 / self.seconds.max(1e-9)
     }
 }
 
@@ -104,13 +81,13 @@ impl Log {
     pub fn open(path: &Path, steps: u64) -> Result<Self, LogError> {
         if path.exists() {
             let kept: Vec<_> =
-                Self::read(path)?.into_iter().filter(|line| line.step <= steps).collect();
-            let found = kept.last().map_or(0, |line| line.step);
+                Self::read(path)?.into_iter().filter(|line| line.report.step <= steps).collect();
+            let found = kept.last().map_or(0, |line| line.report.step);
             if found < steps {
                 return Err(LogError::Short { path: path.to_owned(), expected: steps, found });
             }
             let text: Vec<u8> = kept.iter().flat_map(json_line).collect();
-            replace_bytes(path, &text)?;
+            replace(path, &text)?;
         }
         let file = OpenOptions::new()
             .create(true)
@@ -175,9 +152,8 @@ pub(super) mod tests {
     use super::*;
 
     pub(crate) fn line(step: u64, loss: f64, inappropriate: usize) -> StepLine {
-        StepLine {
+        let report = StepReport {
             step,
-            epoch: step as f64 / 10.0,
             loss,
             l1: loss / 2.0,
             l2: loss / 2.0,
@@ -188,8 +164,8 @@ pub(super) mod tests {
             tokens: 400,
             lr: 1e-4,
             grad_norm: 1.0,
-            seconds: 2.0,
-        }
+        };
+        StepLine { report, epoch: step as f64 / 10.0, seconds: 2.0 }
     }
 
     #[test]
@@ -205,9 +181,9 @@ pub(super) mod tests {
         let mut log = Log::open(&path, 3).expect("opens again");
         log.append(&line(4, 0.5, 3)).expect("writes");
         let lines = Log::read(&path).expect("four steps");
-        assert_eq!(lines.iter().map(|l| l.step).collect::<Vec<_>>(), [1, 2, 3, 4]);
-        assert_eq!(lines[2].loss, 1.0 / 3.0, "numbers come back exactly");
-        assert_eq!(lines[3].loss, 0.5);
+        assert_eq!(lines.iter().map(|l| l.report.step).collect::<Vec<_>>(), [1, 2, 3, 4]);
+        assert_eq!(lines[2].report.loss, 1.0 / 3.0, "numbers come back exactly");
+        assert_eq!(lines[3].report.loss, 0.5);
         assert!(matches!(Log::open(&path, 9), Err(LogError::Short { expected: 9, found: 4, .. })));
     }
 

@@ -1,4 +1,4 @@
-//! The folder of one training run: what was asked, what happened, and what is needed to go on.
+//! The folder of one training run: what was asked, what happened, and what is needed to resume.
 //!
 //! | file                     | content                                              |
 //! |--------------------------|------------------------------------------------------|
@@ -13,12 +13,15 @@ mod checkpoint;
 mod events;
 mod file;
 mod folder;
+mod input;
 mod log;
+mod settings;
 mod summary;
 
-pub use checkpoint::{Checkpoint, CheckpointError, State};
+pub use checkpoint::{Checkpoint, State};
 pub use events::Events;
-pub use file::{FileError, replace};
-pub use folder::{FolderError, RunFolder};
-pub use log::{Log, LogError, StepLine};
-pub use summary::{EvalLine, Summary};
+pub use folder::RunFolder;
+pub use input::InputFile;
+pub use log::{Log, StepLine};
+pub use settings::{DataSettings, EngineSettings, LoraSettings, PromptSettings, Settings};
+pub use summary::Summary;

@@ -2,30 +2,10 @@
 
 use std::fmt;
 
+use cutq_core::trainer::Evaluation;
 use serde::{Deserialize, Serialize};
 
 use super::log::StepLine;
-
-/// The held-out examples at one moment.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct EvalLine {
-    /// How many examples.
-    pub examples: usize,
-    /// Mean over the examples.
-    pub loss: f64,
-    /// Mean L2 of the judged examples; none if there are none.
-    pub judged_nll: Option<f64>,
-    /// Tokens in U.
-    pub inappropriate: usize,
-    /// Response tokens of judged examples.
-    pub judged_tokens: usize,
-}
-
-impl EvalLine {
-    fn inappropriate_share(&self) -> Option<f64> {
-        (self.judged_tokens > 0).then(|| self.inappropriate as f64 / self.judged_tokens as f64)
-    }
-}
 
 /// What a run changed. First and last mean the first and the last tenth of its steps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -45,9 +25,9 @@ pub struct Summary {
     /// Share of inappropriate tokens in the last steps.
     pub inappropriate_last: Option<f64>,
     /// Held-out examples before the first step.
-    pub eval_before: Option<EvalLine>,
+    pub eval_before: Option<Evaluation>,
     /// Held-out examples after the last step.
-    pub eval_after: Option<EvalLine>,
+    pub eval_after: Option<Evaluation>,
     /// The adapter written.
     pub adapter: String,
 }
@@ -56,17 +36,17 @@ impl Summary {
     /// Sums up a log; `None` if it has no steps.
     pub fn new(
         log: &[StepLine],
-        eval_before: Option<EvalLine>,
-        eval_after: Option<EvalLine>,
+        eval_before: Option<Evaluation>,
+        eval_after: Option<Evaluation>,
         adapter: String,
     ) -> Option<Self> {
         let last_step = log.last()?;
         let tenth = log.len().div_ceil(10);
         let (first, last) = (&log[..tenth], &log[log.len() - tenth..]);
         let seconds: f64 = log.iter().map(|line| line.seconds).sum();
-        let tokens: usize = log.iter().map(|line| line.tokens).sum();
+        let tokens: usize = log.iter().map(|line| line.report.tokens).sum();
         Some(Self {
-            steps: last_step.step,
+            steps: last_step.report.step,
             seconds,
             tokens_per_second: tokens as f64 / seconds.max(1e-9),
             loss_first: mean_loss(first),
@@ -81,14 +61,14 @@ impl Summary {
 }
 
 fn mean_loss(lines: &[StepLine]) -> f64 {
-    lines.iter().map(|line| line.loss).sum::<f64>() / lines.len() as f64
+    lines.iter().map(|line| line.report.loss).sum::<f64>() / lines.len() as f64
 }
 
 /// Of all judged tokens together, so that a batch with few of them does not count as much as one
 /// with many.
 fn share(lines: &[StepLine]) -> Option<f64> {
-    let judged: usize = lines.iter().map(|line| line.judged_tokens).sum();
-    let inappropriate: usize = lines.iter().map(|line| line.inappropriate).sum();
+    let judged: usize = lines.iter().map(|line| line.report.judged_tokens).sum();
+    let inappropriate: usize = lines.iter().map(|line| line.report.inappropriate).sum();
     (judged > 0).then(|| inappropriate as f64 / judged as f64)
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use cutq_ffi::{Adapter, LoraConfig, LoraPair, Module};
+use cutq_ffi::{Adapter, LoraConfig, LoraPair, Projection};
 
 use crate::place::{Place, fail, model};
 
@@ -136,11 +136,11 @@ fn foreign_adapter(path: &Path) {
         r: 2,
         lora_alpha: 2.0,
         lora_dropout: 0.0,
-        target_modules: vec![Module::FfnUp],
+        target_modules: vec![Projection::FfnUp],
     };
     let pair = LoraPair {
         layer: 0,
-        module: Module::FfnUp,
+        projection: Projection::FfnUp,
         n_in: 7,
         n_out: 5,
         a: vec![0.1; 14],

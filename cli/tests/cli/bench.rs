@@ -16,16 +16,16 @@ fn bench_prints_figures_that_hang_together() {
     assert!(number("read_tok_per_s") > number("train_tok_per_s"));
     assert!(number("loss_last") < number("loss_first"));
     assert_eq!(number("n_params"), 134_515_008.0);
-    let [block, down, head] = [3_538_944.0, 576.0 * 1536.0, 576.0 * 49_152.0];
-    // 63 of the 64 tokens are read, 32 predicted; no adapter lies before the first block.
-    let blocks = 30.0 * block + 29.0 * block + down;
-    let operations = 2.0 * (63.0 * blocks + 32.0 * 2.0 * head);
+    let [layer, down, head] = [3_538_944.0, 576.0 * 1536.0, 576.0 * 49_152.0];
+    // 63 of the 64 tokens are read, 32 predicted; before the first layer there is no adapter.
+    let layers = 30.0 * layer + 29.0 * layer + down;
+    let operations = 2.0 * (63.0 * layers + 32.0 * 2.0 * head);
     let gops = operations * number("train_tok_per_s") / 64.0 / 1e9;
     assert!((number("train_gops") / gops - 1.0).abs() < 1e-9, "{figures}");
     if cfg!(target_os = "linux") {
         let [rss, anon, file] = ["rss", "anon", "file"].map(|m| number(&format!("peak_{m}_bytes")));
         assert!(rss > anon && rss > file && anon + file > 0.95 * rss, "{figures}");
-        // Blocks that keep their weights' panels give their part of the file back.
+        // Layers whose panels are retained give their part of the file back.
         let planned = figures["plan"]["weight_bytes"].as_f64().unwrap();
         assert!(file > 0.8 * planned && planned < number("model_bytes"), "{figures}");
     }

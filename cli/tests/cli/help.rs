@@ -1,6 +1,6 @@
 //! The help texts as snapshots: a change of the command line shows in review.
 //!
-//! `CUTQ_UPDATE_SNAPSHOTS=1 cargo test --release -p cutq help` writes them anew.
+//! `CUTQ_UPDATE_SNAPSHOTS=1 cargo test --release -p cutq help` rewrites them.
 
 use std::path::Path;
 

@@ -8,7 +8,7 @@ use crate::place::{Place, fail, model, succeed};
 
 const MIB: f64 = 1_048_576.0;
 
-/// A short step, whose parts still matter beside what the program takes.
+/// A short step, whose parts still matter beside the program.
 const STEP: [&str; 4] = ["--repetitions=1", "--json", "--micro-batch=512", "--tokens"];
 
 /// The figures of `cutq bench` on the file `name` of the models' folder.
@@ -26,7 +26,7 @@ fn number(figures: &Value, key: &str) -> f64 {
 /// Within 10 % of the measured peak, which stays within the budget; the same losses whatever it is.
 fn keeps_to(name: &str, budgets: [&str; 3]) {
     let mut losses = Vec::new();
-    let (mut kept, mut cached) = (Vec::new(), Vec::new());
+    let (mut products, mut panels) = (Vec::new(), Vec::new());
     for budget in budgets {
         let figures = bench(name, "256", &["--memory", budget]);
         let [planned, peak] =
@@ -36,12 +36,12 @@ fn keeps_to(name: &str, budgets: [&str; 3]) {
         assert!((0.9..1.1).contains(&(planned / peak)), "{budget}: {figures}");
         assert!(planned <= bytes && peak <= bytes, "{budget}: {figures}");
         losses.push([number(&figures, "loss_first"), number(&figures, "loss_last")]);
-        kept.push(number(&figures, "plan.kept_layers"));
-        cached.push(number(&figures, "plan.cached_layers"));
+        products.push(number(&figures, "plan.product_layers"));
+        panels.push(number(&figures, "plan.panel_layers"));
     }
     assert!(losses.iter().all(|found| *found == losses[0]), "{losses:?}");
-    assert!(kept[0] < kept[1] && kept[1] <= kept[2], "{kept:?}");
-    assert!(cached[0] == 0.0 && cached[2] > 0.0, "{cached:?}");
+    assert!(products[0] < products[1] && products[1] <= products[2], "{products:?}");
+    assert!(panels[0] == 0.0 && panels[2] > 0.0, "{panels:?}");
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn a_budget_that_is_too_small_is_refused_with_one_that_would_do() {
 }
 
 #[test]
-fn plan_tells_what_bench_then_finds() {
+fn plan_estimates_what_bench_then_finds() {
     let place = Place::new();
     let flags = ["--max-length", "512", "--contexts", "1", "--micro-batch", "512", "--json"];
     let bench_flags = ["--batch", "1", "--memory", "320MiB"];
@@ -125,14 +125,14 @@ fn plan_tells_what_bench_then_finds() {
         "optimizer",
         "checkpoint",
         "activation",
-        "kept",
-        "cached",
+        "product",
+        "panel",
         "scratch",
     ];
     let parts = parts.iter().chain(&["weight"]).map(|part| number(&plan, &format!("{part}_bytes")));
     assert_eq!(parts.sum::<f64>(), number(&plan, "peak_bytes"));
     for key in
-        ["micro_batch", "kept_layers", "cached_layers", "checkpoint_bytes", "activation_bytes"]
+        ["micro_batch", "product_layers", "panel_layers", "checkpoint_bytes", "activation_bytes"]
     {
         assert_eq!(plan[key], found["plan"][key], "{key}");
     }

@@ -1,4 +1,4 @@
-//! Runs that are ended and go on, bit for bit as if they had not.
+//! Runs that are ended and resumed, bit for bit as if they had not been.
 
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
@@ -35,7 +35,7 @@ fn start_with(place: &Place, threads: u32, flags: &[&str]) -> Child {
         .unwrap()
 }
 
-/// Waits until the run has done so many steps.
+/// Waits until the run has done `steps` steps.
 fn wait_for_steps(place: &Place, steps: usize) {
     let started = Instant::now();
     let log = place.path("cut/log.jsonl");
@@ -45,7 +45,7 @@ fn wait_for_steps(place: &Place, steps: usize) {
     }
 }
 
-/// Goes on with `cut` and compares.
+/// Resumes `cut` and compares.
 fn resume_and_compare(place: &Place, whole: &[u8]) {
     succeed(&mut place.cutq(["finetune", "--resume", "cut", "--quiet"]));
     assert!(place.read("cut.gguf") == whole, "the adapter differs from the uninterrupted run's");
@@ -58,7 +58,7 @@ fn resume_and_compare(place: &Place, whole: &[u8]) {
 }
 
 #[test]
-fn a_killed_run_goes_on() {
+fn a_killed_run_resumes() {
     let place = Place::with_data();
     // Two threads share sums in an order that must not depend on which is faster.
     let whole = uninterrupted(&place, 2);
@@ -74,7 +74,7 @@ fn a_killed_run_goes_on() {
 
 #[cfg(unix)]
 #[test]
-fn ctrl_c_saves_and_says_how_to_go_on() {
+fn ctrl_c_saves_and_says_how_to_resume() {
     let place = Place::with_data();
     let whole = uninterrupted(&place, 1);
     let child = start(&place, 1);
@@ -92,7 +92,7 @@ fn ctrl_c_saves_and_says_how_to_go_on() {
 /// What a lost device does to the process: ggml and drivers abort.
 #[cfg(unix)]
 #[test]
-fn an_abort_in_the_middle_of_a_step_says_how_to_go_on() {
+fn an_abort_in_the_middle_of_a_step_says_how_to_resume() {
     let place = Place::with_data();
     let whole = uninterrupted(&place, 1);
     let child = start(&place, 1);
@@ -107,9 +107,9 @@ fn an_abort_in_the_middle_of_a_step_says_how_to_go_on() {
     resume_and_compare(&place, &whole);
 }
 
-/// The optimizer's state, loaded before the plan is made, is not counted twice.
+/// The optimizer's state is a part of the plan once, whether it is loaded or still to come.
 #[test]
-fn a_run_goes_on_within_the_smallest_budget_it_began_with() {
+fn a_run_resumes_within_the_smallest_budget_it_began_with() {
     let place = Place::with_data();
     let refused = fail(&mut place.finetune(&format!("{RUN} --memory 20MiB --threads 1")), 2);
     let budget = refused.split("--memory ").last().unwrap().split_whitespace().next().unwrap();
@@ -162,5 +162,5 @@ fn changed_inputs_and_running_runs_are_refused() {
     let message = fail(&mut place.cutq(["finetune", "--resume", "cut"]), 1);
     assert!(message.contains("data.jsonl has changed since the run began"), "{message}");
     let message = fail(&mut place.finetune("--data data.jsonl --run-dir cut"), 1);
-    assert!(message.contains("holds a run already"), "{message}");
+    assert!(message.contains("already holds a run"), "{message}");
 }

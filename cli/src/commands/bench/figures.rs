@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::memory::Peak;
 use super::operations::Operations;
 use super::sample::{Sample, median, median_of};
-use crate::commands::budget::PlanFigures;
-use crate::settings::PrecisionName;
+use crate::flags::PrecisionName;
+use crate::session::PlanFigures;
 
 /// The figures of one model; medians over the repetitions.
 #[derive(Debug, Serialize, Deserialize)]
@@ -15,7 +15,7 @@ pub struct Figures {
     /// The size of its file.
     pub model_bytes: u64,
     pub n_params: u64,
-    /// Per sequence.
+    /// Tokens of a sequence.
     pub tokens: usize,
     /// Sequences per step.
     pub batch: usize,
@@ -35,9 +35,9 @@ pub struct Figures {
     pub phases: Vec<Phase>,
     pub loss_first: f64,
     pub loss_last: f64,
-    /// What the memory plan foresaw.
+    /// What was planned.
     pub plan: PlanFigures,
-    /// Mapped files included; none where the system does not tell.
+    /// Mapped files included; none where the system does not say.
     pub peak_rss_bytes: Option<u64>,
     /// Without mapped files.
     pub peak_anon_bytes: Option<u64>,
@@ -77,7 +77,7 @@ pub fn phases(samples: &[Sample], operations: &Operations) -> Vec<Phase> {
 }
 
 impl Figures {
-    /// Adds what the system told about memory.
+    /// Adds what the system says about memory.
     pub fn with_peak(self, peak: Peak) -> Self {
         let Peak { rss, anon, file } = peak;
         Self { peak_rss_bytes: rss, peak_anon_bytes: anon, peak_file_bytes: file, ..self }

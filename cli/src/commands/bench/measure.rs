@@ -10,16 +10,18 @@ use cutq_core::optimizer::Optimizer;
 use cutq_core::order::permutation;
 use cutq_core::schedule::{LrSchedule, Schedule};
 use cutq_core::trainer::{Trainer, TrainerOptions};
-use cutq_ffi::{Adapter, LoraConfig, Module, TensorInfo};
+use cutq_ffi::{Adapter, Demand, LoraConfig, Projection, TensorInfo};
 
 use super::figures::{Figures, phases};
 use super::memory::Watch;
 use super::operations::Operations;
 use super::sample::{median, repeat};
-use crate::args::BenchArgs;
-use crate::commands::budget::{self, PlanFigures, Wish};
-use crate::commands::model::{ModelFile, device, threads};
-use crate::settings::OptimizerName;
+use crate::console::Console;
+use crate::flags::{BenchArgs, OptimizerName};
+use crate::session::PlanFigures;
+use crate::session::budget;
+use crate::session::memory;
+use crate::session::model::{ModelFile, device, threads};
 use crate::usage::UsageError;
 
 const SEED: u64 = 42;
@@ -28,7 +30,7 @@ const LR: f64 = 1e-3;
 
 /// The figures of the model at `path`.
 pub fn measure(args: &BenchArgs, path: &Path) -> Result<Figures> {
-    let modules = Module::parse_list(&args.target_modules)
+    let modules = Projection::parse_list(&args.target_modules)
         .map_err(|error| UsageError::new(format!("--target-modules: {error}")))?;
     let watch = Watch::start();
     let model = ModelFile::open(path)?;
@@ -42,25 +44,25 @@ pub fn measure(args: &BenchArgs, path: &Path) -> Result<Figures> {
     Ok(run(args, &model, modules)?.with_peak(watch.stop()))
 }
 
-fn run(args: &BenchArgs, model: &ModelFile, modules: Vec<Module>) -> Result<Figures> {
+fn run(args: &BenchArgs, model: &ModelFile, modules: Vec<Projection>) -> Result<Figures> {
     let (threads, tokens, shape) =
         (threads(args.threads), args.tokens as usize, &model.architecture);
     let config =
         LoraConfig { r: 16, lora_alpha: 16.0, lora_dropout: 0.0, target_modules: modules.clone() };
+    let device = device(&args.device.name, threads, Console::default())?;
+    let demand = Demand {
+        largest: tokens,
+        longest: tokens,
+        micro_batch: args.micro_batch.unwrap_or(args.batch * tokens),
+        fixed: args.micro_batch.is_some(),
+        optimizer_bytes: OptimizerName::Adamw.bytes_per_parameter(),
+        program: memory::program(),
+    };
     let adapter = Adapter::init(&model.gguf, shape, config, SEED);
-    let device = device(&args.device.name, threads)?;
     let mut engine = model.engine(adapter, device, threads, args.precision)?;
     let groups = random_groups(args.batch, tokens, shape.n_vocab);
     let groups: Vec<&Group> = groups.iter().collect();
-    let wish = Wish {
-        largest: tokens,
-        longest: tokens,
-        micro_batch: args.micro_batch,
-        usual: args.batch * tokens,
-        optimizer_bytes: OptimizerName::Adamw.bytes_per_parameter(),
-        optimizer_loaded: false,
-    };
-    let plan = budget::plan(&mut engine, wish, args.memory.memory)?;
+    let plan = budget::plan(&mut engine, demand, args.memory.memory)?;
     let mut trainer = Trainer::new(Mle, options(plan.micro_batch)?);
 
     let reading = repeat(args.repetitions, || {
@@ -95,7 +97,7 @@ fn run(args: &BenchArgs, model: &ModelFile, modules: Vec<Module>) -> Result<Figu
         device: device.name(),
         threads,
         precision: args.precision,
-        target_modules: modules.iter().map(Module::to_string).collect(),
+        target_modules: modules.iter().map(Projection::to_string).collect(),
         read_tok_per_s: per_step / read_seconds,
         train_tok_per_s: per_step / train_seconds,
         read_gops: (forward + head) / read_seconds / 1e9,
@@ -144,9 +146,10 @@ mod tests {
     #[test]
     fn half_of_the_tokens_are_targets() {
         let groups = random_groups(2, 9, 100);
-        let (prompt, response) = (&groups[1].prompt, &groups[1].response);
+        let prompt = |i: usize| groups[i].prompts.plain.as_ref().expect("is always there");
+        let (prompt, other, response) = (prompt(1), prompt(0), &groups[1].response);
         assert_eq!((prompt.len(), response.len()), (5, 4));
-        assert_ne!(groups[0].prompt, *prompt);
+        assert_ne!(other, prompt);
         assert!(prompt.iter().chain(response).all(|&id| id < 100));
     }
 }

@@ -6,16 +6,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// How often memory is looked at. A look takes some ten microseconds; what comes and goes between
-/// two of them is missed, which buffers of a training step do not.
+/// Time between two samples, of which one takes some ten microseconds. Memory that comes and goes
+/// in between is missed; the buffers of a training step live longer.
 const INTERVAL: Duration = Duration::from_millis(5);
 
-/// Peaks in bytes; `None` where the system does not tell.
+/// Peaks in bytes; `None` where the system does not say.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Peak {
     /// Everything resident: exact, kept by the kernel.
     pub rss: Option<u64>,
-    /// The process's own memory: the most that was seen, see [`INTERVAL`].
+    /// The process's own memory: the largest sample, see [`INTERVAL`].
     pub anon: Option<u64>,
     /// Mapped files, the model above all: likewise.
     pub file: Option<u64>,
@@ -90,13 +90,13 @@ mod tests {
     #[cfg(target_os = "linux")]
     fn memory_that_has_been_freed_is_in_the_peak() {
         let bytes = 64 << 20;
-        let before = look().anon.expect("Linux tells");
+        let before = look().anon.expect("Linux says");
         let watch = Watch::start();
         let memory = vec![1_u8; bytes];
         // Long enough for several looks on a busy machine.
         thread::sleep(20 * INTERVAL);
         drop(std::hint::black_box(memory));
-        let peak = watch.stop().anon.expect("Linux tells");
+        let peak = watch.stop().anon.expect("Linux says");
         // The kernel counts pages in batches per core.
         assert!(peak > before + (bytes as u64 * 9 / 10), "{before} {peak}");
     }

@@ -13,7 +13,8 @@ use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result};
 
-use crate::args::BenchArgs;
+use crate::flags::BenchArgs;
+use crate::output;
 use figures::Figures;
 
 /// Runs the command.
@@ -28,12 +29,12 @@ pub fn bench(args: &BenchArgs) -> Result<ExitCode> {
             },
         };
         if args.json {
-            println!("{}", serde_json::to_string(&figures)?);
+            output::print_json(&figures)?;
         }
         all.push(figures);
     }
     if !args.json {
-        print!("{}", table::markdown(&all));
+        output::print(table::markdown(&all))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,55 +1,61 @@
 //! How many operations the products with the model's own weights take.
 
-use cutq_ffi::{Architecture, Module};
+use cutq_ffi::{Architecture, Projection};
 
 /// Multiplications and additions of one pass over a batch, by phase.
 ///
 /// | phase    | operations                                                                   |
 /// |----------|------------------------------------------------------------------------------|
-/// | forward  | `2 · tokens · P`, P the elements of the blocks' matrices                     |
+/// | forward  | `2 · tokens · P`, P the elements of the layers' matrices                     |
 /// | head     | `2 · targets · n_embd · n_vocab`; in training twice, for the gradient as well |
-/// | backward | as forward, but for the matrices that no adapter lies before                 |
+/// | backward | as forward, without the matrices that have no adapter before them            |
 ///
 /// What an engine computes a second time to save memory does not count: avoiding it shows as speed.
 /// Nor do attention, LoRA and norms.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Operations {
-    /// The blocks.
+    /// The layers.
     pub forward: f64,
     /// The head in one direction.
     pub head: f64,
-    /// The gradients that pass through the blocks.
+    /// The gradients that pass through the layers.
     pub backward: f64,
 }
 
 impl Operations {
     /// Of a batch of `tokens` read tokens and `targets` logits, with adapters on `adapted` in every
-    /// block.
-    pub fn new(shape: &Architecture, adapted: &[Module], tokens: usize, targets: usize) -> Self {
-        let elements = |module: &Module| {
-            let (n_in, n_out) = shape.module_shape(*module);
+    /// layer.
+    pub fn new(
+        shape: &Architecture,
+        adapted: &[Projection],
+        tokens: usize,
+        targets: usize,
+    ) -> Self {
+        let elements = |projection: &Projection| {
+            let (n_in, n_out) = shape.projection_shape(*projection);
             (n_in * n_out) as f64
         };
-        let block: f64 = Module::ALL.iter().map(elements).sum();
-        let after = Module::ALL.iter().filter(|m| adapted.iter().any(|a| stage(*a) < stage(**m)));
-        // No adapter lies before the first block.
-        let backward = (shape.n_layer - 1) as f64 * block + after.map(elements).sum::<f64>();
+        let layer: f64 = Projection::ALL.iter().map(elements).sum();
+        let after =
+            Projection::ALL.iter().filter(|p| adapted.iter().any(|a| stage(*a) < stage(**p)));
+        // Before the first layer there is no adapter.
+        let backward = (shape.n_layer - 1) as f64 * layer + after.map(elements).sum::<f64>();
         let head = (shape.n_embd * shape.n_vocab) as f64;
         let [tokens, targets] = [tokens, targets].map(|n| 2.0 * n as f64);
         Self {
-            forward: tokens * shape.n_layer as f64 * block,
+            forward: tokens * shape.n_layer as f64 * layer,
             head: targets * head,
             backward: tokens * backward,
         }
     }
 }
 
-/// Modules of a block run in this order; those of the same stage do not see each other's output.
-fn stage(module: Module) -> usize {
-    match module {
-        Module::AttnQ | Module::AttnK | Module::AttnV => 0,
-        Module::AttnOutput => 1,
-        Module::FfnGate | Module::FfnUp => 2,
-        Module::FfnDown => 3,
+/// Projections of a layer run in this order; those of one stage do not see each other's output.
+fn stage(projection: Projection) -> usize {
+    match projection {
+        Projection::AttnQ | Projection::AttnK | Projection::AttnV => 0,
+        Projection::AttnOutput => 1,
+        Projection::FfnGate | Projection::FfnUp => 2,
+        Projection::FfnDown => 3,
     }
 }

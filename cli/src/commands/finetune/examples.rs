@@ -1,14 +1,15 @@
 //! The run's examples: read, screened, tokenized, split, and reported.
 
 use anyhow::Result;
-use cutq::dataset::{Origin, ScreenReport, Tokenize, TokenizeReport, hold_out, read};
 use cutq_core::group::Group;
 use cutq_core::objective::{AnyObjective, Objective};
 
-use crate::commands::model::ModelFile;
-use crate::encoder::Encoder;
-use crate::settings::Settings;
-use crate::template::AnyTemplate;
+use crate::console::Console;
+use crate::data::{Origin, Records, ScreenReport, Tokenize, TokenizeReport, hold_out, read};
+use crate::run::Settings;
+use crate::session::model::ModelFile;
+use crate::text::AnyTemplate;
+use crate::text::Encoder;
 
 /// What a run trains on and what it is measured on.
 pub struct Examples {
@@ -23,25 +24,24 @@ pub struct Examples {
 }
 
 impl Examples {
-    /// Reads everything the settings name, and reports counts on stderr unless `quiet`.
+    /// Reads everything the settings name, and reports counts.
     ///
     /// # Errors
     /// Data, template or tokenizer that cannot be used.
-    pub fn read(settings: &Settings, model: &ModelFile, quiet: bool) -> Result<Self> {
-        let objective = settings.objective.build()?;
+    pub fn read(settings: &Settings, model: &ModelFile, console: Console) -> Result<Self> {
+        let objective = settings.objective;
         let prompt = &settings.prompt;
         let (_, template) = AnyTemplate::open(Some(&prompt.template), &model.gguf)?;
         let tokenizer = prompt.tokenizer.as_ref().map(|file| file.path.as_path());
         let encoder = Encoder::open(&model.gguf, tokenizer, &template)?;
 
-        let data = &settings.data;
+        let (data, seed) = (&settings.data, settings.recipe.seed);
         let files: Vec<_> = data.files.iter().map(|file| file.path.clone()).collect();
-        let reading = read(&files, data.format, data.skip_bad_lines)?;
-        for bad in &reading.skipped {
-            // A list the user asked for, not a matter of taste like progress.
-            eprintln!("skipped: {bad}");
+        let Records { good, skipped } = read(&files, data.read.format, data.read.skip_bad_lines)?;
+        for bad in &skipped {
+            console.warn(format_args!("skipped: {bad}"));
         }
-        let (records, screened) = data.screening(settings.recipe.seed).apply(reading.records)?;
+        let (records, screened) = data.screen.screening(seed).apply(good)?;
         let tokenize = Tokenize {
             encode: &encoder,
             template: &template,
@@ -51,13 +51,11 @@ impl Examples {
             on_long: prompt.on_long,
         };
         let (groups, tokenized) = tokenize.all(&records)?;
-        if !quiet {
-            eprint!("{}", report(reading.skipped.len(), &screened, &tokenized));
-        }
+        console.note(report(skipped.len(), &screened, &tokenized));
         let origins = records.into_iter().map(|record| record.origin).collect();
-        let (train, held_out) = match data.eval_split {
+        let (train, held_out) = match data.screen.eval_split {
             None => (groups, Vec::new()),
-            Some(share) => hold_out(groups, share, settings.recipe.seed),
+            Some(share) => hold_out(groups, share, seed),
         };
         if train.is_empty() {
             anyhow::bail!(
@@ -104,7 +102,8 @@ fn report(skipped: usize, screened: &ScreenReport, tokenized: &TokenizeReport) -
     let (negatives, positives) = (screened.negatives, screened.positives);
     let (tokens, longest) = (tokenized.response_tokens, tokenized.longest);
     text.push_str(&format!(
-        "  {negatives:5} negatives and {positives} positives to use: {tokens} response tokens, the longest sequence has {longest}\n"
+        "  {negatives:5} negatives and {positives} positives to use: {tokens} response tokens, \
+         the longest sequence has {longest}"
     ));
     text
 }

@@ -5,6 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
 
+use crate::console::Console;
+
+/// What a shell reports for a program that Ctrl-C ended.
+pub const INTERRUPTED: u8 = 130;
+
 /// Whether the user, or the system's polite request to end, has asked to stop.
 pub struct Interrupt(Arc<AtomicBool>);
 
@@ -13,15 +18,17 @@ impl Interrupt {
     ///
     /// # Errors
     /// If the system refuses the handler.
-    pub fn listen() -> Result<Self> {
+    pub fn listen(console: Console) -> Result<Self> {
         let asked = Arc::new(AtomicBool::new(false));
         let handler = asked.clone();
         ctrlc::set_handler(move || {
             if handler.swap(true, Ordering::SeqCst) {
                 // Checkpoints are written whole or not at all, so ending here loses steps only.
-                std::process::exit(i32::from(super::INTERRUPTED));
+                std::process::exit(i32::from(INTERRUPTED));
             }
-            eprintln!("\nfinishing the step and saving; once more to end at once");
+            console.warn(
+                "\nfinishing the step and saving a checkpoint; press Ctrl-C again to stop at once",
+            );
         })
         .context("cannot listen for Ctrl-C")?;
         Ok(Self(asked))

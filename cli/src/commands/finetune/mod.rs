@@ -2,92 +2,99 @@
 
 mod examples;
 mod interrupt;
-mod plan;
+mod paths;
 mod progress;
+mod resolve;
 mod train;
 
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use cutq::run::{Checkpoint, RunFolder};
-use cutq_ffi::{Adapter, Engine, Plan};
+use cutq_ffi::{Adapter, Demand, Engine, Plan};
 
 use self::examples::Examples;
+use self::interrupt::INTERRUPTED;
 use self::train::{Outcome, Training};
-use crate::args::FinetuneArgs;
-use crate::commands::budget::{self, MICRO_BATCH, PlanFigures, Wish};
-use crate::commands::model::{self, ModelFile};
-use crate::settings::{EngineSettings, Settings};
-
-/// What a shell reports for a program that Ctrl-C ended.
-const INTERRUPTED: u8 = 130;
+use crate::console::Console;
+use crate::flags::FinetuneArgs;
+use crate::run::{Checkpoint, RunFolder};
+use crate::run::{EngineSettings, Settings};
+use crate::session::PlanFigures;
+use crate::session::budget::{self, MICRO_BATCH};
+use crate::session::memory::{self, size};
+use crate::session::model::{self, ModelFile};
 
 /// Runs the command.
 pub fn finetune(args: &FinetuneArgs) -> Result<ExitCode> {
+    let console = Console::new(args.quiet);
     match &args.resume {
-        Some(path) => resume(path, args.quiet),
-        None => begin(args),
+        Some(path) => resume(path, console),
+        None => begin(args, console),
     }
 }
 
-fn begin(args: &FinetuneArgs) -> Result<ExitCode> {
-    let (mut settings, model, adapter) = plan::settings(args)?;
-    plan::check_writable(&settings.out)?;
-    let examples = Examples::read(&settings, &model, args.quiet)?;
-    let (engine, plan) = engine(&settings, &model, &examples, adapter, false, args.quiet)?;
+fn begin(args: &FinetuneArgs, console: Console) -> Result<ExitCode> {
+    let (mut settings, model) = resolve::settings(args, console)?;
+    paths::check_writable(&settings.out)?;
+    let examples = Examples::read(&settings, &model, console)?;
+    let demand = demand(&settings, &examples);
+    let adapter = resolve::first_adapter(&settings, &model)?;
+    let (engine, plan) = engine(&settings, &model, adapter, demand, console)?;
     settings.engine.micro_batch = Some(plan.micro_batch);
     let run_dir = match &args.run_dir {
         Some(path) => path.clone(),
-        None => plan::default_run_dir(&settings),
+        None => paths::default_run_dir(&settings),
     };
     let folder = RunFolder::create(&run_dir, &settings)?;
-    run(&settings, &examples, &folder, (engine, plan), None, args.quiet)
+    run(&settings, &examples, &folder, (engine, plan), None, console)
 }
 
-fn resume(path: &Path, quiet: bool) -> Result<ExitCode> {
+fn resume(path: &Path, console: Console) -> Result<ExitCode> {
     let (folder, settings) = RunFolder::open::<Settings>(path)?;
     settings.verify_inputs().context("the run cannot be resumed")?;
     let model = ModelFile::open(&settings.model.path)?;
-    let examples = Examples::read(&settings, &model, quiet)?;
+    let examples = Examples::read(&settings, &model, console)?;
+    let demand = demand(&settings, &examples);
     let checkpoint = Checkpoint::load(&folder)?;
     let adapter = match &checkpoint {
         // Nothing was saved yet: the same seed begins the same run.
-        None => plan::first_adapter(&settings, &model)?,
+        None => resolve::first_adapter(&settings, &model)?,
         Some(checkpoint) => {
             Adapter { config: settings.lora.config()?, ..model.adapter(&checkpoint.adapter)? }
         }
     };
-    let planned = engine(&settings, &model, &examples, adapter, checkpoint.is_some(), quiet)?;
-    run(&settings, &examples, &folder, planned, checkpoint, quiet)
+    let planned = engine(&settings, &model, adapter, demand, console)?;
+    run(&settings, &examples, &folder, planned, checkpoint, console)
 }
 
-/// The engine, set up to stay within the memory of the run, and how.
+/// What the run asks of memory. Before there is an adapter: see [`memory::program`].
+fn demand(settings: &Settings, examples: &Examples) -> Demand {
+    let (largest, longest) = examples.sizes();
+    let micro_batch = settings.engine.micro_batch;
+    Demand {
+        largest,
+        longest,
+        micro_batch: micro_batch.unwrap_or(MICRO_BATCH),
+        fixed: micro_batch.is_some(),
+        optimizer_bytes: settings.recipe.optimizer.bytes_per_parameter(),
+        program: memory::program(),
+    }
+}
+
+/// The engine, and the plan by which it stays within the run's memory.
 fn engine(
     settings: &Settings,
     model: &ModelFile,
-    examples: &Examples,
     adapter: Adapter,
-    optimizer_loaded: bool,
-    quiet: bool,
+    demand: Demand,
+    console: Console,
 ) -> Result<(Engine, Plan)> {
-    let EngineSettings { ref device, threads, precision, micro_batch, memory } = settings.engine;
-    let device = model::device(device, threads)?;
+    let EngineSettings { ref device, threads, precision, memory, .. } = settings.engine;
+    let device = model::device(device, threads, console)?;
     let mut engine = model.engine(adapter, device, threads, precision)?;
-    let (largest, longest) = examples.sizes();
-    let optimizer_bytes = settings.recipe.optimizer.bytes_per_parameter();
-    let wish = Wish {
-        largest,
-        longest,
-        micro_batch,
-        usual: MICRO_BATCH,
-        optimizer_bytes,
-        optimizer_loaded,
-    };
-    let plan = budget::plan(&mut engine, wish, memory)?;
-    if !quiet {
-        eprintln!("{}", PlanFigures::new(&plan, &engine).line());
-    }
+    let plan = budget::plan(&mut engine, demand, memory)?;
+    console.note(PlanFigures::new(&plan, &engine).line());
     Ok((engine, plan))
 }
 
@@ -97,27 +104,24 @@ fn run(
     folder: &RunFolder,
     (engine, plan): (Engine, Plan),
     checkpoint: Option<Checkpoint>,
-    quiet: bool,
+    console: Console,
 ) -> Result<ExitCode> {
     let lost = how_to_resume("error: the computation cannot go on", folder);
     cutq_ffi::exit_on_abort(format!("{lost}\n"));
-    let mut training = Training::new(settings, examples, folder, engine, checkpoint, quiet)?;
+    let mut training = Training::new(settings, examples, folder, engine, checkpoint, console)?;
     match training.run().with_context(|| how_to_resume("the run stopped", folder))? {
         Outcome::Interrupted => {
-            eprintln!("{}", how_to_resume("interrupted", folder).replace("\nhint: ", ": "));
+            console.warn(how_to_resume("interrupted", folder));
             Ok(ExitCode::from(INTERRUPTED))
         }
         Outcome::Done(summary) => {
-            if !quiet {
-                eprintln!("{summary}");
-                let peak = budget::device_peak(training.engine(), &plan)?;
-                if let Some(peak) = peak {
-                    let (peak, planned) = (budget::size(peak), budget::size(plan.peak()));
-                    eprintln!("device memory: {peak} at the peak, {planned} planned");
-                }
-                let (model, out) = (settings.model.path.display(), settings.out.display());
-                eprintln!("use it: llama-cli -m {model} --lora {out} -p \"…\"");
+            console.note(summary);
+            if let Some(peak) = budget::device_peak(training.engine(), &plan)? {
+                let (peak, planned) = (size(peak), size(plan.peak()));
+                console.note(format_args!("device memory: {peak} at the peak, {planned} planned"));
             }
+            let (model, out) = (settings.model.path.display(), settings.out.display());
+            console.note(format_args!("use it: llama-cli -m {model} --lora {out} -p \"…\""));
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -125,5 +129,5 @@ fn run(
 
 fn how_to_resume(what: &str, folder: &RunFolder) -> String {
     let path = folder.path().display();
-    format!("{what}\nhint: go on with `cutq finetune --resume {path}`")
+    format!("{what}\nhint: resume with `cutq finetune --resume {path}`")
 }

@@ -1,20 +1,23 @@
 //! How far the run is, on stderr: a bar at a terminal, a line now and then elsewhere.
 
-use std::io::IsTerminal;
 use std::time::Duration;
 
-use cutq::run::StepLine;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle as Template};
 
-/// Without a terminal, one line per so many steps.
+use crate::console::{Console, ProgressStyle};
+use crate::run::StepLine;
+
+/// Without a terminal, a line per this many steps.
 const LINE_EVERY: u64 = 10;
 
 /// Shows the steps of a run.
 pub enum Progress {
     /// Nothing.
-    Quiet,
-    /// A line of text per ten steps.
+    Hidden,
+    /// A line now and then.
     Lines {
+        /// Where they go.
+        console: Console,
         /// Steps of the run.
         total: u64,
         /// Step time and steps so far in this process, for the time left.
@@ -28,39 +31,33 @@ pub enum Progress {
 
 impl Progress {
     /// Begins after `done` of `total` steps.
-    pub fn new(quiet: bool, done: u64, total: u64) -> Self {
-        if quiet {
-            return Self::Quiet;
+    pub fn new(console: Console, done: u64, total: u64) -> Self {
+        match console.progress_style() {
+            ProgressStyle::Hidden => Self::Hidden,
+            ProgressStyle::Lines => Self::Lines { console, total, seconds: 0.0, steps: 0 },
+            ProgressStyle::Bar => Self::Bar(bar(done, total)),
         }
-        if !std::io::stderr().is_terminal() {
-            return Self::Lines { total, seconds: 0.0, steps: 0 };
-        }
-        let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
-        let style = "{wide_bar} {pos}/{len}  {msg}  {eta} left";
-        bar.set_style(ProgressStyle::with_template(style).expect("the template is a constant"));
-        bar.set_position(done);
-        bar.reset_eta();
-        bar.enable_steady_tick(Duration::from_secs(1));
-        Self::Bar(bar)
     }
 
     /// Shows one step.
     pub fn step(&mut self, line: &StepLine) {
         match self {
-            Self::Quiet => {}
-            Self::Lines { total, seconds, steps } => {
+            Self::Hidden => {}
+            Self::Lines { console, total, seconds, steps } => {
                 *seconds += line.seconds;
                 *steps += 1;
-                if line.step.is_multiple_of(LINE_EVERY) || line.step == 1 || line.step == *total {
-                    let left = (*total - line.step) as f64 * *seconds / *steps as f64;
+                let step = line.report.step;
+                if step.is_multiple_of(LINE_EVERY) || step == 1 || step == *total {
+                    let left = (*total - step) as f64 * *seconds / *steps as f64;
                     let left = Duration::from_secs(left.round() as u64);
                     let left = humantime::format_duration(left);
-                    eprintln!("step {}/{total}  {}  {left} left", line.step, figures(line));
+                    let figures = figures(line);
+                    console.note(format_args!("step {step}/{total}  {figures}  {left} left"));
                 }
             }
             Self::Bar(bar) => {
                 bar.set_message(figures(line));
-                bar.set_position(line.step);
+                bar.set_position(line.report.step);
             }
         }
     }
@@ -74,9 +71,19 @@ impl Progress {
 }
 
 fn figures(line: &StepLine) -> String {
-    let share = match line.inappropriate_share() {
+    let share = match line.report.inappropriate_share() {
         Some(share) => format!("{:.1} %", 100.0 * share),
         None => "-".to_owned(),
     };
-    format!("loss {:.4}  U {share}  {:.0} tok/s", line.loss, line.tokens_per_second())
+    format!("loss {:.4}  U {share}  {:.0} tok/s", line.report.loss, line.tokens_per_second())
+}
+
+fn bar(done: u64, total: u64) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
+    let template = "{wide_bar} {pos}/{len}  {msg}  {eta} left";
+    bar.set_style(Template::with_template(template).expect("the template is a constant"));
+    bar.set_position(done);
+    bar.reset_eta();
+    bar.enable_steady_tick(Duration::from_secs(1));
+    bar
 }

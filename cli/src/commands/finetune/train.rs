@@ -1,20 +1,21 @@
-//! The steps of a run, with everything that is kept of them.
+//! The steps of a run, and what is saved of them.
 
 use std::time::Instant;
 
 use anyhow::{Context, Error, Result};
-use cutq::run::{Checkpoint, EvalLine, Events, Log, RunFolder, State, StepLine, Summary};
 use cutq_core::group::Group;
 use cutq_core::objective::AnyObjective;
 use cutq_core::order::Batches;
 use cutq_core::schedule::LrSchedule;
-use cutq_core::trainer::{StepReport, TrainError, Trainer, TrainerOptions};
+use cutq_core::trainer::{Evaluation, TrainError, Trainer, TrainerOptions};
 use cutq_ffi::{Engine, EngineError};
 
 use super::examples::Examples;
 use super::interrupt::Interrupt;
 use super::progress::Progress;
-use crate::settings::Settings;
+use crate::console::Console;
+use crate::run::Settings;
+use crate::run::{Checkpoint, Events, Log, RunFolder, State, StepLine, Summary};
 
 /// How a run ended.
 pub enum Outcome {
@@ -33,7 +34,7 @@ pub struct Training<'a> {
     trainer: Trainer<AnyObjective>,
     batches: Batches,
     total_steps: u64,
-    eval_before: Option<EvalLine>,
+    eval_before: Option<Evaluation>,
     log: Log,
     events: Events,
     progress: Progress,
@@ -41,7 +42,7 @@ pub struct Training<'a> {
 }
 
 impl<'a> Training<'a> {
-    /// Begins a run, or goes on after a checkpoint.
+    /// Begins a run, or resumes it from a checkpoint.
     ///
     /// # Errors
     /// A run's folder that cannot be written.
@@ -51,13 +52,13 @@ impl<'a> Training<'a> {
         folder: &'a RunFolder,
         engine: Engine,
         checkpoint: Option<Checkpoint>,
-        quiet: bool,
+        console: Console,
     ) -> Result<Self> {
         let recipe = &settings.recipe;
         let batches = Batches::new(examples.train.len(), recipe.batch_size, recipe.seed)
             .expect("there are examples, and the batch size is at least 1");
         let total_steps = recipe.total_steps(batches.per_epoch());
-        let (kind, lr) = (recipe.schedule.into(), recipe.lr);
+        let (kind, lr) = (recipe.schedule, recipe.lr);
         let options = TrainerOptions {
             optimizer: recipe.optimizer(),
             schedule: LrSchedule::new(kind, lr, recipe.warmup_ratio, total_steps)?,
@@ -75,8 +76,8 @@ impl<'a> Training<'a> {
         Ok(Self {
             log: Log::open(&folder.file("log.jsonl"), done)?,
             events: Events::create(folder.path(), done)?,
-            progress: Progress::new(quiet, done, total_steps),
-            interrupt: Interrupt::listen()?,
+            progress: Progress::new(console, done, total_steps),
+            interrupt: Interrupt::listen(console)?,
             settings,
             examples,
             folder,
@@ -131,34 +132,16 @@ impl<'a> Training<'a> {
         let groups: Vec<&Group> = batch.iter().map(|&i| &self.examples.train[i]).collect();
         let report = self.trainer.step(&mut self.engine, &groups);
         let report = report.map_err(|error| located(error, self.examples))?;
-        let line = self.line(&report, started.elapsed().as_secs_f64());
+        let epoch = report.step as f64 / self.batches.per_epoch() as f64;
+        let line = StepLine { report, epoch, seconds: started.elapsed().as_secs_f64() };
         self.log.append(&line)?;
-        self.events.append(line.step, &scalars(&line))?;
+        self.events.append(report.step, &scalars(&line))?;
         self.progress.step(&line);
         Ok(())
     }
 
-    fn line(&self, report: &StepReport, seconds: f64) -> StepLine {
-        let step = report.step;
-        StepLine {
-            step,
-            epoch: step as f64 / self.batches.per_epoch() as f64,
-            loss: report.loss,
-            l1: report.l1,
-            l2: report.l2,
-            judged_nll: report.judged_nll,
-            inappropriate: report.inappropriate,
-            judged_tokens: report.judged_tokens,
-            target_tokens: report.target_tokens,
-            tokens: report.tokens,
-            lr: report.lr,
-            grad_norm: report.grad_norm,
-            seconds,
-        }
-    }
-
     /// The held-out examples now; none without `--eval-split`.
-    fn evaluate(&mut self) -> Result<Option<EvalLine>> {
+    fn evaluate(&mut self) -> Result<Option<Evaluation>> {
         if self.examples.held_out.is_empty() {
             return Ok(None);
         }
@@ -168,13 +151,7 @@ impl<'a> Training<'a> {
         let mut curves = vec![("eval/loss", eval.loss)];
         curves.extend(eval.judged_nll.map(|nll| ("eval/judged_nll", nll)));
         self.events.append(self.trainer.step_count(), &curves)?;
-        Ok(Some(EvalLine {
-            examples: eval.examples,
-            loss: eval.loss,
-            judged_nll: eval.judged_nll,
-            inappropriate: eval.inappropriate,
-            judged_tokens: eval.judged_tokens,
-        }))
+        Ok(Some(eval))
     }
 
     fn save_checkpoint(&self) -> Result<()> {
@@ -204,17 +181,18 @@ impl<'a> Training<'a> {
 
 /// The curves of one step.
 fn scalars(line: &StepLine) -> Vec<(&'static str, f64)> {
+    let report = &line.report;
     let mut scalars = vec![
-        ("train/loss", line.loss),
-        ("train/l1", line.l1),
-        ("train/l2", line.l2),
-        ("train/lr", line.lr),
-        ("train/grad_norm", line.grad_norm),
+        ("train/loss", report.loss),
+        ("train/l1", report.l1),
+        ("train/l2", report.l2),
+        ("train/lr", report.lr),
+        ("train/grad_norm", report.grad_norm),
         ("train/tokens_per_second", line.tokens_per_second()),
     ];
-    let share = line.inappropriate_share();
+    let share = report.inappropriate_share();
     scalars.extend(share.map(|share| ("train/inappropriate_share", share)));
-    scalars.extend(line.judged_nll.map(|nll| ("train/judged_nll", nll)));
+    scalars.extend(report.judged_nll.map(|nll| ("train/judged_nll", nll)));
     scalars
 }
 

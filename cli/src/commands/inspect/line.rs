@@ -4,7 +4,7 @@ use cutq_core::group::Group;
 use cutq_core::trainer::EvaluatedExample;
 use serde::Serialize;
 
-use crate::encoder::Encoder;
+use crate::text::Encoder;
 
 /// One line of `cutq inspect --json`.
 #[derive(Debug, Serialize)]

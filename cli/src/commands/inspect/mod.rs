@@ -3,26 +3,27 @@
 mod line;
 mod view;
 
-use std::io::{IsTerminal, Write, stdout};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
-use cutq::dataset::{Record, Tokenize, read};
+use anyhow::Result;
 use cutq_core::group::Group;
 use cutq_core::model::Mode;
 use cutq_core::trainer::{evaluate_examples, micro_batches};
 
 use self::line::InspectLine;
 use self::view::View;
-use super::model::{ModelFile, device, threads};
-use crate::args::InspectArgs;
-use crate::commands::budget::MICRO_BATCH;
-use crate::encoder::Encoder;
-use crate::template::AnyTemplate;
+use crate::console::Console;
+use crate::data::{Record, Tokenize, read};
+use crate::flags::InspectArgs;
+use crate::output;
+use crate::session::budget::MICRO_BATCH;
+use crate::session::model::{ModelFile, device, threads};
+use crate::text::AnyTemplate;
+use crate::text::Encoder;
 
 /// Runs the command.
 pub fn inspect(args: &InspectArgs) -> Result<ExitCode> {
-    let objective = args.objective.resolve()?.build()?;
+    let objective = args.objective.resolve()?;
     let model = ModelFile::open(&args.model)?;
     let max_length = model.max_length(args.prompt.max_length)?;
     let (_, template) = AnyTemplate::open(args.prompt.template.as_ref(), &model.gguf)?;
@@ -31,9 +32,10 @@ pub fn inspect(args: &InspectArgs) -> Result<ExitCode> {
         Some(path) => model.adapter(path)?,
         None => model.no_adapter(),
     };
-    let reading = read(&args.data, args.reading.format, args.reading.skip_bad_lines)?;
-    for bad in &reading.skipped {
-        eprintln!("skipped: {bad}");
+    let console = Console::default();
+    let records = read(&args.data, args.read.format, args.read.skip_bad_lines)?;
+    for bad in &records.skipped {
+        console.warn(format_args!("skipped: {bad}"));
     }
     let tokenize = Tokenize {
         encode: &encoder,
@@ -43,13 +45,13 @@ pub fn inspect(args: &InspectArgs) -> Result<ExitCode> {
         context_length: model.architecture.context_length,
         on_long: args.prompt.on_long,
     };
-    let (groups, _) = tokenize.all(&reading.records)?;
+    let (groups, _) = tokenize.all(&records.good)?;
 
     let engine_args = &args.engine;
     let threads = threads(engine_args.threads);
-    let device = device(&engine_args.device.name, threads)?;
+    let device = device(&engine_args.device.name, threads, console)?;
     let mut engine = model.engine(adapter, device, threads, engine_args.precision)?;
-    let mut show = Show::new(args, &reading.records);
+    let mut show = Show::new(args, &records.good);
     let groups: Vec<&Group> = groups.iter().collect();
     let max_tokens = engine_args.micro_batch.unwrap_or(MICRO_BATCH);
     for batch in micro_batches(&objective, &groups, max_tokens) {
@@ -70,17 +72,15 @@ struct Show<'a> {
 
 impl<'a> Show<'a> {
     fn new(args: &InspectArgs, records: &'a [Record]) -> Self {
-        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let view = View { color: stdout().is_terminal() && !no_color, probs: args.probs };
+        let view = View { color: output::has_color(), probs: args.probs };
         Self { json: args.json, view, records }
     }
 
     fn example(&mut self, line: InspectLine) -> Result<()> {
-        let mut text = match self.json {
-            true => serde_json::to_string(&line)?,
-            false => self.view.example(&line, &self.records[line.index]),
-        };
-        text.push('\n');
-        stdout().write_all(text.as_bytes()).context("cannot write to standard output")
+        if self.json {
+            return output::print_json(&line);
+        }
+        let text = self.view.example(&line, &self.records[line.index]);
+        output::print(format_args!("{text}\n"))
     }
 }

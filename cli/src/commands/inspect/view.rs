@@ -2,9 +2,8 @@
 
 use std::fmt::Write;
 
-use cutq::dataset::Record;
-
 use super::line::InspectLine;
+use crate::data::Record;
 
 /// How marks look.
 pub struct View {
@@ -74,7 +73,7 @@ fn table(line: &InspectLine) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cutq::dataset::Origin;
+    use crate::data::Origin;
     use cutq_core::example::Example;
     use std::path::Path;
 

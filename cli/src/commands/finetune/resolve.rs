@@ -1,0 +1,156 @@
+//! From flags to the settings of a run.
+
+use std::path::Path;
+
+use anyhow::Result;
+use cutq_ffi::{Adapter, LoraConfig, Projection};
+
+use super::paths;
+use crate::console::Console;
+use crate::flags::{FinetuneArgs, LoraArgs, Preset, ScreenArgs};
+use crate::run::{DataSettings, EngineSettings, InputFile, LoraSettings, PromptSettings, Settings};
+use crate::session::model::{ModelFile, device, threads};
+use crate::text::{AnyTemplate, TemplateName};
+use crate::usage::UsageError;
+
+const DEFAULT_R: usize = 16;
+const DEFAULT_ALPHA: f64 = 16.0;
+/// Positives per negative in the paper.
+const PAPER_POSITIVE_RATIO: f64 = 0.25;
+
+/// The settings that the flags give, and the model they are for.
+///
+/// # Errors
+/// Flags that contradict each other or the files they name; files that cannot be read.
+pub fn settings(args: &FinetuneArgs, console: Console) -> Result<(Settings, ModelFile)> {
+    let objective = args.objective.resolve()?;
+    let modules = target_modules(args.lora.target_modules.as_deref())?;
+    let path = args.model.as_deref().expect("required without --resume");
+    let out = std::path::absolute(args.out.clone().unwrap_or_else(|| paths::default_out(path)))?;
+    paths::refuse_overwriting(args, path, &out)?;
+    let model = ModelFile::open(path)?;
+    let threads = threads(args.engine.threads);
+    let settings = Settings {
+        cutq: env!("CARGO_PKG_VERSION").to_owned(),
+        model: InputFile::head(path)?,
+        out,
+        save_peft: args.save_peft.as_ref().map(std::path::absolute).transpose()?,
+        data: data(args)?,
+        prompt: prompt(args, &model)?,
+        objective,
+        lora: lora(&args.lora, modules.as_deref(), &model)?,
+        recipe: args.recipe.clone(),
+        engine: EngineSettings {
+            device: device(&args.engine.device.name, threads, console)?.name(),
+            threads,
+            precision: args.engine.precision,
+            micro_batch: args.engine.micro_batch,
+            memory: args.memory.memory,
+        },
+    };
+    Ok((settings, model))
+}
+
+/// The adapter before the first step.
+///
+/// # Errors
+/// An initial adapter that does not belong to the model.
+pub fn first_adapter(settings: &Settings, model: &ModelFile) -> Result<Adapter> {
+    let config = settings.lora.config()?;
+    match &settings.lora.init_adapter {
+        Some(file) => Ok(Adapter { config, ..model.adapter(&file.path)? }),
+        None => {
+            let seed = settings.recipe.seed;
+            Ok(Adapter::init(&model.gguf, &model.architecture, config, seed))
+        }
+    }
+}
+
+fn target_modules(list: Option<&str>) -> Result<Option<Vec<Projection>>, UsageError> {
+    let parsed = list.map(Projection::parse_list).transpose();
+    parsed.map_err(|error| UsageError::new(format!("--target-modules: {error}")))
+}
+
+fn data(args: &FinetuneArgs) -> Result<DataSettings> {
+    let paper = args.objective.preset == Some(Preset::Paper);
+    let ratio = args.screen.positive_ratio.or(paper.then_some(PAPER_POSITIVE_RATIO));
+    Ok(DataSettings {
+        files: args.data.iter().map(|path| InputFile::whole(path)).collect::<Result<_>>()?,
+        read: args.read.clone(),
+        screen: ScreenArgs { positive_ratio: ratio, ..args.screen.clone() },
+    })
+}
+
+fn prompt(args: &FinetuneArgs, model: &ModelFile) -> Result<PromptSettings> {
+    let (mut template, _) = AnyTemplate::open(args.prompt.template.as_ref(), &model.gguf)?;
+    let mut template_file = None;
+    if let TemplateName::File(path) = &mut template {
+        let file = InputFile::whole(path)?;
+        path.clone_from(&file.path);
+        template_file = Some(file);
+    }
+    let tokenizer = args.prompt.tokenizer.as_deref();
+    Ok(PromptSettings {
+        template,
+        template_file,
+        tokenizer: tokenizer.map(InputFile::whole).transpose()?,
+        max_length: model.max_length(args.prompt.max_length)?,
+        on_long: args.prompt.on_long,
+    })
+}
+
+fn lora(
+    args: &LoraArgs,
+    modules: Option<&[Projection]>,
+    model: &ModelFile,
+) -> Result<LoraSettings> {
+    let config = match &args.init_adapter {
+        Some(path) => {
+            let config = model.adapter(path)?.config;
+            agree(args, modules, &config, path)?;
+            config
+        }
+        None => LoraConfig {
+            r: args.r.unwrap_or(DEFAULT_R),
+            lora_alpha: args.lora_alpha.unwrap_or(DEFAULT_ALPHA) as f32,
+            lora_dropout: 0.0,
+            target_modules: modules.unwrap_or(&Projection::FFN).to_vec(),
+        },
+    };
+    let init_adapter = args.init_adapter.as_deref();
+    Ok(LoraSettings {
+        r: config.r,
+        lora_alpha: config.lora_alpha,
+        lora_dropout: args.lora_dropout as f32,
+        target_modules: config.target_modules.iter().map(Projection::to_string).collect(),
+        init_adapter: init_adapter.map(InputFile::whole).transpose()?,
+    })
+}
+
+/// Flags beside `--init-adapter` may repeat what it is, not change it.
+fn agree(
+    args: &LoraArgs,
+    modules: Option<&[Projection]>,
+    config: &LoraConfig,
+    path: &Path,
+) -> Result<(), UsageError> {
+    let path = path.display();
+    let conflict = |flag: &str, asked: String, found: String| {
+        UsageError::new(format!(
+            "--{flag} {asked} contradicts --init-adapter {path}, which has {found}"
+        ))
+    };
+    let names = |modules: &[Projection]| {
+        modules.iter().map(Projection::to_string).collect::<Vec<_>>().join(",")
+    };
+    if let Some(r) = args.r.filter(|&r| r != config.r) {
+        return Err(conflict("r", r.to_string(), config.r.to_string()));
+    }
+    if let Some(alpha) = args.lora_alpha.filter(|&alpha| alpha as f32 != config.lora_alpha) {
+        return Err(conflict("lora-alpha", alpha.to_string(), config.lora_alpha.to_string()));
+    }
+    if let Some(asked) = modules.filter(|&modules| modules != config.target_modules) {
+        return Err(conflict("target-modules", names(asked), names(&config.target_modules)));
+    }
+    Ok(())
+}

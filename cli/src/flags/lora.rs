@@ -1,0 +1,29 @@
+//! Flags about the adapter.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::range::{count, partial_share, positive};
+
+/// The adapter to train.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Adapter")]
+pub struct LoraArgs {
+    /// Rank [default: 16]
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub r: Option<usize>,
+    /// The update is scaled by lora_alpha / r [default: 16]
+    #[arg(long, value_name = "X", value_parser = positive)]
+    pub lora_alpha: Option<f64>,
+    /// Dropout on the adapter's input
+    #[arg(long, value_name = "SHARE", default_value = "0.05", value_parser = partial_share)]
+    pub lora_dropout: f64,
+    /// Projections to adapt, by comma, or `all`: attn_q, attn_k, attn_v, attn_output, ffn_gate,
+    /// ffn_up, ffn_down [default: ffn_gate,ffn_up,ffn_down]
+    #[arg(long, value_name = "LIST")]
+    pub target_modules: Option<String>,
+    /// Start from this adapter instead of a new one
+    #[arg(long, value_name = "ADAPTER.gguf")]
+    pub init_adapter: Option<PathBuf>,
+}

@@ -1,0 +1,84 @@
+//! The command line: a file per command, and one per group of flags that commands share.
+//!
+//! A group in which every flag has its value is what `config.json` saves, too: `ReadArgs`,
+//! `ScreenArgs` and `RecipeArgs`.
+
+mod bench;
+mod choice;
+mod data;
+mod device;
+mod devices;
+mod engine;
+mod finetune;
+mod generate;
+mod inspect;
+mod lora;
+mod memory;
+mod objective;
+mod plan;
+mod prompt;
+mod range;
+mod recipe;
+
+pub use bench::BenchArgs;
+pub use data::{ReadArgs, ScreenArgs};
+pub use device::DeviceArgs;
+pub use devices::DevicesArgs;
+pub use engine::{EngineArgs, PrecisionName};
+pub use finetune::FinetuneArgs;
+pub use generate::GenerateArgs;
+pub use inspect::InspectArgs;
+pub use lora::LoraArgs;
+pub use memory::MemoryArgs;
+pub use objective::{ObjectiveArgs, Preset};
+pub use plan::PlanArgs;
+pub use prompt::PromptArgs;
+pub use recipe::{OptimizerName, RecipeArgs};
+
+use clap::{Parser, Subcommand};
+
+/// Fine-tunes quantized language models (GGUF) on written judgments
+///
+/// A judgment says in plain words what is wrong with a response. Contrastive Unlikelihood Training
+/// learns from it which tokens of the response are inappropriate and makes only those less likely.
+/// The result is a LoRA adapter that llama.cpp loads beside the unchanged model.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cutq",
+    version,
+    max_term_width = 100,
+    after_help = "Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted (a run can be resumed)."
+)]
+pub struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Train a LoRA adapter on judgments
+    Finetune(Box<FinetuneArgs>),
+    /// Answer a prompt, with or without an adapter
+    Generate(GenerateArgs),
+    /// Show which response tokens a judgment makes inappropriate
+    Inspect(InspectArgs),
+    /// Estimate a run's memory and speed before it starts
+    Plan(Box<PlanArgs>),
+    /// Measure reading and training speed and peak memory
+    Bench(BenchArgs),
+    /// List the devices that can compute, and why others are missing
+    Devices(DevicesArgs),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+}
