@@ -29,6 +29,7 @@ test: setup
 	$(env) cargo fmt --all --check
 	$(env) cargo clippy --release --locked --workspace --all-targets -- -D warnings
 	python3 tests/metal/table.py --check
+	python3 -m unittest discover --quiet --start-directory scripts
 	@if [ -d "$$(rustc --print sysroot)/lib/rustlib/aarch64-unknown-linux-gnu" ]; then \
 	RUSTFLAGS='-C target-cpu=generic' cargo clippy --release --locked -p cutq-kernels --all-targets \
 	--target aarch64-unknown-linux-gnu -- -D warnings; \

@@ -7,7 +7,7 @@ The tools take turns, a process each, `--rounds` times, so that a machine that s
 of them. A ratio is the median of the rounds' ratios, a speed the median of the rounds' speeds.
 Peers: llama.cpp's llama-bench and llama-quantize in $CUTQ_LLAMA or target/peers/llama/bin, Python
 with torch, transformers, peft and gguf as $CUTQ_TORCH or in target/peers/torch; scripts/peers.sh
-builds both. What is missing is named.
+builds both. What is missing is named. `--write` refuses if other programs use the machine.
 """
 import argparse
 import datetime
@@ -20,6 +20,8 @@ import sys
 import tempfile
 import typing
 from statistics import median
+
+import load
 
 REPO = pathlib.Path(__file__).resolve().parent.parent
 CUTQ = REPO / "target/release/cutq"
@@ -214,8 +216,19 @@ def table(rows):
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def machine(threads, load):
-    """CPU, cores, instructions that matter, and how busy it was."""
+def is_busy(cores):
+    return cores > load.LIMIT
+
+
+def refuse(when, cores):
+    """Ends the program, since figures from a busy machine are not to be written down."""
+    sys.exit(f"bench: other programs used {cores:.2f} cores {when}, more than {load.LIMIT}, so nothing was "
+             "written: wait until they have ended (`top` shows them), or leave out --write to see figures "
+             "all the same")
+
+
+def machine(threads, before, during):
+    """CPU, cores, instructions that matter, and the cores that other programs used."""
     model, flags = platform.processor() or platform.machine(), []
     try:
         for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
@@ -228,11 +241,12 @@ def machine(threads, load):
         pass
     wanted = ["avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "asimddp", "i8mm", "sve"]
     has = " ".join(flag for flag in wanted if flag in flags) or "flags unknown"
-    busy = "; BUSY with other work, so trust no speed" if load > 0.25 * os.cpu_count() else ""
-    return f"{model}, {os.cpu_count()} cores ({has}), {threads} threads, load {load:.1f} before the run{busy}"
+    busy = "; BUSY, so trust no speed" if is_busy(max(before, during)) else ""
+    return (f"{model}, {os.cpu_count()} cores ({has}), {threads} threads; other programs used {before:.2f} "
+            f"cores before the run and {during:.2f} during it{busy}")
 
 
-def report(names, rounds, threads, found, missing, load):
+def report(names, rounds, found, missing, conditions):
     commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=REPO, text=True,
                             capture_output=True).stdout.strip()
     rows = [row(name, found.get(name, {})) for name in names]
@@ -241,12 +255,12 @@ def report(names, rounds, threads, found, missing, load):
         "Written by `make bench`; the newest run only. Tokens per second, median of "
         f"{rounds} rounds ± half of their range; the tools take turns.", "",
         f"- {datetime.date.today()}, commit {commit}",
-        f"- {machine(threads, load)}", "",
+        f"- {conditions}", "",
         table([line for line in rows if line]), "",
         "**cutq**: `cutq bench`, LoRA r = 16 on the feed-forward network, int8; its reading computes the "
         "logits of half of the tokens. **llama.cpp**: `llama-bench -p`, which only reads, and computes the "
         "logits of the last token. **PyTorch**: `scripts/bench_pytorch.py`, transformers and PEFT, weights as "
-        "f32, recomputing the blocks on Qwen only. Peaks are resident memory with mapped files; *own* is "
+        "f32, recomputing the layers on Qwen only. Peaks are resident memory with mapped files; *own* is "
         "without them.", "",
     ]
     if missing:
@@ -265,15 +279,21 @@ def main():
     names = args.cases or USUAL
     if unknown := [name for name in names if name not in CASES]:
         parser.error(f"unknown cases {', '.join(unknown)}; known are {', '.join(CASES)}")
-    load = os.getloadavg()[0]
+    before = load.other_cores()
+    if args.write and is_busy(before):
+        refuse("before the run", before)
     others, missing = peers()
     for line in missing:
         say(f"not measured: {line}")
+    work = load.OtherWork()
     found, failed = measure(names, args.rounds, args.threads, {"cutq": cutq, **others})
+    during = work.cores(args.threads)
     for line in failed:
         say(f"not measured: {line}")
-    text = report(names, args.rounds, args.threads, found, missing + failed, load)
+    text = report(names, args.rounds, found, missing + failed, machine(args.threads, before, during))
     print(text)
+    if args.write and is_busy(during):
+        refuse("during the run", during)
     if args.write and found:
         args.write.parent.mkdir(exist_ok=True)
         args.write.write_text(text)
