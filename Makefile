@@ -30,6 +30,7 @@ test: setup
 	$(env) cargo clippy --release --locked --workspace --all-targets -- -D warnings
 	python3 tests/metal/table.py --check
 	python3 -m unittest discover --quiet --start-directory scripts
+	python3 scripts/bench.py --readme --check
 	@if [ -d "$$(rustc --print sysroot)/lib/rustlib/aarch64-unknown-linux-gnu" ]; then \
 	RUSTFLAGS='-C target-cpu=generic' cargo clippy --release --locked -p cutq-kernels --all-targets \
 	--target aarch64-unknown-linux-gnu -- -D warnings; \

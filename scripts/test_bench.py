@@ -12,6 +12,7 @@ from unittest import mock
 
 import bench
 import load
+import speed_table
 
 SAMPLE = {"train": 1000.0, "read": 3000.0, "peak": 2**30, "own": 2**29}
 
@@ -90,6 +91,56 @@ class Write(unittest.TestCase):
         self.assertTrue(measured)
         self.assertIsNone(refusal)
         self.assertIn("BUSY", printed)
+
+
+class Readme(unittest.TestCase):
+    """README's table against a made-up docs/benchmarks.md."""
+
+    TITLES = ["model", "step", "cutq within", "cutq trains", "llama.cpp reads", "PyTorch trains", "PyTorch peak"]
+    ROWS = [
+        ["big-Q4_K", "2 × 512", "900MB", "1002.9 ±3 %", "419.1 ±1 %", "233.1 ±3 %", "3470 MiB"],
+        ["other", "2 × 512", "900MB", "1.0 ±3 %", "–", "–", "–"],
+        ["big-Q4_K", "2 × 512", "300MiB", "838.8", "–", "–", "–"],
+    ]
+    NAMES = {("big-Q4_K", "2 × 512", "900MB"): "Big", ("big-Q4_K", "2 × 512", "300MiB"): "Big"}
+
+    def benchmarks(self):
+        lines = ["| " + " | ".join(row) + " |" for row in [self.TITLES, ["---"] * 7, *self.ROWS]]
+        return "\n".join(["- 2026-01-02, commit abc", "- a CPU, load 4.9; BUSY", *lines, "- not measured: x"])
+
+    def test_chosen_rows_are_shown_with_what_was_said_of_the_run(self):
+        _, _, *rows, empty, taken = speed_table.render(self.benchmarks(), self.NAMES).splitlines()
+        self.assertEqual(rows, [
+            "| Big, 2 × 512 | 900MB | 1003 | 419 | 233 in 3470 MiB |",
+            "| the same | 300MiB | 839 |  |  |",
+        ])
+        self.assertEqual(taken, "Taken on 2026-01-02, commit abc: a CPU, load 4.9; BUSY.")
+
+    def test_only_what_is_between_the_marks_changes(self):
+        readme = f"a\n{speed_table.BEGIN}\nold\n{speed_table.END}\nb"
+        once = speed_table.replace(readme, "new")
+        self.assertEqual(once, f"a\n{speed_table.BEGIN}\n\nnew\n\n{speed_table.END}\nb")
+        self.assertEqual(speed_table.replace(once, "new"), once)
+
+    def test_what_is_missing_is_an_error(self):
+        with self.assertRaises(speed_table.Malformed):
+            speed_table.replace("no marks", "new")
+        with self.assertRaises(speed_table.Malformed):
+            speed_table.render(self.benchmarks(), {})
+        with self.assertRaises(speed_table.Malformed):
+            speed_table.render("no table", self.NAMES)
+
+    def test_a_table_that_drifted_fails_the_check_and_is_left_alone(self):
+        with tempfile.TemporaryDirectory() as folder:
+            readme = pathlib.Path(folder) / "README.md"
+            readme.write_text(bench.README.read_text().replace(speed_table.END, f"drift\n{speed_table.END}"))
+            drifted = readme.read_text()
+            with mock.patch.object(bench, "README", readme):
+                with self.assertRaises(SystemExit):
+                    bench.update_readme(only_check=True)
+                self.assertEqual(readme.read_text(), drifted)
+                bench.update_readme(only_check=False)
+                bench.update_readme(only_check=True)
 
 
 if __name__ == "__main__":
