@@ -32,6 +32,7 @@ test: setup
 	python3 tests/metal/table.py --check
 	python3 -m unittest discover --quiet --start-directory scripts
 	python3 scripts/bench.py --readme --check
+	python3 scripts/cycles.py
 	@if [ -d "$$(rustc --print sysroot)/lib/rustlib/aarch64-unknown-linux-gnu" ]; then \
 	RUSTFLAGS='-C target-cpu=generic' cargo clippy --release --locked -p cutq-kernels --all-targets \
 	--target aarch64-unknown-linux-gnu -- -D warnings; \
