@@ -1,7 +1,7 @@
 # The commands of the project. Each one first makes the machine ready (scripts/setup.sh).
 SHELL := bash
 env := . target/setup.env;
-.PHONY: help setup demo test test-models test-vulkan test-neon test-miri bench
+.PHONY: help setup demo test test-models test-vulkan test-neon test-miri bench package
 
 # Where scripts/models.py puts the models and the tests look for them.
 export CUTQ_MODELS ?= $(CURDIR)/models
@@ -14,6 +14,7 @@ help:
 	@echo 'make test-neon    the kernels for aarch64 in an emulator (takes minutes)'
 	@echo 'make test-miri    the kernels in Miri, which checks every access to memory (takes minutes)'
 	@echo 'make bench        measure beside the peers that are installed (scripts/peers.sh builds them)'
+	@echo 'make package      the crates as they would be published (VERIFY=1 builds them, too: takes minutes)'
 	@echo 'make setup        only make the machine ready'
 
 setup:
@@ -29,6 +30,9 @@ test: setup
 	$(env) cargo fmt --all --check
 	$(env) cargo clippy --release --locked --workspace --all-targets -- -D warnings
 	python3 tests/metal/table.py --check
+	python3 -m unittest discover --quiet --start-directory scripts
+	python3 scripts/bench.py --readme --check
+	python3 scripts/cycles.py
 	@if [ -d "$$(rustc --print sysroot)/lib/rustlib/aarch64-unknown-linux-gnu" ]; then \
 	RUSTFLAGS='-C target-cpu=generic' cargo clippy --release --locked -p cutq-kernels --all-targets \
 	--target aarch64-unknown-linux-gnu -- -D warnings; \
@@ -73,3 +77,9 @@ bench: setup
 	@$(env) cargo build --release --locked --workspace
 	@$(env) python3 scripts/models.py smol gemma $(if $(filter qwen%,$(CASES)),qwen) >/dev/null
 	@$(env) python3 scripts/bench.py $(CASES) --rounds $(ROUNDS) --write docs/benchmarks.md
+
+# All in one call: cargo then finds in its own packages what is in no registry yet. Building from the
+# packages compiles ggml once more.
+VERIFY ?=
+package: setup
+	$(env) cargo package --locked --workspace --exclude cutq-tests $(if $(VERIFY),,--no-verify)

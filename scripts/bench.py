@@ -2,12 +2,16 @@
 """Runs cutq beside what else is installed, on the same files, and prints one table of ratios.
 
 usage: bench.py [CASE...] [--rounds N] [--threads N] [--write FILE.md]
+       bench.py --readme [--check]
 
 The tools take turns, a process each, `--rounds` times, so that a machine that slows down slows all
 of them. A ratio is the median of the rounds' ratios, a speed the median of the rounds' speeds.
 Peers: llama.cpp's llama-bench and llama-quantize in $CUTQ_LLAMA or target/peers/llama/bin, Python
 with torch, transformers, peft and gguf as $CUTQ_TORCH or in target/peers/torch; scripts/peers.sh
 builds both. What is missing is named.
+
+`--write` refuses if other programs use the machine. `--readme` makes README's table from
+docs/benchmarks.md, as writing that file does, too; with `--check` it only compares the two.
 """
 import argparse
 import datetime
@@ -21,6 +25,9 @@ import tempfile
 import typing
 from statistics import median
 
+import load
+import speed_table
+
 REPO = pathlib.Path(__file__).resolve().parent.parent
 CUTQ = REPO / "target/release/cutq"
 SYNTHETIC = REPO / "target/release/synthetic"
@@ -28,6 +35,8 @@ LLAMA = pathlib.Path(os.environ.get("CUTQ_LLAMA") or REPO / "target/peers/llama/
 TORCH = os.environ.get("CUTQ_TORCH") or str(REPO / "target/peers/torch/bin/python")
 MODELS = pathlib.Path(os.environ.get("CUTQ_MODELS") or REPO / "models")
 MADE = REPO / "target/bench"
+BENCHMARKS = REPO / "docs/benchmarks.md"
+README = REPO / "README.md"
 
 SMOL = "SmolLM2-135M-Instruct.{}.gguf"
 
@@ -42,22 +51,29 @@ class Case(typing.NamedTuple):
     recompute: bool = False  # in PyTorch, where it would not fit otherwise
     memory: str | None = None  # the budget that cutq is given
     peers: bool = True  # a second budget needs no second look at them
+    readme: str | None = None  # its name in README's table, if it is shown there
+
+    def cells(self):
+        """What its row begins with: model, step and budget."""
+        budget = self.memory or "any memory"
+        return self.file.removesuffix(".gguf"), f"{self.batch} × {self.tokens}", budget
 
 
 QWEN = "Qwen2.5-Coder-1.5B-Instruct-Q4_K_M.gguf"
+SMOL_NAME, QWEN_NAME = "SmolLM2 135M Q4_1", "Qwen2.5-Coder 1.5B Q4_K_M"
 
 CASES = {
-    "smol": Case(SMOL.format("Q4_1"), pytorch=True, memory="900MB"),
-    "smol-300": Case(SMOL.format("Q4_1"), memory="300MiB", peers=False),
+    "smol": Case(SMOL.format("Q4_1"), pytorch=True, memory="900MB", readme=SMOL_NAME),
+    "smol-300": Case(SMOL.format("Q4_1"), memory="300MiB", peers=False, readme=SMOL_NAME),
     "smol-long": Case(SMOL.format("Q4_1"), tokens=2048, memory="900MB"),
     "smol-q4_0": Case(SMOL.format("Q4_0"), made_as="Q4_0", memory="900MB"),
     "smol-q8_0": Case(SMOL.format("Q8_0"), made_as="Q8_0", memory="900MB"),
     "smol-f16": Case(SMOL.format("F16"), made_as="F16", memory="900MB"),
-    "gemma": Case("gemma-3-270m-Q4_K_M.gguf", pytorch=True, memory="1.2GB"),
-    "qwen": Case(QWEN, tokens=256, pytorch=True, recompute=True, memory="4GB"),
-    "qwen-2g": Case(QWEN, tokens=256, memory="2GiB", peers=False),
+    "gemma": Case("gemma-3-270m-Q4_K_M.gguf", pytorch=True, memory="1.2GB", readme="Gemma 3 270M Q4_K_M"),
+    "qwen": Case(QWEN, tokens=256, pytorch=True, recompute=True, memory="4GB", readme=QWEN_NAME),
+    "qwen-2g": Case(QWEN, tokens=256, memory="2GiB", peers=False, readme=QWEN_NAME),
     "llama3-8b": Case("synthetic-llama3-8b-q4_K.gguf", tokens=256, made_as="synthetic",
-                      memory="1390MB"),
+                      memory="1390MB", readme="Llama 3 8B's shape, Q4_K"),
 }
 USUAL = ["smol", "smol-300", "smol-long", "smol-q4_0", "smol-q8_0", "smol-f16", "gemma"]
 TITLES = ["model", "step", "cutq within", "cutq trains", "cutq reads", "llama.cpp reads", "PyTorch trains",
@@ -196,7 +212,7 @@ def row(name, tools):
         return None
     dash = "–"
     return [
-        case.file.removesuffix(".gguf"), f"{case.batch} × {case.tokens}", case.memory or "any memory",
+        *case.cells(),
         speed(ours, "train"), speed(ours, "read"),
         speed(theirs, "read") if theirs else dash,
         speed(torch, "train") if torch else dash,
@@ -214,8 +230,19 @@ def table(rows):
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def machine(threads, load):
-    """CPU, cores, instructions that matter, and how busy it was."""
+def is_busy(cores):
+    return cores > load.LIMIT
+
+
+def refuse(when, cores):
+    """Ends the program, since figures from a busy machine are not to be written down."""
+    sys.exit(f"bench: other programs used {cores:.2f} cores {when}, more than {load.LIMIT}, so nothing was "
+             "written: wait until they have ended (`top` shows them), or leave out --write to see figures "
+             "all the same")
+
+
+def machine(threads, before, during):
+    """CPU, cores, instructions that matter, and the cores that other programs used."""
     model, flags = platform.processor() or platform.machine(), []
     try:
         for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
@@ -228,11 +255,12 @@ def machine(threads, load):
         pass
     wanted = ["avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "asimddp", "i8mm", "sve"]
     has = " ".join(flag for flag in wanted if flag in flags) or "flags unknown"
-    busy = "; BUSY with other work, so trust no speed" if load > 0.25 * os.cpu_count() else ""
-    return f"{model}, {os.cpu_count()} cores ({has}), {threads} threads, load {load:.1f} before the run{busy}"
+    busy = "; BUSY, so trust no speed" if is_busy(max(before, during)) else ""
+    return (f"{model}, {os.cpu_count()} cores ({has}), {threads} threads; other programs used {before:.2f} "
+            f"cores before the run and {during:.2f} during it{busy}")
 
 
-def report(names, rounds, threads, found, missing, load):
+def report(names, rounds, found, missing, conditions):
     commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=REPO, text=True,
                             capture_output=True).stdout.strip()
     rows = [row(name, found.get(name, {})) for name in names]
@@ -241,17 +269,31 @@ def report(names, rounds, threads, found, missing, load):
         "Written by `make bench`; the newest run only. Tokens per second, median of "
         f"{rounds} rounds ± half of their range; the tools take turns.", "",
         f"- {datetime.date.today()}, commit {commit}",
-        f"- {machine(threads, load)}", "",
+        f"- {conditions}", "",
         table([line for line in rows if line]), "",
         "**cutq**: `cutq bench`, LoRA r = 16 on the feed-forward network, int8; its reading computes the "
         "logits of half of the tokens. **llama.cpp**: `llama-bench -p`, which only reads, and computes the "
         "logits of the last token. **PyTorch**: `scripts/bench_pytorch.py`, transformers and PEFT, weights as "
-        "f32, recomputing the blocks on Qwen only. Peaks are resident memory with mapped files; *own* is "
+        "f32, recomputing the layers on Qwen only. Peaks are resident memory with mapped files; *own* is "
         "without them.", "",
     ]
     if missing:
         lines += ["Not measured:", "", *(f"- {line}" for line in missing), ""]
     return "\n".join(lines)
+
+
+def update_readme(only_check):
+    """Puts the table of docs/benchmarks.md into README, or ends the program if it is another one there."""
+    names = {case.cells(): case.readme for case in CASES.values() if case.readme}
+    old = README.read_text()
+    try:
+        new = speed_table.replace(old, speed_table.render(BENCHMARKS.read_text(), names))
+    except speed_table.Malformed as error:
+        sys.exit(f"bench: {error}")
+    if only_check and new != old:
+        sys.exit("bench: README's table is not that of docs/benchmarks.md: run scripts/bench.py --readme")
+    if new != old:
+        README.write_text(new)
 
 
 def main():
@@ -261,22 +303,36 @@ def main():
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0))
                         if hasattr(os, "sched_getaffinity") else os.cpu_count())
     parser.add_argument("--write", type=pathlib.Path, metavar="FILE.md")
+    parser.add_argument("--readme", action="store_true")
+    parser.add_argument("--check", action="store_true")
     args = parser.parse_args()
+    if args.check and not args.readme:
+        parser.error("--check is for --readme")
+    if args.readme:
+        return update_readme(args.check)
     names = args.cases or USUAL
     if unknown := [name for name in names if name not in CASES]:
         parser.error(f"unknown cases {', '.join(unknown)}; known are {', '.join(CASES)}")
-    load = os.getloadavg()[0]
+    before = load.other_cores()
+    if args.write and is_busy(before):
+        refuse("before the run", before)
     others, missing = peers()
     for line in missing:
         say(f"not measured: {line}")
+    work = load.OtherWork()
     found, failed = measure(names, args.rounds, args.threads, {"cutq": cutq, **others})
+    during = work.cores(args.threads)
     for line in failed:
         say(f"not measured: {line}")
-    text = report(names, args.rounds, args.threads, found, missing + failed, load)
+    text = report(names, args.rounds, found, missing + failed, machine(args.threads, before, during))
     print(text)
+    if args.write and is_busy(during):
+        refuse("during the run", during)
     if args.write and found:
         args.write.parent.mkdir(exist_ok=True)
         args.write.write_text(text)
+        if args.write.resolve() == BENCHMARKS:
+            update_readme(only_check=False)
     if not any("cutq" in tools for tools in found.values()):
         sys.exit("bench: cutq was not measured")
 

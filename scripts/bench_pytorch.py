@@ -30,7 +30,7 @@ def load(path, recompute):
 
 
 def seconds(repetitions, run):
-    """Of each repetition, after one that warms up."""
+    """Of each repetition, after one to warm up."""
     found = []
     for _ in range(repetitions + 1):
         started = time.perf_counter()

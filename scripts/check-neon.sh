@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the tests of the kernels compiled for aarch64 in an emulator: the NEON level on a CPU that has
-# the dot-product extension, then the plain level on one that has not. Takes some minutes.
+# Runs the tests of the kernels compiled for aarch64 in an emulator: the NEON level on a CPU with
+# the dot-product extension, then the plain level on one without it. Takes some minutes.
 #
 # Needed: Rust's aarch64 target, a C compiler to link with, and qemu's user emulator.
 set -euo pipefail

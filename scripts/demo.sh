@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A quantized model before and after it has read judgments of its kind of mistakes. See `make demo`.
+# A quantized model before and after training on judgments of its mistakes. See `make demo`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -4,8 +4,8 @@
 usage: models.py NAME... [--dir DIR]     (smol, gemma, qwen)
 
 Prints the path of each model. DIR is $CUTQ_MODELS, or models/ in the repository. A file that is
-already there with the right sha256 is kept; the hash is taken once and remembered in FILE.checked
-together with size and time of change, so that later calls cost nothing.
+already there with the right sha256 is kept; the hash is computed once and stored in FILE.checked with
+the file's size and modification time, so that later calls cost nothing.
 """
 import argparse
 import fnmatch
@@ -39,7 +39,7 @@ def sha256(path):
 
 
 def stamp(path, digest):
-    """What FILE.checked holds while the file is the one whose hash was taken."""
+    """What FILE.checked holds as long as the file is the one that was hashed."""
     stat = path.stat()
     return f"{digest} {stat.st_size} {stat.st_mtime_ns}\n"
 
@@ -48,7 +48,7 @@ def remember(path, digest):
     try:
         path.with_name(path.name + ".checked").write_text(stamp(path, digest))
     except OSError:
-        pass  # A read-only folder of models serves as well; the next call hashes again.
+        pass  # A read-only folder of models will do; the next call hashes again.
 
 
 def is_kept(path, model):

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Builds what `make bench` compares cutq with, as far as it is not there yet: llama.cpp's llama-bench
-# and llama-quantize, from the source package in vendor/peers.txt, into target/peers/llama;
-# and, with --torch, PyTorch, transformers and PEFT into target/peers/torch (a gigabyte).
+# Builds what `make bench` compares cutq with, unless it is there: llama.cpp's llama-bench and
+# llama-quantize, from the source package in vendor/peers.txt, into target/peers/llama; with --torch
+# also PyTorch, transformers and PEFT, into target/peers/torch (a gigabyte).
 #
 # usage: scripts/peers.sh [--torch]
 # About 12 minutes of two cores for llama.cpp; needs cmake and a compiler (scripts/setup.sh).
@@ -12,7 +12,7 @@ peers=$PWD/target/peers
 build_llama() {
   [ ! -x "$peers/llama/bin/llama-bench" ] || return 0
   mkdir -p "$peers/llama"
-  # Only this package as source: the tools that pip needs to look at it may be wheels.
+  # Only this package has to be source; the tools with which pip reads it may be wheels.
   python3 -m pip download --quiet --disable-pip-version-check --no-deps --require-hashes \
     --no-binary llama-cpp-python --dest "$peers/llama" --requirement vendor/peers.txt
   tar -xzf "$peers"/llama/llama_cpp_python-*.tar.gz -C "$peers/llama"

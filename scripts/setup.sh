@@ -110,7 +110,7 @@ write_environment() {
     [[ $(command -v cmake) != "$venv"/* ]] || printf 'export PATH=%q:"$PATH"\n' "$venv/bin"
     if [[ $libclang == "$venv"/* ]]; then
       printf 'export LIBCLANG_PATH=%q\n' "$libclang"
-      # The wheel is the bare library, without clang's own stddef.h and its kin: the compiler's serve.
+      # The wheel is the bare library, without clang's stddef.h and the like: the compiler's are used.
       headers=$("${CC:-cc}" -print-file-name=include)
       printf 'export BINDGEN_EXTRA_CLANG_ARGS=%q\n' "${BINDGEN_EXTRA_CLANG_ARGS:+$BINDGEN_EXTRA_CLANG_ARGS }-I$headers"
     fi

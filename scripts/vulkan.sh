@@ -24,7 +24,7 @@ find_headers() {
   for folder in ${VULKAN_SDK:+"$VULKAN_SDK"} "$sdk" /usr /usr/local; do
     version=$(sed -n 's/^#define VK_HEADER_VERSION \([0-9]*\)$/\1/p' \
       "$folder/include/vulkan/vulkan_core.h" 2>/dev/null || true)
-    # 1.4 counts on from 1.3.
+    # 1.4 continues the count of 1.3.
     if [ "${version:-0}" -ge $wanted ] && [ -f "$folder/include/vulkan/vulkan.hpp" ]; then
       echo "$folder"; return
     fi
