@@ -3,54 +3,74 @@
 //! [`Engine`] implements `cutq_core`'s `Model`: sequences in, log-probabilities of the response
 //! tokens out; one weight per token in, gradients of the adapter out. The model itself is never
 //! dequantized as a whole: its tensors point into the memory-mapped file, or are copied to a device as
-//! they are, all of them or block by block.
+//! they are, all of them or layer by layer.
 //!
-//! # From the file to a gradient
+//! ```no_run
+//! # use std::path::Path;
+//! # use cutq_core::{group::Group, objective::Cut, trainer::{Trainer, TrainerOptions}};
+//! # use cutq_ffi::*;
+//! # fn train(group: Group, options: TrainerOptions) -> Result<(), Box<dyn std::error::Error>> {
+//! let gguf = Gguf::open(Path::new("model.gguf"))?;
+//! let architecture = Architecture::from_gguf(&gguf)?;
+//! let target_modules = Projection::FFN.to_vec();
+//! let config = LoraConfig { r: 16, lora_alpha: 16.0, lora_dropout: 0.05, target_modules };
+//! let adapter = Adapter::init(&gguf, &architecture, config, 42);
+//! let mut engine = Engine::open(&gguf, adapter, EngineOptions::default())?;
 //!
-//! | module | what it knows |
+//! let mut trainer = Trainer::new(Cut::paper(), options);
+//! let report = trainer.step(&mut engine, &[&group])?;
+//! println!("loss {:.4}", report.loss);
+//! engine.adapter().save_gguf(Path::new("adapter.gguf"))?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! `examples/train.rs` is the whole of it, from text to the adapter's file.
+//!
+//! # The tree
+//!
+//! Each folder uses those above it, none below.
+//!
+//! | folder | what it knows |
 //! |---|---|
-//! | `gguf`, `quantized`, `unpack` | the file: metadata, where tensors lie, how a row is dequantized |
-//! | `architecture`, `weights` | what differs between llama, qwen2 and gemma3, as data; the tensors of a block |
-//! | `tensor_type`, `gguf_header` | what tensors are stored in; writing GGUF headers |
-//! | `adapter`, `gguf_writer`, `peft` | the LoRA matrices, and the files that llama.cpp and PEFT load |
-//! | `device`, `backend`, `buffer`, `graph`, `operation` | ggml: what can compute, where graphs run, tensors that outlive them, nodes with checked shapes, what nodes ask of a device |
-//! | `tape`, `ops` | reverse-mode differentiation: each operation of a block with its gradient |
-//! | `lowering` | the two ways to compute them: by `cutq_kernels`, or composed for any device |
-//! | `frozen`, `pieces`, `ops`, `head` | both, for products, a block's operations, the head |
-//! | `block`, `head`, `batch` | one transformer block; logits at target positions, a few rows at a time; the pack of sequences |
-//! | `engine`, `timings` | the executor: block after block forward, and backward from checkpoints |
-//! | `plan` | what a run will take, and how it fits into a budget |
-//! | `streaming`, `lane` | blocks that come to a device while another one is computed |
-//! | `tokenizer`, `chat_template`, `generator`, `vocabulary` | text in and out, by llama.cpp and `minijinja` |
-//! | `sys`, `abort` | the bindings, the C side's log, and what is left to do when it aborts |
+//! | `sys` | the bindings, the C side's log, and what is left to do when it aborts |
+//! | `ggml` | devices, backends, buffers, tensors, graphs with checked shapes and operations of our own; no models |
+//! | `gguf` | files: metadata, where tensors lie, how a row is dequantized; writing |
+//! | `llama`, `text` | llama.cpp's model and generation; tokenizers and chat templates |
+//! | `model` | families as data, the shape of a model, every tensor's name and shape, a layer's tensors |
+//! | `adapter` | the LoRA matrices, and the files that llama.cpp and PEFT load |
+//! | `ops` | reverse-mode differentiation, and each operation with its gradient in two ways: `kernels` and `portable`, behind one trait |
+//! | `residency` | where weights are: mapped from the file for the CPU, copied to a device, streamed to it |
+//! | `engine` | the executor: layer after layer forward, and backward from checkpoints |
+//! | `plan` | how a run fits into a budget |
 //!
 //! # Decisions
 //!
-//! - **One graph per block.** The forward pass keeps each block's input, nothing else; the backward
-//!   pass computes a block again before its gradient. Memory does not depend on depth but for one
-//!   checkpoint per block.
+//! - **One graph per layer.** The forward pass keeps each layer's input, nothing else; the backward
+//!   pass computes a layer again before its gradient. Memory does not depend on depth but for one
+//!   checkpoint per layer.
 //! - **Every operation brings its own gradient.** ggml's automatic differentiation uses `OUT_PROD`,
 //!   `RMS_NORM_BACK` and others that only its CPU backend has, and its `OUT_PROD` dequantizes every
 //!   weight row once per token. On devices the gradients are composed of operations that CUDA, Metal
-//!   and Vulkan all have, and every node is asked for (`ggml_backend_supports_op`) before it runs.
-//!   [`Engine::operations`] tells them without a device.
-//! - **Models may be larger than a device's memory.** Blocks that do not fit are copied when they are
+//!   and Vulkan all have, and every node is checked (`ggml_backend_supports_op`) before it runs.
+//!   [`Engine::operations`] lists them without a device.
+//! - **Models may be larger than a device's memory.** Layers that do not fit are copied when they are
 //!   needed, by a thread of the host beside the computation: ggml's backends run the copies of a
 //!   second thread on queues of their own, so that no backend needs code of its own here. The
 //!   embedding's rows are read on the host, and adapter and optimizer live there.
-//! - **Dequantized pieces stay in F32 on devices**: gradients are easily smaller than the smallest
-//!   F16. Metal's products round both operands to F16 all the same, so gradients are scaled by a
-//!   power of two on their way (`lowering`).
+//! - **Dequantized rows stay in F32 on devices**: gradients are easily smaller than the smallest F16.
+//!   Metal's products round both operands to F16 all the same, so gradients are scaled by a power of
+//!   two on their way (`ops::portable`).
 //! - **On the CPU the arithmetic is ours**; ggml allocates, schedules, rotates and adds. Composed of
 //!   ggml's operations, attention took most of a step, and what surrounds the products another
 //!   half: on 2 × 512 tokens of SmolLM2, 2 threads, the kernels for attention brought 210 to 460
-//!   training tokens per second, those for the norms, the activation and LoRA 480 to 890.
+//!   training tokens per second, those for the norms, the gated nonlinearity and LoRA 480 to 890.
 //! - **No padding.** Sequences share one row of tokens with restarting positions, and attention
 //!   runs within each.
 //! - **The head never sees the prompt.** Logits exist only where a response token is predicted, for
 //!   a few rows at a time, and are computed again for their gradient.
-//! - **ggml's asserts end the process**, so `architecture` checks every tensor's shape when a model
-//!   is opened and `graph` checks every node.
+//! - **ggml's asserts end the process**, so `model` checks every tensor's shape when a model is opened
+//!   and `ggml::graph` checks every node.
 //! - **The bindings** are `llama-cpp-sys-2`, which builds current ggml and llama.cpp from source;
 //!   `ggml-sys-bleedingedge`, an obvious alternative, stopped in April 2024, before ggml's backend
 //!   interface, its Vulkan backend and the gradients used here.
