@@ -56,7 +56,7 @@ pub(crate) trait Lowering {
     ) -> Result<(), BackendError>;
 
     /// The graphs of both passes of the head, to be measured or asked for what they compute, never
-    /// to run; none where the kernels compute.
+    /// to run; one of those that are alike, and none where the kernels compute.
     fn head_graphs(&self, head: &Head<'_>) -> Vec<Graph>;
 
     /// What gradients are multiplied by on their way through the layers, a power of two.
