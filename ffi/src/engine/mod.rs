@@ -63,7 +63,6 @@ pub struct Engine {
     n_threads: usize,
     retention: Retention,
     arena: Arena,
-    gguf: Gguf,
     architecture: Architecture,
     adapter: Adapter,
     trained: Vec<TrainedPair>,
@@ -103,7 +102,6 @@ impl Engine {
             n_threads,
             retention: Retention::NONE,
             arena: Arena::default(),
-            gguf: gguf.clone(),
             architecture,
             adapter,
             pending: None,
@@ -130,7 +128,7 @@ impl Engine {
 
     /// The model's file.
     pub fn gguf(&self) -> &Gguf {
-        &self.gguf
+        &self.weights.file().gguf
     }
 
     /// Changes what is kept in memory, from the next pass on.

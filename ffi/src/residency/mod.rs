@@ -41,8 +41,8 @@ pub(crate) trait Residency {
     /// The head, and the embedding with it, was computed.
     fn release_head(&self);
 
-    /// Lets the weights of the last layers stay, as many as `retention` says; panels follow with
-    /// [`Residency::set_panels`].
+    /// Lets the weights of the last layers stay, as many as `retention` says, which is within the
+    /// model's layers; panels follow with [`Residency::set_panels`].
     fn retain(&mut self, retention: Retention);
 
     /// Makes the panels of these layers' weights, and drops those of others; does nothing where the
