@@ -1,8 +1,8 @@
 //! Weights in the memory map, for the CPU's kernels.
 //!
 //! The system reads pages of the file when they are first used. Layers that do not stay give theirs
-//! back when they are done. Panels take the place of the last layers' weights, where there is memory
-//! for them: unpacking a weight costs as much as multiplying with dozens of tokens.
+//! back when they are done. Panels take the place of the last layers' weights, where there is
+//! memory for them: unpacking a weight costs as much as multiplying with dozens of tokens.
 
 use std::rc::Rc;
 

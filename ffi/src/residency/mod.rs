@@ -1,4 +1,4 @@
-//! Where the weights are that a model computes with.
+//! Where a model's weights are while it computes.
 //!
 //! The last layers *stay*: in memory for the CPU, on any other device once it has needed them. The
 //! others come and go ([`Retention`]).
@@ -21,7 +21,7 @@ use crate::residency::bytes::WeightBytes;
 use crate::residency::file::FileTensors;
 use crate::residency::retention::Retention;
 
-/// Where the weights are that a model computes with.
+/// Where a model's weights are while it computes.
 pub(crate) trait Residency {
     /// The tensors as they lie in the file: to plan with, and for the embedding.
     fn file(&self) -> &FileTensors;
