@@ -31,8 +31,9 @@ pub(crate) trait Lowering {
     /// [`cutq_kernels::Kernels::gated_backward`] for the gradients.
     fn gated<'g>(&self, tape: &mut Tape<'g>, f: Nonlinearity, inputs: [Var<'g>; 2]) -> Var<'g>;
 
-    /// `softmax(scale · qᵀk) v` within each segment; `q` of shape (D, H, T), `k` and `v` of (D,
-    /// Hkv, T), the result of (D·H, T). See [`cutq_kernels::Kernels::attention`] for the gradient.
+    /// `softmax(scale · qᵀk) v` within each segment, with `q` of shape (D, H, T), `k` and `v` of
+    /// (D, Hkv, T), the result of (D·H, T). See [`cutq_kernels::Kernels::attention`] for the
+    /// gradient.
     fn attention<'g>(
         &self,
         tape: &mut Tape<'g>,

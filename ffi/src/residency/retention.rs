@@ -8,8 +8,8 @@ pub struct Retention {
     /// again.
     pub products: usize,
     /// Layers whose weights' panels stay from pass to pass, in place of the weights; those of the
-    /// others are made again for each product. Only the kernels have panels: other devices ignore
-    /// it.
+    /// others are made again for each product. Only the kernels have panels, so that other devices
+    /// ignore this.
     pub panels: usize,
     /// Layers whose weights stay in memory. Those of the others come and go: on the CPU their pages
     /// are given back to the system when a layer is done and read again when it is needed; to

@@ -50,8 +50,8 @@ impl ByKernels {
         (node, shape)
     }
 
-    /// The product of `input` with a weight, plus what an adapter adds: `B · low` forward, `Aᵀ ·
-    /// dlow` where the input was not dropped transposed.
+    /// The product of `input` with a weight, plus what an adapter adds: `B · low` forward;
+    /// transposed `Aᵀ · dlow`, where the input was not dropped.
     pub(super) fn product<'g>(
         self,
         g: &'g Graph,
