@@ -58,7 +58,7 @@ pub struct AdamW {
     pub lr: f64,
     /// Decoupled weight decay.
     pub weight_decay: f64,
-    /// Batch loss before each step, nats; U is decided anew at every step.
+    /// Batch loss before each step, nats; U is chosen again in every step.
     pub losses: Vec<f64>,
 }
 

@@ -1,11 +1,11 @@
 //! GGUF files of any shape and type with random weights: for tests, and to measure models that
 //! nobody has to download.
 //!
-//! Matrices are `N(0, 0.02²)`, as language models are initialized, and rounded by ggml itself; norms
-//! are near 1. Rounding billions of numbers takes hours in some types, so a pool of random rows is
-//! rounded for each row length and type, and every tensor draws its rows from there, repetitions
-//! included. Speed and memory do not depend on values, so they are a real model's. The text that
-//! such a model speaks is noise, so it has no tokenizer.
+//! Matrices are `N(0, 0.02²)`, as language models are initialized, and rounded by ggml itself;
+//! norms are near 1. Rounding billions of numbers takes hours in some types, so a pool of random
+//! rows is rounded for each row length and type, and every tensor draws its rows from there,
+//! repetitions included. Speed and memory do not depend on values, so they are a real model's. The
+//! text that such a model speaks is noise, so it has no tokenizer.
 
 mod rows;
 mod shape;
@@ -27,8 +27,8 @@ use tensors::{Tensor, Values};
 pub struct Synthetic {
     /// Its shape.
     pub shape: Shape,
-    /// The type of every block's matrices.
-    pub block_type: TensorType,
+    /// The type of the layers' matrices.
+    pub layer_type: TensorType,
     /// The type of the head, if it is a matrix of its own.
     pub head_type: TensorType,
     /// The type of the token embedding.
@@ -64,7 +64,7 @@ impl Synthetic {
     pub fn new(shape: Shape, tensor_type: TensorType) -> Self {
         Self {
             shape,
-            block_type: tensor_type,
+            layer_type: tensor_type,
             head_type: tensor_type,
             embedding_type: tensor_type,
             seed: 0,

@@ -5,7 +5,7 @@
 //! each of its two layers. Sequences are run one after another.
 
 mod attention;
-mod block;
+mod layer;
 mod linear;
 mod matrix;
 mod norm;
@@ -17,12 +17,12 @@ use cutq_core::model::{Mode, Model, Parameter, Sequence};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
-use block::{Block, Tape};
+use layer::{Layer, Tape};
 use linear::Dropout;
 use matrix::{add_scaled, nn, nt};
 use norm::Norm;
 
-/// Width of the residual stream.
+/// Width of the residual.
 const D: usize = 8;
 /// Width of the feed-forward layer.
 const FFN: usize = 12;
@@ -44,7 +44,7 @@ fn random(n: usize, scale: f64, rng: &mut ChaCha8Rng) -> Vec<f64> {
 pub struct Tiny {
     /// `(N_VOCAB, D)`
     embedding: Vec<f64>,
-    blocks: Vec<Block>,
+    layers: Vec<Layer>,
     norm: Norm,
     dropout: f64,
     tapes: Vec<SequenceTape>,
@@ -52,7 +52,7 @@ pub struct Tiny {
 
 /// What the backward pass needs of one sequence.
 struct SequenceTape {
-    blocks: Vec<Tape>,
+    layers: Vec<Tape>,
     /// The last layer's output, `(T, D)`.
     x: Vec<f64>,
     prompt_len: usize,
@@ -72,14 +72,14 @@ impl Tiny {
     pub fn new(seed: u64, dropout: f64) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let embedding = random(N_VOCAB * D, 1.0, &mut rng);
-        let blocks = (0..2).map(|index| Block::new(index, &mut rng)).collect();
-        Self { embedding, blocks, norm: Norm::new(&mut rng), dropout, tapes: Vec::new() }
+        let layers = (0..2).map(|index| Layer::new(index, &mut rng)).collect();
+        Self { embedding, layers, norm: Norm::new(&mut rng), dropout, tapes: Vec::new() }
     }
 
     /// The same weights with the adapter as training starts: every `lora_b` zero.
     pub fn untrained(seed: u64, dropout: f64) -> Self {
         let mut model = Self::new(seed, dropout);
-        model.blocks.iter_mut().flat_map(Block::linears).for_each(linear::Linear::reset);
+        model.layers.iter_mut().flat_map(Layer::linears).for_each(linear::Linear::reset);
         model
     }
 
@@ -115,17 +115,17 @@ impl Tiny {
         let embed = |token: &u32| &self.embedding[*token as usize * D..][..D];
         // The last token predicts nothing that is scored.
         let mut x: Vec<f64> = tokens[..tokens.len() - 1].iter().flat_map(embed).copied().collect();
-        let mut blocks = Vec::new();
-        for block in &self.blocks {
-            let (out, tape) = block.forward(x, dropout);
-            blocks.push(tape);
+        let mut layers = Vec::new();
+        for layer in &self.layers {
+            let (out, tape) = layer.forward(x, dropout);
+            layers.push(tape);
             x = out;
         }
         let prompt_len = sequence.prompt.len();
         let h = self.norm.forward(&x[(prompt_len - 1) * D..]);
         let mut log_probs = nt(&h, &self.embedding, D);
         log_probs.chunks_mut(N_VOCAB).for_each(log_softmax);
-        SequenceTape { blocks, x, prompt_len, response: sequence.response.to_vec(), log_probs }
+        SequenceTape { layers, x, prompt_len, response: sequence.response.to_vec(), log_probs }
     }
 
     fn backward_sequence(&mut self, tape: &SequenceTape, dlog_probs: &[f64]) {
@@ -140,8 +140,8 @@ impl Tiny {
         let first = (tape.prompt_len - 1) * D;
         let mut dx = vec![0.0; first];
         dx.extend(self.norm.backward(&dh, &tape.x[first..]));
-        for (block, tape) in self.blocks.iter_mut().zip(&tape.blocks).rev() {
-            dx = block.backward(&dx, tape);
+        for (layer, tape) in self.layers.iter_mut().zip(&tape.layers).rev() {
+            dx = layer.backward(&dx, tape);
         }
     }
 }
@@ -178,8 +178,8 @@ impl Model for Tiny {
     }
 
     fn visit_parameters(&mut self, visit: &mut dyn FnMut(Parameter<'_, f64>)) {
-        for block in &mut self.blocks {
-            block.visit(visit);
+        for layer in &mut self.layers {
+            layer.visit(visit);
         }
     }
 

@@ -37,7 +37,8 @@ pub const F32_ADAMW: f64 = 1e-2;
 pub struct Int8 {
     /// Mean |Δ log-probability|, nats.
     pub log_prob: f64,
-    /// Cosine of the gradient of a LoRA tensor of the feed-forward network (the default modules).
+    /// Cosine of the gradient of a LoRA tensor of the feed-forward network (the default
+    /// projections).
     pub cosine: f64,
     /// The same for the projections of attention: their gradients pass through the softmax, whose
     /// scores magnify rounding, and are up to ten times smaller than those of the feed-forward
@@ -50,7 +51,8 @@ pub const INT8: Int8 = Int8 { log_prob: 0.06, cosine: 0.99, attention_cosine: 0.
 
 /// What rounding may cost in another engine than llama.cpp, as a multiple of what it costs in
 /// llama.cpp: the same noise, drawn again. Over the fixtures' 190 tokens the mean of |Δ| has a
-/// standard error of 0.76/√190 = 5 %, the ratio of two such means one of 8 %; this is three of them.
+/// standard error of 0.76/√190 = 5 %, the ratio of two such means one of 8 %; this is three of
+/// them.
 pub const SAME_NOISE: f64 = 1.25;
 
 impl Int8 {

@@ -324,7 +324,7 @@ fn losses(path: &Path, options: EngineOptions) -> Vec<f64> {
     (0..10).map(|_| trainer.step(&mut engine, &batch).unwrap().loss).collect()
 }
 
-/// An engine with an adapter on every module, in which nothing is zero.
+/// An engine with an adapter on every projection, in which nothing is zero.
 fn open(path: &Path, options: EngineOptions, lora_dropout: f32) -> Engine {
     let gguf = Gguf::open(path).unwrap();
     let architecture = Architecture::from_gguf(&gguf).unwrap();

@@ -27,8 +27,8 @@ fn trainer(objective: AnyObjective, micro_batch_tokens: usize) -> Trainer<AnyObj
     Trainer::new(objective, options)
 }
 
-/// The loss of one example written out anew, with the constants of CUT (U and the focal weight)
-/// taken from `base`: what the gradient is the gradient of.
+/// The loss of one example written out a second time, with the constants of CUT (U and the focal
+/// weight) taken from `base`: what the gradient is the gradient of.
 fn reference(
     objective: &AnyObjective,
     is_judged: bool,

@@ -54,7 +54,7 @@ fn metal_computes_every_family() {
         ("gemma3-270m", "q8_0"),
         ("llama3-8b", "q4_k"),
     ] {
-        // Blocks differ by their window alone: of six of Gemma's, one sees everything.
+        // Layers differ in their window alone: of six of Gemma's, one sees everything.
         let shape = Shape { n_layer: 6, ..preset(name).unwrap() };
         let model = Synthetic::new(shape, tensor_type.parse().unwrap());
         for precision in [Precision::Int8, Precision::F32] {
@@ -83,7 +83,7 @@ fn metal_computes_every_type() {
     }
 }
 
-/// A vocabulary that is no multiple of four, in pieces: rows that a vector load cannot begin at.
+/// A vocabulary that is no multiple of four, in chunks: rows at which no vector load can begin.
 #[test]
 fn metal_computes_odd_vocabularies() {
     let shape = Shape { n_layer: 1, n_vocab: 32_003, ..preset("llama3-8b").unwrap() };
@@ -136,7 +136,7 @@ fn the_table_refuses_what_metal_lacks() {
     }
 }
 
-/// The operations of a training step with every module's adapter; no weight is ever read.
+/// The operations of a training step with an adapter on every projection; no weight is ever read.
 fn operations(model: &Synthetic, precision: Precision, lora_dropout: f32) -> Vec<Operation> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.gguf");

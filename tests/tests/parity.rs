@@ -345,7 +345,7 @@ fn golden_adapter(golden: &Golden, gguf: &Gguf) -> Adapter {
         r: golden.lora.r,
         lora_alpha: golden.lora.lora_alpha,
         lora_dropout: 0.0,
-        target_modules: Projection::parse_list(&names).expect("known modules"),
+        target_modules: Projection::parse_list(&names).expect("known projections"),
     };
     let mut adapter = Adapter::init(gguf, &architecture, config, 0);
     for pair in &mut adapter.pairs {

@@ -21,7 +21,7 @@ pub struct LoraConfig {
     pub r: usize,
     /// The update is scaled by `lora_alpha / r`.
     pub lora_alpha: f32,
-    /// Share of the adapter's input that training drops.
+    /// Share of the adapter's input that training drops, in `0..1`.
     pub lora_dropout: f32,
     /// The projections that are adapted, in every layer.
     pub target_modules: Vec<Projection>,
@@ -30,17 +30,17 @@ pub struct LoraConfig {
 /// The pair of matrices beside one projection: `ΔW = lora_alpha / r · B A`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LoraPair {
-    /// Layer.
+    /// Number of the layer, from 0.
     pub layer: usize,
-    /// Projection.
+    /// The projection that it adapts.
     pub projection: Projection,
     /// Width of the projection's input.
     pub n_in: usize,
     /// Width of its output.
     pub n_out: usize,
-    /// A, (r, in).
+    /// A, of shape (r, in), row-major.
     pub a: Vec<f32>,
-    /// B, (out, r).
+    /// B, of shape (out, r), row-major.
     pub b: Vec<f32>,
 }
 
@@ -56,7 +56,7 @@ pub struct Adapter {
 }
 
 impl LoraPair {
-    /// Trainable numbers.
+    /// Number of trainable parameters.
     pub fn n_params(&self) -> usize {
         self.a.len() + self.b.len()
     }
@@ -91,7 +91,7 @@ impl Adapter {
         Self { config, architecture, pairs }
     }
 
-    /// Trainable numbers.
+    /// Number of trainable parameters.
     pub fn n_params(&self) -> usize {
         self.pairs.iter().map(LoraPair::n_params).sum()
     }

@@ -55,7 +55,7 @@ impl Adapter {
     }
 
     fn peft_config(&self) -> serde_json::Value {
-        let last = |m: &Projection| m.peft_name().rsplit('.').next().unwrap_or_default().to_owned();
+        let last = |p: &Projection| p.peft_name().rsplit('.').next().unwrap_or_default().to_owned();
         let modules: Vec<String> = self.config.target_modules.iter().map(last).collect();
         serde_json::json!({
             "peft_type": "LORA",
@@ -83,7 +83,7 @@ fn heads_to_restore(shape: &Architecture, projection: Projection) -> Option<usiz
     }
 }
 
-/// Rows of `r` floats, per head: (0, 1, 2, 3, …) pairs neighbours; the result is (0, 2, …, 1, 3, …).
+/// Rows of `r` floats, per head: (0, 1, 2, 3, …) pairs neighbours, (0, 2, …, 1, 3, …) is the result.
 fn halves_from_neighbours(rows: &[f32], r: usize, n_head: usize) -> Vec<f32> {
     let mut out = Vec::with_capacity(rows.len());
     for head in rows.chunks_exact(rows.len() / n_head) {

@@ -9,8 +9,8 @@ use crate::model::projection::Projection;
 use crate::ops::head::Head;
 use crate::residency::bytes::WeightBytes;
 
-/// Bytes that a training step takes, for the number of tokens in a pass that it was asked for: on the
-/// CPU all of them, else those of the device's memory.
+/// Bytes that a training step takes with a given number of tokens in a pass: on the CPU all of
+/// them, on another device those in its memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Footprint {
     /// The adapter and its gradients: independent of the tokens.
@@ -22,7 +22,7 @@ pub struct Footprint {
     /// On the CPU copies of results, and what the threads work in. Else an estimate of what ggml's
     /// backend takes for itself: one copy of the widest activations.
     pub scratch: u64,
-    /// What each layer takes that retains its products.
+    /// What a layer that retains its products takes for them, at most.
     pub products: u64,
     /// The weights.
     pub weights: WeightBytes,

@@ -56,8 +56,8 @@ impl Engine {
     }
 
     /// Adds a layer's forward and backward pass to a graph that was made for them; returns the
-    /// gradients of its adapters. Turns the gradient behind the layer, in `d_residual`, into the one
-    /// before it, if a layer below needs it.
+    /// gradients of its adapters. Turns the gradient behind the layer, in `d_residual`, into the
+    /// one before it, if a layer below needs it.
     pub(super) fn add_backward<'g>(
         &'g self,
         graph: &'g Graph,
@@ -75,8 +75,8 @@ impl Engine {
         pairs
     }
 
-    /// Bytes of the intermediate tensors of a layer's backward pass, which has more of them than any
-    /// other graph.
+    /// Bytes of the intermediate tensors of a layer's backward pass, which has more of them than
+    /// any other graph.
     pub(super) fn layer_bytes(&self, layer: usize, batch: &Batch) -> usize {
         let tensors = &self.weights.file().layers[layer];
         let graph = self.layer_graph(tensors, batch);

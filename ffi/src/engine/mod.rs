@@ -1,11 +1,11 @@
 //! The layer executor: one graph per layer, whatever the depth of the model.
 //!
-//! The forward pass keeps the input of every layer, a *checkpoint*. The backward pass goes from the
-//! last layer to the first: it computes the layer again from its checkpoint and then its gradient, in
-//! one graph. So the memory of a step is the checkpoints, one layer's activations, and the adapter.
-//! Where there is more memory, the last layers retain the results of their products, which are then
-//! not computed again, and where there is still more, the panels that the kernels make of their
-//! weights ([`Retention`]).
+//! The forward pass stores the input of every layer, a *checkpoint*. The backward pass goes from
+//! the last layer to the first: it computes the layer again from its checkpoint and then its
+//! gradient, in one graph. So the memory of a step is the checkpoints, one layer's activations, and
+//! the adapter. Where there is more memory, the last layers retain the results of their products,
+//! which are then not computed again, and where there is still more, the panels that the kernels
+//! make of their weights ([`Retention`]).
 //!
 //! | file | job |
 //! |---|---|
@@ -14,7 +14,7 @@
 //! | `graphs` | graphs of a layer, forward and backward |
 //! | `pass` | runs them: layer after layer forward, and backward from the checkpoints |
 //! | `training` | `cutq_core`'s `Model` |
-//! | `footprint`, `operations`, `probe` | what a step takes in memory, asks of a device, takes in time |
+//! | `footprint`, `operations`, `probe` | a step's memory, what it asks of a device, its time |
 
 mod batch;
 pub(crate) mod footprint;
@@ -56,14 +56,13 @@ pub struct Engine {
     backend: Backend,
     ops: Box<dyn Lowering>,
     weights: Box<dyn Residency>,
-    /// Whether the device's own copies of the weights are computed with, by portable operations; else
-    /// the kernels compute with the file's pages.
+    /// Whether the device's own copies of the weights are computed with, by portable operations;
+    /// else the kernels compute with the file's pages.
     copied: bool,
     precision: Precision,
     n_threads: usize,
     retention: Retention,
     arena: Arena,
-    gguf: Gguf,
     architecture: Architecture,
     adapter: Adapter,
     trained: Vec<TrainedPair>,
@@ -103,7 +102,6 @@ impl Engine {
             n_threads,
             retention: Retention::NONE,
             arena: Arena::default(),
-            gguf: gguf.clone(),
             architecture,
             adapter,
             pending: None,
@@ -130,19 +128,20 @@ impl Engine {
 
     /// The model's file.
     pub fn gguf(&self) -> &Gguf {
-        &self.gguf
+        &self.weights.file().gguf
     }
 
-    /// Changes what is kept in memory, from the next pass on.
+    /// Changes what layers retain, from the next pass on. What the latest forward pass saved is
+    /// dropped, so that `backward` needs another one.
     pub fn retain(&mut self, retention: Retention) {
         self.pending = None;
         self.retention = retention.within(self.architecture.n_layer);
         self.weights.retain(self.retention);
     }
 
-    /// Peak bytes of the device's memory since the previous call: weights, what passes leave, and the
-    /// intermediate tensors of graphs. What ggml's backend and the driver take for themselves is not
-    /// among them.
+    /// Peak bytes of the device's memory since the previous call: weights, what passes leave, and
+    /// the intermediate tensors of graphs. What ggml's backend and the driver take for themselves
+    /// is not among them.
     pub fn take_peak_bytes(&self) -> u64 {
         self.backend.meter().take_peak() as u64
     }

@@ -19,7 +19,7 @@ pub struct EngineOptions {
     pub n_threads: usize,
     /// Arithmetic of the products with frozen weights.
     pub precision: Precision,
-    /// What is kept in memory from pass to pass.
+    /// What layers retain from pass to pass.
     pub retention: Retention,
 }
 

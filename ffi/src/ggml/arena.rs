@@ -1,4 +1,4 @@
-//! Memory that pass after pass uses again.
+//! Memory that passes reuse.
 
 use std::rc::Rc;
 
@@ -9,8 +9,8 @@ use crate::ggml::tensor::{Description, Headers, Tensor};
 /// Where tensors of an [`Arena`] begin: at multiples of this, which every device allows.
 const ALIGNMENT: usize = 256;
 
-/// Memory that pass after pass uses again, as large as the largest of them needs: what the system
-/// hands out fresh costs a page fault every 4 KiB.
+/// Memory that passes reuse, as large as the largest of them needs: memory fresh from the system
+/// costs a page fault every 4 KiB.
 #[derive(Debug, Default)]
 pub(crate) struct Arena {
     buffer: Option<Rc<Buffer>>,
@@ -49,7 +49,8 @@ impl Arena {
             *end += place_bytes(shape);
             Some(offset)
         });
-        // SAFETY: the buffer holds all tensors in sequence, as summed up above.
+        // SAFETY: the buffer holds all tensors in sequence, as summed up above, and each begins at
+        // a multiple of `ALIGNMENT`, of which the backend's is a divisor.
         Ok(unsafe { headers.place(&buffer, &offsets.collect::<Vec<_>>()) })
     }
 }

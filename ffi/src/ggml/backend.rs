@@ -120,7 +120,7 @@ impl Backend {
         Ok(unsafe { Buffer::own(raw, Some(self.meter.clone())) })
     }
 
-    /// What of this backend's memory is allocated, by tensors that outlive graphs and those of graphs.
+    /// What of this backend's memory is allocated, by tensors that outlive graphs and by graphs.
     pub fn meter(&self) -> &Meter {
         &self.meter
     }
@@ -129,8 +129,8 @@ impl Backend {
     ///
     /// ggml's Vulkan backend binds what an operation uses to a set of twelve buffers, and what an
     /// earlier one used stays bound in the rest of the set. That is allowed, but Mesa's software
-    /// driver (22.3) looks at all twelve, freed ones too, and crashes. Memory is freed when it has to
-    /// grow, in the first passes, so that restarts take no time that counts.
+    /// driver (22.3) looks at all twelve, freed ones too, and crashes. Memory is freed when it has
+    /// to grow, in the first passes, so that restarts take no time that counts.
     fn forget_freed(&self) -> Result<(), BackendError> {
         if self.meter.take_freed() && self.device.name().starts_with("Vulkan") {
             let old = self.raw.replace(start(self.device)?);
@@ -175,8 +175,8 @@ impl Backend {
         }
         // SAFETY: the graph is alive, and so is everything its nodes refer to.
         unsafe {
-            // Reserving plans this graph by itself; without it the plan of an earlier one is taken if
-            // its sizes fit, even where tensors live longer in this one.
+            // Reserving plans this graph by itself; without it the plan of an earlier one is taken
+            // if its sizes fit, even where tensors live longer in this one.
             let (allocator, raw) = (self.allocator.as_ptr(), graph.as_ptr());
             if !sys::ggml_gallocr_reserve(allocator, raw)
                 || !sys::ggml_gallocr_alloc_graph(allocator, raw)

@@ -39,7 +39,7 @@ impl Buffer {
         unsafe { sys::ggml_backend_buffer_get_base(self.raw.as_ptr()).cast() }
     }
 
-    pub fn as_ptr(&self) -> *mut sys::ggml_backend_buffer {
+    fn as_ptr(&self) -> *mut sys::ggml_backend_buffer {
         self.raw.as_ptr()
     }
 

@@ -166,7 +166,7 @@ impl Device {
         })
     }
 
-    /// ggml's name, such as `CUDA0`; what `--device` takes.
+    /// ggml's name, such as `CUDA0`, by which [`Device::find`] finds it.
     pub fn name(self) -> String {
         // SAFETY: the index is one of the registry's; names live as long as it.
         let name = unsafe { CStr::from_ptr(sys::ggml_backend_dev_name(self.raw())) };

@@ -58,8 +58,8 @@ impl Node<'_> {
     fn read_from(self, start: usize, n: usize) -> Vec<f32> {
         let mut out = vec![0.0f32; n];
         let (offset, bytes) = (start * size_of::<f32>(), size_of_val(out.as_slice()));
-        // SAFETY: the node was marked as output, so it is allocated, computed, F32 and without gaps;
-        // the range lies within it.
+        // SAFETY: the node was marked as output, so it is allocated, computed, F32 and without
+        // gaps; the range lies within it.
         unsafe {
             let out = out.as_mut_ptr().cast();
             sys::ggml_backend_tensor_get(self.as_ptr(), out, offset, bytes);

@@ -105,8 +105,8 @@ impl Tensor {
     /// A tensor of the CPU whose values are `data`, a part of `all`: nothing is copied.
     ///
     /// # Safety
-    /// `owner` keeps `all` alive and nothing writes to it; `data` lies within it, is aligned for the
-    /// type and has the bytes of the description.
+    /// `owner` keeps `all` alive and nothing writes to it; `data` lies within it, is aligned for
+    /// the type and has the bytes of the description.
     pub unsafe fn borrow(
         description: Description,
         data: &[u8],

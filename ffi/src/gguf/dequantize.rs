@@ -7,8 +7,8 @@ use crate::sys;
 
 /// A matrix of any ggml type, in the memory map.
 ///
-/// Copies are views: the [`Gguf`] that it was made from must stay open, which the owner of a view
-/// sees to.
+/// Copies are views: the [`Gguf`] that it was made from must stay open, so whoever holds a view
+/// holds the file, or a tensor that does.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Quantized {
     data: *const u8,
@@ -70,7 +70,7 @@ impl Quantized {
     }
 }
 
-// SAFETY: the data is read-only and stays mapped while the weight it belongs to is alive.
+// SAFETY: the data is read-only and stays mapped while the view is in use, by the type's contract.
 unsafe impl Send for Quantized {}
 // SAFETY: as above.
 unsafe impl Sync for Quantized {}

@@ -129,8 +129,8 @@ impl Gguf {
 
     /// Lets the system take back the pages of these tensors: they are read from the file again
     /// when they are next needed. Does nothing where the system has no such call.
-    pub(crate) fn release<'a>(&self, names: impl IntoIterator<Item = &'a str>) {
-        let infos = names.into_iter().filter_map(|name| self.tensors().get(name));
+    pub(crate) fn release(&self, names: impl IntoIterator<Item = impl AsRef<str>>) {
+        let infos = names.into_iter().filter_map(|name| self.tensors().get(name.as_ref()));
         infos.for_each(|info| self.release_range(info.offset..info.offset + info.size));
     }
 
@@ -147,9 +147,9 @@ impl Gguf {
 
     /// Lets the system begin to read these tensors from the file, without waiting for it. Does
     /// nothing where the system has no such call.
-    pub(crate) fn prefetch<'a>(&self, names: impl IntoIterator<Item = &'a str>) {
+    pub(crate) fn prefetch(&self, names: impl IntoIterator<Item = impl AsRef<str>>) {
         #[cfg(unix)]
-        for info in names.into_iter().filter_map(|name| self.tensors().get(name)) {
+        for info in names.into_iter().filter_map(|name| self.tensors().get(name.as_ref())) {
             // An error leaves the reading to the first access.
             let _ = self.map.advise_range(memmap2::Advice::WillNeed, info.offset, info.size);
         }

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use tempfile::{Builder, NamedTempFile};
 
-/// Writes `path`, whole or not at all: `write` fills a temporary file beside it, which is flushed to
-/// the disk and then takes its place.
+/// Writes `path`, whole or not at all: `write` fills a temporary file beside it, which is flushed
+/// to the disk and then takes its place.
 ///
 /// A reader sees the old file or the new one, also after a power cut.
 ///

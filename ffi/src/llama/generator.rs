@@ -21,8 +21,8 @@ pub struct GeneratorOptions {
     pub n_ctx: usize,
     /// Threads.
     pub n_threads: usize,
-    /// Keep keys and values in F32 and compute attention step by step, instead of llama.cpp's
-    /// defaults (F16, fused): slower, for comparisons.
+    /// Whether keys and values are F32 and attention is computed step by step, instead of
+    /// llama.cpp's defaults (F16, fused): slower, for comparisons.
     pub exact_attention: bool,
 }
 
@@ -157,7 +157,7 @@ impl Generator {
         unsafe { sys::llama_memory_clear(sys::llama_get_memory(self.context.0.as_ptr()), true) }
     }
 
-    /// Reads `tokens` from position `start` on; logits are kept for the last `n_logits`.
+    /// Reads `tokens` from position `start` on, and computes logits for the last `n_logits`.
     fn decode(&mut self, tokens: &[u32], start: usize, n_logits: usize) -> Result<(), LlamaError> {
         let n_tokens = start + tokens.len();
         if n_tokens > self.n_ctx || tokens.is_empty() {

@@ -1,6 +1,6 @@
 //! Text out of tokens, which may end within a character.
 
-/// Joins pieces of UTF-8 that may break within a character.
+/// Joins bytes of UTF-8 that may arrive cut within a character.
 #[derive(Default)]
 pub(super) struct Utf8Stream {
     pub all: String,

@@ -85,7 +85,7 @@ impl FromStr for Projection {
     fn from_str(text: &str) -> Result<Self, UnknownProjection> {
         Self::ALL
             .into_iter()
-            .find(|m| m.name() == text || m.peft_name().ends_with(&format!(".{text}")))
+            .find(|p| p.name() == text || p.peft_name().ends_with(&format!(".{text}")))
             .ok_or_else(|| UnknownProjection(text.to_owned()))
     }
 }

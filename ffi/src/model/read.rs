@@ -12,7 +12,8 @@ use crate::model::keys::Keys;
 use crate::model::tensors::{EMBEDDING, ModelTensor, model_tensors};
 
 impl Architecture {
-    /// Reads the shape from the metadata and checks that every tensor is one that the executor uses.
+    /// Reads the shape from the metadata and checks that every tensor is one that the executor
+    /// uses.
     ///
     /// # Errors
     /// If the family or a variant of it is not supported, or the metadata is incomplete.

@@ -3,6 +3,9 @@
 use crate::ggml::tensor::Tensor;
 use crate::gguf::dequantize::Quantized;
 
+/// A weight's panels in both orientations, forward first.
+pub(crate) type Panels = [Tensor; 2];
+
 /// A frozen matrix of ne = (in, out).
 #[derive(Debug)]
 pub(crate) struct Weight {
@@ -10,6 +13,6 @@ pub(crate) struct Weight {
     pub tensor: Tensor,
     /// The same matrix in the file, row by row.
     pub data: Quantized,
-    /// Its panels in both orientations, forward first, where they are retained.
-    pub panels: Option<[Tensor; 2]>,
+    /// Its panels, where they are retained.
+    pub panels: Option<Panels>,
 }

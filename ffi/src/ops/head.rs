@@ -36,8 +36,8 @@ impl Head<'_> {
         self.tensors.weight.data.n_out
     }
 
-    /// Rows `positions` of the residual, of shape (n_embd, tokens), before and after the final norm:
-    /// `norm` is the lowering's, of a value, a weight and an epsilon.
+    /// Rows `positions` of the residual, of shape (n_embd, tokens), before and after the final
+    /// norm: `norm` is the lowering's, of a value, a weight and an epsilon.
     pub fn rows<'g>(
         &'g self,
         tape: &mut Tape<'g>,

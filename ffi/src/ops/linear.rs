@@ -29,8 +29,8 @@ pub(crate) struct Lora<'g> {
 }
 
 impl Lora<'_> {
-    /// The shape of the adapter's products with `x`. The kernels trust their pointers, so the shapes
-    /// are checked once, here.
+    /// The shape of the adapter's products with `x`. The kernels trust their pointers, so the
+    /// shapes are checked once, here.
     pub fn shape(&self, x: Node<'_>) -> LoraShape {
         let ([n_in, r, ..], [_, n_out, ..]) = (self.a.node.ne(), self.b.node.ne());
         let n_tokens = x.ne()[1];

@@ -14,11 +14,12 @@ use crate::ops::tape::{Tape, Var};
 /// One of the two ways to compute a model's operations: by this project's kernels, or composed of
 /// operations that every device has. Both record the same gradients.
 ///
-/// Shapes are ggml's, fastest dimension first: `D` is the width of a head, `H` and `Hkv` the heads of
-/// queries and of keys, `T` the tokens.
+/// Shapes are ggml's, fastest dimension first: `D` is the width of a head, `H` and `Hkv` the heads
+/// of queries and of keys, `T` the tokens.
 pub(crate) trait Lowering {
-    /// `y = W x + scaling · B A dropout(x)`; W is frozen, so its gradient is `dx = Wᵀ dy + …`.
-    /// [`cutq_kernels::LoraShape`] states the adapter's products and gradients.
+    /// `y = W x + scaling · B A dropout(x)`, with `x` of shape (in, T) and `y` of (out, T). W is
+    /// frozen, so its gradient is `dx = Wᵀ dy + …`. [`cutq_kernels::LoraShape`] states the
+    /// adapter's products and gradients.
     fn linear<'g>(&self, tape: &mut Tape<'g>, x: Var<'g>, linear: Linear<'g>) -> Var<'g>;
 
     /// `y = w · x / r` with `r = √(mean(x²) + eps)` along the fastest dimension.
@@ -26,11 +27,13 @@ pub(crate) trait Lowering {
     /// With `x̂ = x / r` and `g = w · dy`: `dx = (g − x̂ · mean(g · x̂)) / r`.
     fn rms_norm<'g>(&self, tape: &mut Tape<'g>, x: Var<'g>, weight: Node<'g>, eps: f32) -> Var<'g>;
 
-    /// `f(gate) · up`; see [`cutq_kernels::Kernels::gated_backward`] for the gradients.
+    /// `f(gate) · up`, element by element, all of shape (n_ff, T). See
+    /// [`cutq_kernels::Kernels::gated_backward`] for the gradients.
     fn gated<'g>(&self, tape: &mut Tape<'g>, f: Nonlinearity, inputs: [Var<'g>; 2]) -> Var<'g>;
 
-    /// `softmax(scale · qᵀk) v` within each segment; `q` of shape (D, H, T), `k` and `v` of (D, Hkv,
-    /// T), the result of (D·H, T). See [`cutq_kernels::Kernels::attention`] for the gradient.
+    /// `softmax(scale · qᵀk) v` within each segment, with `q` of shape (D, H, T), `k` and `v` of
+    /// (D, Hkv, T), the result of (D·H, T). See [`cutq_kernels::Kernels::attention`] for the
+    /// gradient.
     fn attention<'g>(
         &self,
         tape: &mut Tape<'g>,
@@ -38,7 +41,7 @@ pub(crate) trait Lowering {
         attention: &Attention,
     ) -> Var<'g>;
 
-    /// A matrix of the adapter, of ne = `ne`, where graphs can read it.
+    /// A matrix of the adapter, of shape `ne`, where graphs can read it.
     fn adapter_matrix<'g>(&self, graph: &'g Graph, values: &'g [f32], ne: [usize; 2]) -> Node<'g>;
 
     /// The log-probability of every target, given the residual behind the last layer.
@@ -56,7 +59,7 @@ pub(crate) trait Lowering {
     ) -> Result<(), BackendError>;
 
     /// The graphs of both passes of the head, to be measured or asked for what they compute, never
-    /// to run; none where the kernels compute.
+    /// to run; one of those that are alike, and none where the kernels compute.
     fn head_graphs(&self, head: &Head<'_>) -> Vec<Graph>;
 
     /// What gradients are multiplied by on their way through the layers, a power of two.

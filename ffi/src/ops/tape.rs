@@ -83,8 +83,8 @@ impl<'g> Tape<'g> {
         }
     }
 
-    /// The result of an expensive operation: as [`Tape::save`] if the backward pass needs its value,
-    /// else computed by `make`.
+    /// The result of an expensive operation: as [`Tape::save`] if the backward pass needs its
+    /// value, else computed by `make`.
     pub fn save_if(
         &mut self,
         needed: bool,

@@ -79,7 +79,8 @@ impl Plan {
         Self { retention, ..self }
     }
 
-    /// This plan with as many layers' weights staying as the budget allows, if it allows any number.
+    /// This plan with as many layers' weights staying as the budget allows, if it allows any
+    /// number.
     fn most_weights(self, budget: u64) -> Option<Self> {
         let plan = |weights| self.with(Retention { weights, ..self.retention });
         self.most(budget, plan, self.footprint.weights.n_layer)

@@ -7,9 +7,9 @@ pub struct Demand {
     pub largest: usize,
     /// Tokens of the longest sequence.
     pub longest: usize,
-    /// Most tokens of a pass, if larger than `largest`.
+    /// Tokens that a pass may have at most; `largest` if that is more.
     pub micro_batch: usize,
-    /// Whether that number was asked for: then it is kept to.
+    /// Whether `micro_batch` was asked for: then no smaller number is considered.
     pub fixed: bool,
     /// Bytes of the optimizer's state per parameter of the adapter.
     pub optimizer_bytes: usize,

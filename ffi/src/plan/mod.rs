@@ -1,13 +1,13 @@
 //! The memory plan of a run: what fits into a budget, decided before a byte of it is spent.
 //!
 //! A step takes the adapter with its optimizer, one checkpoint per layer, one layer's activations,
-//! and whatever layers retain to save computing it again ([`Footprint`](crate::Footprint)). Of these,
-//! the number of tokens in a pass can be chosen, and the [`Retention`](crate::Retention): how many
-//! layers retain their products, how many layers' weights stay in memory, and how many retain the
-//! panels that are made of their weights, which is what memory is used for last: a byte saves a third
-//! of the time that a byte of products does. The choice depends on sizes alone, never on a measured
-//! time, so that the same run is planned the same way every time: the number of tokens decides in
-//! which order gradients are summed up.
+//! and whatever layers retain to save computing it again ([`Footprint`](crate::Footprint)). Of
+//! these, the number of tokens in a pass can be chosen, and the [`Retention`](crate::Retention):
+//! how many layers retain their products, how many layers' weights stay in memory, and how many
+//! retain the panels that are made of their weights, which is what memory is used for last: a byte
+//! saves a third of the time that a byte of products does. The choice depends on sizes alone, never
+//! on a measured time, so that the same run is planned the same way every time: the number of
+//! tokens decides in which order gradients are summed up.
 //!
 //! Arithmetic only: an [`Engine`](crate::Engine) measures footprints and rates.
 
@@ -32,7 +32,7 @@ pub struct Plan {
     pub optimizer: u64,
     /// Tokens in a pass, unless a single example is larger.
     pub micro_batch: usize,
-    /// What layers keep in memory; those that retain panels retain their products, too.
+    /// What layers retain; those that retain panels retain their products, too.
     pub retention: Retention,
 }
 
@@ -57,7 +57,7 @@ impl Plan {
         self.retention.panels as u64 * self.footprint.weights.panels.unwrap_or(0)
     }
 
-    /// Bytes of the engine's own.
+    /// Bytes of the engine without the weights.
     fn own(&self) -> u64 {
         let Footprint { adapter, checkpoints, activations, scratch, .. } = self.footprint;
         let retained = self.product_bytes() + self.panel_bytes();

@@ -13,7 +13,7 @@ pub struct WeightBytes {
     pub layer: u64,
     /// The panels of a layer's weights, at most; `None` where the kernels do not compute.
     pub panels: Option<u64>,
-    /// What a layer no longer needs that retains its weights' panels.
+    /// What a layer that retains its weights' panels no longer needs, at least.
     pub unpacked: u64,
     /// Layers in use at a time, of those that come and go.
     pub in_use: usize,

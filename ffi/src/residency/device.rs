@@ -145,7 +145,7 @@ impl Residency for OnDevice {
     fn release_head(&self) {}
 
     fn retain(&mut self, retention: Retention) {
-        self.retained = retention.within(self.file.layers.len()).weights;
+        self.retained = retention.weights;
         let streamed = self.streamed();
         self.layers.get_mut().retain(|n, _| !streamed.contains(n));
         self.stream.take();

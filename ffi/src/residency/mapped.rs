@@ -1,8 +1,8 @@
 //! Weights in the memory map, for the CPU's kernels.
 //!
 //! The system reads pages of the file when they are first used. Layers that do not stay give theirs
-//! back when they are done. Panels take the place of the last layers' weights, where there is memory
-//! for them: unpacking a weight costs as much as multiplying with dozens of tokens.
+//! back when they are done. Panels take the place of the last layers' weights, where there is
+//! memory for them: unpacking a weight costs as much as multiplying with dozens of tokens.
 
 use std::rc::Rc;
 
@@ -17,6 +17,7 @@ use crate::model::error::ArchitectureError;
 use crate::model::layer::{HeadTensors, Layer};
 use crate::model::projection::Projection;
 use crate::model::tensors::{EMBEDDING, head_name};
+use crate::model::weight::Panels;
 use crate::ops::kernels::ByKernels;
 use crate::ops::kernels::panels;
 use crate::residency::bytes::WeightBytes;
@@ -69,7 +70,7 @@ impl Mapped {
         let layer = Rc::get_mut(&mut self.file.layers[n]).expect("no graph refers to the layer");
         layer.weights_mut().zip(panels).for_each(|(weight, panels)| weight.panels = panels);
         // Nothing reads the weights themselves any more, or not now.
-        self.release_tensors(&weight_names(n));
+        self.file.gguf.release(weight_names(n));
     }
 
     fn drop_panels(&mut self) {
@@ -78,14 +79,7 @@ impl Mapped {
         }
         self.panels = Arena::default();
     }
-
-    fn release_tensors(&self, names: &[String]) {
-        self.file.gguf.release(names.iter().map(String::as_str));
-    }
 }
-
-/// A weight's panels in both orientations.
-type Panels = [crate::ggml::tensor::Tensor; 2];
 
 /// The tensors that panels take the place of.
 fn weight_names(n: usize) -> [String; Projection::ALL.len()] {
@@ -107,8 +101,7 @@ impl Residency for Mapped {
 
     fn prefetch(&self, _: &Backend, n: usize) -> Result<(), EngineError> {
         if !self.stays(n) && !self.file.layers[n].has_panels() {
-            let names = self.file.layer_names(n);
-            self.file.gguf.prefetch(names.iter().map(String::as_str));
+            self.file.gguf.prefetch(self.file.layer_names(n));
         }
         Ok(())
     }
@@ -116,7 +109,7 @@ impl Residency for Mapped {
     fn release(&self, n: usize) {
         // Layers with panels too: the system may have mapped all of a layer to read its norms.
         if !self.stays(n) || self.file.layers[n].has_panels() {
-            self.release_tensors(&self.file.layer_names(n));
+            self.file.gguf.release(self.file.layer_names(n));
         }
     }
 
@@ -127,7 +120,7 @@ impl Residency for Mapped {
     }
 
     fn retain(&mut self, retention: Retention) {
-        self.retained = retention.within(self.file.layers.len()).weights;
+        self.retained = retention.weights;
     }
 
     fn set_panels(&mut self, backend: &Backend, layers: &[usize]) -> Result<(), BackendError> {

@@ -1,4 +1,4 @@
-//! Where the weights are that a model computes with.
+//! Where a model's weights are while it computes.
 //!
 //! The last layers *stay*: in memory for the CPU, on any other device once it has needed them. The
 //! others come and go ([`Retention`]).
@@ -21,7 +21,7 @@ use crate::residency::bytes::WeightBytes;
 use crate::residency::file::FileTensors;
 use crate::residency::retention::Retention;
 
-/// Where the weights are that a model computes with.
+/// Where a model's weights are while it computes.
 pub(crate) trait Residency {
     /// The tensors as they lie in the file: to plan with, and for the embedding.
     fn file(&self) -> &FileTensors;
@@ -41,8 +41,8 @@ pub(crate) trait Residency {
     /// The head, and the embedding with it, was computed.
     fn release_head(&self);
 
-    /// Lets the weights of the last layers stay, as many as `retention` says; panels follow with
-    /// [`Residency::set_panels`].
+    /// Lets the weights of the last layers stay, as many as `retention` says, which is within the
+    /// model's layers; panels follow with [`Residency::set_panels`].
     fn retain(&mut self, retention: Retention);
 
     /// Makes the panels of these layers' weights, and drops those of others; does nothing where the

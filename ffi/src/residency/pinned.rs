@@ -18,8 +18,8 @@ pub(crate) struct PinnedQueue {
 unsafe impl Send for PinnedQueue {}
 
 impl PinnedQueue {
-    /// A queue for layers of up to `bytes` bytes; `None` if the driver has no pinned memory, or none
-    /// left.
+    /// A queue for layers of up to `bytes` bytes; `None` if the driver has no pinned memory, or
+    /// none left.
     pub fn open(device: Device, bytes: usize) -> Option<Self> {
         // SAFETY: plain constructors, whose results belong to the value built below.
         unsafe {

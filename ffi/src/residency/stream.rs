@@ -1,10 +1,10 @@
 //! Layers that come to a device when they are needed.
 //!
 //! There are two slots. While a layer is computed in one of them, a thread fills the other with the
-//! next layer, straight from the memory-mapped file; where the device's driver has memory that it can
-//! read by itself (*pinned*), through such memory, so that the processor copies a tensor while the
-//! device fetches the one before. Forward and backward pass meet at the same layer, and so do steps,
-//! so that the last two layers of each are there already.
+//! next layer, straight from the memory-mapped file; where the device's driver has memory that it
+//! can read by itself (*pinned*), through such memory, so that the processor copies a tensor while
+//! the device fetches the one before. Forward and backward pass meet at the same layer, and so do
+//! steps, so that the last two layers of each are there already.
 
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -49,7 +49,8 @@ impl<T> Stream<T> {
         Ok(Self { slots, current: 0, queue })
     }
 
-    /// Layer `n`, whose content is there; the layer handed out before may be overwritten from now on.
+    /// Layer `n`, whose content is there; the layer handed out before may be overwritten from now
+    /// on.
     pub fn get(&mut self, n: usize, open: Open<'_, T>) -> Result<Rc<T>, EngineError> {
         self.current = match self.position(n) {
             Some(slot) => slot,

@@ -13,8 +13,8 @@ use crate::sys;
 /// What is said last.
 static LAST_WORDS: AtomicPtr<String> = AtomicPtr::new(std::ptr::null_mut());
 
-/// When ggml, a driver or a panic aborts the process from now on, it says `last_words` on stderr and
-/// ends with exit code 1. Called again, changes the words.
+/// When ggml, a driver or a panic aborts the process from now on, it says `last_words` on stderr
+/// and ends with exit code 1. Called again, changes the words.
 pub fn exit_on_abort(last_words: String) {
     // Leaked, like what was there before: the handler may be reading it.
     LAST_WORDS.store(Box::leak(Box::new(last_words)), Ordering::Release);

@@ -1,4 +1,4 @@
-//! An allocator that hands out a fixed piece of memory and never takes any back.
+//! An allocator that hands out a fixed region of memory and never takes any back.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::UnsafeCell;

@@ -52,7 +52,7 @@ unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, n: usize) -> *mut u8 {
     to
 }
 
-// SAFETY: as `memcpy`; the blocks may overlap.
+// SAFETY: as `memcpy`; the regions may overlap.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, n: usize) -> *mut u8 {
     if (to as usize).wrapping_sub(from as usize) >= n {

@@ -22,10 +22,10 @@ struct Args {
     /// llama, qwen2 or gemma3
     #[arg(long, value_name = "NAME", value_parser = family)]
     architecture: Option<Family>,
-    /// Transformer blocks
+    /// Transformer layers
     #[arg(long, value_name = "N")]
     n_layer: Option<usize>,
-    /// Width of the residual stream
+    /// Width of the residual
     #[arg(long, value_name = "N")]
     n_embd: Option<usize>,
     /// Width of the feed-forward network

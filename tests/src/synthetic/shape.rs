@@ -7,9 +7,9 @@ use cutq_ffi::{Family, GgufHeader};
 pub struct Shape {
     /// The family.
     pub family: Family,
-    /// Transformer blocks.
+    /// Transformer layers.
     pub n_layer: usize,
-    /// Width of the residual stream.
+    /// Width of the residual.
     pub n_embd: usize,
     /// Width of the feed-forward network.
     pub n_ff: usize,

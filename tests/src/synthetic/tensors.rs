@@ -52,7 +52,7 @@ pub fn list(model: &Synthetic) -> Vec<Tensor> {
         tensors.extend(Projection::ALL.map(|projection| {
             Tensor::matrix(
                 projection.weight_name(layer),
-                model.block_type,
+                model.layer_type,
                 widths(shape, projection),
             )
         }));

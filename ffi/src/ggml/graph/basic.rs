@@ -6,13 +6,24 @@ use crate::ggml::rope::{Direction, RopeMode, Rotation};
 use crate::ggml::tensor::Tensor;
 use crate::sys;
 
+type BinaryOp = unsafe extern "C" fn(
+    *mut sys::ggml_context,
+    *mut sys::ggml_tensor,
+    *mut sys::ggml_tensor,
+) -> *mut sys::ggml_tensor;
+
 impl Graph {
     /// `a + b`; `b` is repeated to the shape of `a`.
     pub fn add<'g>(&'g self, a: Node<'g>, b: Node<'g>) -> Node<'g> {
+        self.broadcast(sys::ggml_add, a, b)
+    }
+
+    /// `op` element by element; `b` is repeated to the shape of `a`.
+    pub(super) fn broadcast<'g>(&'g self, op: BinaryOp, a: Node<'g>, b: Node<'g>) -> Node<'g> {
         let (to, from) = (a.ne(), b.ne());
         assert!((0..4).all(|d| to[d] % from[d] == 0), "{from:?} does not repeat to {to:?}");
         // SAFETY: the shapes agree.
-        self.node(unsafe { sys::ggml_add(self.ctx(), a.as_ptr(), b.as_ptr()) })
+        self.node(unsafe { op(self.ctx(), a.as_ptr(), b.as_ptr()) })
     }
 
     /// The same elements in another shape.

@@ -1,7 +1,7 @@
 //! Building and running ggml graphs: ggml's `assert`s end the process, so shapes are checked here.
 //!
-//! Every method adds one operation and panics (never aborts) on shapes that ggml would refuse; those
-//! are faults of this crate, since models are checked when they are opened.
+//! Every method adds one operation and panics (never aborts) on shapes that ggml would refuse;
+//! those are faults of this crate, since models are checked when they are opened.
 
 mod basic;
 pub(crate) mod chunks;
@@ -56,7 +56,8 @@ impl Content {
 impl Graph {
     /// A graph of at most `capacity` tensors.
     pub fn new(capacity: usize) -> Self {
-        // SAFETY: with `no_alloc` the context holds headers only; its size counts them and the graph.
+        // SAFETY: with `no_alloc` the context holds headers only; its size counts them and the
+        // graph.
         unsafe {
             let params = sys::ggml_init_params {
                 mem_size: capacity * sys::ggml_tensor_overhead()
@@ -86,8 +87,8 @@ impl Graph {
         unsafe { Node::new(raw) }
     }
 
-    /// A node that several operations use and only the first one makes: the same `key`, the same
-    /// node.
+    /// A node that several operations use and only the first one makes, in this graph: the same
+    /// `key`, the same node.
     pub fn shared<'g>(&'g self, key: Key, make: impl FnOnce() -> Node<'g>) -> Node<'g> {
         let found = self.shared.borrow().get(&key).copied();
         if let Some(raw) = found {
@@ -158,7 +159,8 @@ impl Graph {
         unsafe { self.located(ne, NonNull::<[f32; 16]>::dangling().as_ptr().cast()) }
     }
 
-    /// An F32 matrix at an address; a tensor that has memory is left alone by the graph's allocator.
+    /// An F32 matrix at an address; a tensor that has memory is left alone by the graph's
+    /// allocator.
     ///
     /// # Safety
     /// If the graph runs, the address holds the matrix, and nothing writes to it.

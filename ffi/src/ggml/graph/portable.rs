@@ -6,11 +6,6 @@ use crate::sys;
 
 type UnaryOp =
     unsafe extern "C" fn(*mut sys::ggml_context, *mut sys::ggml_tensor) -> *mut sys::ggml_tensor;
-type BinaryOp = unsafe extern "C" fn(
-    *mut sys::ggml_context,
-    *mut sys::ggml_tensor,
-    *mut sys::ggml_tensor,
-) -> *mut sys::ggml_tensor;
 
 /// Element by element.
 impl Graph {
@@ -27,13 +22,6 @@ impl Graph {
     /// `a / b`; `b` is repeated to the shape of `a`.
     pub fn div<'g>(&'g self, a: Node<'g>, b: Node<'g>) -> Node<'g> {
         self.broadcast(sys::ggml_div, a, b)
-    }
-
-    fn broadcast<'g>(&'g self, op: BinaryOp, a: Node<'g>, b: Node<'g>) -> Node<'g> {
-        let (to, from) = (a.ne(), b.ne());
-        assert!((0..4).all(|d| to[d] % from[d] == 0), "{from:?} does not repeat to {to:?}");
-        // SAFETY: the shapes agree.
-        self.node(unsafe { op(self.ctx(), a.as_ptr(), b.as_ptr()) })
     }
 
     /// `a · scale + bias`.

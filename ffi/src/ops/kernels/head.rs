@@ -1,9 +1,9 @@
 //! The head: [`Lowering::log_probs`](crate::ops::lowering::Lowering) and its backward pass.
 //!
 //! Logits are never stored: see [`cutq_kernels::HeadShape`]. The backward pass is one graph with a
-//! pair of nodes for each chunk of the vocabulary, so that ggml synchronizes the threads between the
-//! gradient of a chunk's logits, whose rows they divide, and its way back through the weights, whose
-//! columns they divide.
+//! pair of nodes for each chunk of the vocabulary, so that ggml synchronizes the threads between
+//! the gradient of a chunk's logits, whose rows they divide, and its way back through the weights,
+//! whose columns they divide.
 
 use std::ops::Range;
 use std::rc::Rc;
@@ -192,7 +192,8 @@ impl CustomOp for DLogits {
 /// What a chunk adds to the gradient of the normed rows.
 struct DNormed {
     op: Chunk,
-    /// Whether there is nothing yet to add to; else the first source is what there is.
+    /// Whether this is the first chunk; else the first source is the sum so far, and `dst` a view
+    /// of it.
     first: bool,
 }
 
@@ -204,8 +205,8 @@ impl CustomOp for DNormed {
         let unpack =
             |row: usize, k: usize, out: &mut [f32]| weight.unpack(rows.start + row, k, out);
         let out = Output { data: dst.data.cast(), stride: shape.n_embd, accumulate: !self.first };
-        // SAFETY: the source is the chunk's `DLogits` node; `dst` is a contiguous matrix of
-        // `n_embd` columns, of which every thread writes its own.
+        // SAFETY: the source, behind the sum if there is one, is the chunk's `DLogits` node; `dst`
+        // is a contiguous matrix of `n_embd` columns, of which every thread writes its own.
         SCRATCH.with_borrow_mut(|scratch| unsafe {
             let data = source(dst, usize::from(!self.first));
             let dlogits = Packed { shape: shape.dlogits(rows.len()), data };

@@ -7,9 +7,8 @@ use super::product::Orientation;
 use crate::ggml::graph::Graph;
 use crate::ggml::graph::chunks::Chunks;
 use crate::ggml::graph::custom::{CustomOp, SCRATCH};
-use crate::ggml::tensor::Tensor;
 use crate::gguf::dequantize::Quantized;
-use crate::model::weight::Weight;
+use crate::model::weight::{Panels, Weight};
 use crate::sys;
 
 /// Shapes of a weight's panels, forward and transposed.
@@ -20,7 +19,7 @@ pub(crate) fn shapes(weight: &Weight, precision: Precision) -> [[usize; 2]; 2] {
 }
 
 /// Adds the making of a weight's panels to a graph, into memory of [`shapes`].
-pub(crate) fn make<'g>(graph: &'g Graph, by: ByKernels, weight: &Weight, panels: &'g [Tensor; 2]) {
+pub(crate) fn make<'g>(graph: &'g Graph, by: ByKernels, weight: &Weight, panels: &'g Panels) {
     for (orientation, panels) in [Orientation::Forward, Orientation::Transposed].iter().zip(panels)
     {
         let (weight, orientation, chunks) = (weight.data, *orientation, Chunks::default());

@@ -50,8 +50,8 @@ impl ByKernels {
         (node, shape)
     }
 
-    /// The product of `input` with a weight, plus what an adapter adds: `B · low` forward, `Aᵀ · dlow`
-    /// where the input was not dropped transposed.
+    /// The product of `input` with a weight, plus what an adapter adds: `B · low` forward;
+    /// transposed `Aᵀ · dlow`, where the input was not dropped.
     pub(super) fn product<'g>(
         self,
         g: &'g Graph,
@@ -128,9 +128,10 @@ impl CustomOp for ProductOp {
         // Panels can be divided anywhere, quantized blocks not.
         let unit = if self.panels { COLUMNS } else { unit };
         // SAFETY: the first source was packed by a `Pack` node of the same shape, the second has
-        // the weight's panels if `panels` says so, and there are two more with an adapter; `dst` is a
-        // contiguous matrix of as many columns as `W` has rows, or columns if transposed, whose
-        // chunks go to one thread each; the adapter's matrices have the shapes that `product` checked.
+        // the weight's panels if `panels` says so, and there are two more with an adapter; `dst` is
+        // a contiguous matrix of as many columns as `W` has rows, or columns if transposed, whose
+        // chunks go to one thread each; the adapter's matrices have the shapes that `product`
+        // checked.
         SCRATCH.with_borrow_mut(|scratch| unsafe {
             use Orientation::{Forward, Transposed};
             let packed = Packed { shape: self.shape, data: source(dst, 0) };

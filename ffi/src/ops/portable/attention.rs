@@ -143,7 +143,7 @@ impl<'g> Tile<'g> {
     }
 }
 
-/// `out[d, key] = Σ over queries, and over the heads that share the key, of x[d, query] · w[key, query]`.
+/// `out[d, key] = Σ x[d, query] · w[key, query]`, over the queries of all heads that share the key.
 ///
 /// Heads that share keys lie next to each other, so that they merge with the queries into one
 /// long dimension to sum over.

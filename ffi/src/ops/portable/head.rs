@@ -86,7 +86,8 @@ pub(super) fn backward(
     Ok(())
 }
 
-/// The graphs of both passes, to be measured and asked for what they compute.
+/// The graphs of both passes, to be measured and asked for what they compute. Those of equally many
+/// targets are alike, so there is one pair for a full chunk and one for the rest.
 pub(super) fn graphs(by: Portable, head: &Head<'_>) -> Vec<Graph> {
     let shape = [head.n_embd(), head.n_tokens];
     let pair = |targets: &[(usize, u32)]| {
@@ -97,7 +98,9 @@ pub(super) fn graphs(by: Portable, head: &Head<'_>) -> Vec<Graph> {
         d_rows(by, head, &graphs[1], same, &weighted);
         graphs
     };
-    head.targets.chunks(chunk(head)).flat_map(pair).collect()
+    let mut chunks: Vec<_> = head.targets.chunks(chunk(head)).collect();
+    chunks.dedup_by_key(|targets| targets.len());
+    chunks.into_iter().flat_map(pair).collect()
 }
 
 fn find<'g>(

@@ -24,8 +24,8 @@ use crate::ops::tape::{Tape, Var};
 /// Operations that every device has.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Portable {
-    /// [`Precision::Int8`] stands for the backend's own product with quantized weights, which rounds
-    /// activations as it likes; [`Precision::F32`] dequantizes weights before.
+    /// [`Precision::Int8`] stands for the backend's own product with quantized weights, which
+    /// rounds activations as it likes; [`Precision::F32`] dequantizes weights before.
     pub precision: Precision,
 }
 
@@ -35,8 +35,8 @@ const CAPACITY: usize = 1024;
 /// The exponent of what the largest weight of a target is scaled to.
 const LARGEST: i32 = 4;
 
-/// Nodes of a graph with a layer's forward and backward pass over these sequences, at most, whichever
-/// way it is computed: the kernels take fewer.
+/// Nodes of a graph with a layer's forward and backward pass over these sequences, at most,
+/// whichever way it is computed: the kernels take fewer.
 pub(crate) fn layer_capacity(layer: &Layer, segments: &[Segment]) -> usize {
     let products = layer.weights().map(|weight| product::capacity(&weight.data));
     CAPACITY + products.sum::<usize>() + attention::capacity(segments)
@@ -89,8 +89,8 @@ impl Lowering for Portable {
 
     /// Metal's products round both operands to F16, which ends at 6e-8 and at 65504, and a target's
     /// weight in the mean over a thousand is 1e-3 already. This puts the largest weight between 16
-    /// and 32: a gradient may be 2000 times that, or a billion times less. A power of two changes no
-    /// bit of F32 but the exponent.
+    /// and 32: a gradient may be 2000 times that, or a billion times less. A power of two changes
+    /// no bit of F32 but the exponent.
     fn gradient_scale(&self, dlog_probs: &[f64]) -> f64 {
         let largest = dlog_probs.iter().fold(0.0, |max: f64, d| max.max(d.abs()));
         if largest == 0.0 {

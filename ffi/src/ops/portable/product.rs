@@ -2,8 +2,8 @@
 //!
 //! ggml multiplies with a quantized matrix in one orientation only. The other, `dX = Wᵀ dY`, and
 //! exact products dequantize some rows of the matrix at a time, with GET_ROWS, which knows nearly
-//! every type on every backend. They stay in F32: a gradient is easily smaller than the smallest F16,
-//! and backends round the right operand of an F16 product to F16.
+//! every type on every backend. They stay in F32: a gradient is easily smaller than the smallest
+//! F16, and backends round the right operand of an F16 product to F16.
 
 use std::ops::Range;
 

@@ -10,7 +10,7 @@ use super::norm::Norm;
 use super::{D, FFN};
 
 #[derive(Clone, Debug)]
-pub(super) struct Block {
+pub(super) struct Layer {
     attn_norm: Norm,
     ffn_norm: Norm,
     /// q, k, v, output, gate, up, down
@@ -42,7 +42,7 @@ fn sigmoid(x: f64) -> f64 {
     1.0 / (1.0 + (-x).exp())
 }
 
-impl Block {
+impl Layer {
     pub(super) fn new(index: usize, rng: &mut ChaCha8Rng) -> Self {
         let (q, kv) = (HEADS * HEAD_DIM, KV_HEADS * HEAD_DIM);
         let mut linear = |name: &str, n_in, n_out| {
