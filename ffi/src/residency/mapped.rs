@@ -140,8 +140,9 @@ impl Residency for Mapped {
             backend.run(&graph)?;
             drop(graph);
             self.set_layer_panels(n, made.into_iter().map(Some));
+            // One by one, so that a failure leaves a list of those that have them.
+            self.with_panels.push(n);
         }
-        self.with_panels = layers.to_vec();
         Ok(())
     }
 
