@@ -19,8 +19,6 @@ use cutq_tests::computing::Computing;
 use cutq_tests::synthetic::{Shape, Synthetic, preset};
 use cutq_tests::tolerance::{F32_ADAMW, F32_COSINE, F32_LOG_PROB};
 
-const FAMILIES: [Family; 3] = [Family::Llama, Family::Qwen2, Family::Gemma3];
-
 /// Tokens of two sequences; the first sees more than Gemma's window and attention's tile.
 const LONG: [usize; 2] = [700, 90];
 const SHORT: [usize; 2] = [25, 15];
@@ -162,7 +160,7 @@ mod metal {
 
 fn every_family(computing: Computing) {
     let Some(options) = computing.options(Precision::F32) else { return };
-    for family in FAMILIES {
+    for family in Family::ALL {
         let shape = Shape { family, ..shape() };
         let model = Synthetic::new(shape, "q4_k".parse().unwrap());
         agree(&model, options, LONG, 0.1, &format!("{family:?}"));
@@ -180,7 +178,7 @@ fn every_type(computing: Computing) {
 /// Ten steps of AdamW lower the loss as they do with the CPU's kernels.
 fn training(computing: Computing) {
     let Some(options) = computing.options(Precision::F32) else { return };
-    for family in FAMILIES {
+    for family in Family::ALL {
         let model = Synthetic::new(Shape { family, ..shape() }, "q4_k".parse().unwrap());
         in_a_file(&model, |path| {
             let kernels = EngineOptions { precision: Precision::F32, ..EngineOptions::default() };

@@ -11,8 +11,6 @@ use cutq_ffi::{
 use cutq_tests::synthetic::{Shape, Synthetic, preset};
 use serde::Deserialize;
 
-const FAMILIES: [Family; 3] = [Family::Llama, Family::Qwen2, Family::Gemma3];
-
 /// Of a pack: the first sequence sees more than Gemma's window and attention's tile.
 const N_TOKENS: usize = 790;
 const LONGEST: usize = 700;
@@ -69,7 +67,7 @@ fn metal_computes_every_family() {
 fn metal_computes_every_type() {
     let table = Table::load();
     for (i, tensor_type) in TensorType::all().enumerate() {
-        let family = FAMILIES[i % FAMILIES.len()];
+        let family = Family::ALL[i % Family::ALL.len()];
         let shape = Shape { family, n_ctx: 1024, ..preset("tiny").unwrap() };
         let model = Synthetic::new(shape, tensor_type);
         for precision in [Precision::Int8, Precision::F32] {

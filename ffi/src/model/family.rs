@@ -58,13 +58,18 @@ impl Family {
         }
     }
 
-    /// The family of this `general.architecture`.
-    pub(crate) fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|family| family.traits().name == name)
+    /// `general.architecture` in its files.
+    pub fn name(self) -> &'static str {
+        self.traits().name
     }
 
-    /// Their names, for messages.
-    pub(crate) fn names() -> String {
-        Self::ALL.map(|family| family.traits().name).join(", ")
+    /// The family of this `general.architecture`.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|family| family.name() == name)
+    }
+
+    /// Their names, by comma.
+    pub fn names() -> String {
+        Self::ALL.map(Self::name).join(", ")
     }
 }

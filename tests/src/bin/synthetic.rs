@@ -19,7 +19,7 @@ struct Args {
     /// The shape of a known model; the options below change it
     #[arg(long, value_name = "NAME", default_value = "smollm2-135m", value_parser = PossibleValuesParser::new(PRESETS.map(|p| p.0)))]
     shape: String,
-    /// llama, qwen2 or gemma3
+    /// `general.architecture`, such as llama
     #[arg(long, value_name = "NAME", value_parser = family)]
     architecture: Option<Family>,
     /// Transformer layers
@@ -107,11 +107,6 @@ impl Args {
     }
 }
 
-fn family(name: &str) -> Result<Family, String> {
-    match name {
-        "llama" => Ok(Family::Llama),
-        "qwen2" => Ok(Family::Qwen2),
-        "gemma3" => Ok(Family::Gemma3),
-        _ => Err("known are llama, qwen2 and gemma3".to_owned()),
-    }
+fn family(text: &str) -> Result<Family, String> {
+    Family::named(text).ok_or_else(|| format!("known are {}", Family::names()))
 }

@@ -136,11 +136,7 @@ pub fn preset(name: &str) -> Option<Shape> {
 impl Shape {
     /// Adds the metadata of a model of this shape.
     pub fn describe(&self, header: &mut GgufHeader) {
-        let prefix = match self.family {
-            Family::Llama => "llama",
-            Family::Qwen2 => "qwen2",
-            Family::Gemma3 => "gemma3",
-        };
+        let prefix = self.family.name();
         header.str("general.architecture", prefix);
         header.str("general.name", "random weights");
         let sizes = [
