@@ -189,7 +189,7 @@ impl Parity {
         assert!(distance.ffn.0 >= limits.cosine, "{:?} {limits:?}", distance.ffn);
         let attention = distance.attention;
         assert!(attention.0 >= limits.attention_cosine, "{attention:?} {limits:?}");
-        self.adamw(tolerance::INT8_ADAMW);
+        self.adamw(limits.adamw);
     }
 
     /// Mean |Δ log p| of llama.cpp from PyTorch on this machine, with the same adapter and exact
@@ -314,6 +314,7 @@ impl Parity {
         };
         let mut trainer: Trainer<Cut> = Trainer::new(Cut::paper(), options);
         let batch: Vec<&Group> = self.groups.iter().collect();
+        let mut largest: f64 = 0.0;
         for (step, expected) in golden.losses.iter().enumerate() {
             let report = trainer.step(&mut self.engine, &batch).expect("a step succeeds");
             let difference = (report.loss - expected).abs() / expected;
@@ -322,8 +323,10 @@ impl Parity {
                 self.model.fixture(),
                 report.loss
             );
-            assert!(difference <= tolerance, "step {step}: {difference:.2e}");
+            assert!(difference.is_finite(), "step {step}: {difference}");
+            largest = largest.max(difference);
         }
+        assert!(largest <= tolerance, "{largest:.2e}, more than {tolerance:.2e}");
     }
 }
 
