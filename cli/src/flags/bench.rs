@@ -25,12 +25,9 @@ pub struct BenchArgs {
     /// Projections to adapt, by comma, or `all`
     #[arg(long, value_name = "LIST", default_value = "ffn_gate,ffn_up,ffn_down")]
     pub target_modules: String,
-    /// Where to compute.
+    /// Where to compute, and with how many threads.
     #[command(flatten)]
     pub device: DeviceArgs,
-    /// CPU threads [default: one per core]
-    #[arg(long, value_name = "N", value_parser = count)]
-    pub threads: Option<usize>,
     /// Arithmetic of the products with the model's weights
     #[arg(long, value_enum, default_value = "int8")]
     pub precision: PrecisionName,

@@ -26,16 +26,13 @@ impl From<PrecisionName> for Precision {
     }
 }
 
-/// Device, threads, arithmetic, tokens in a pass.
+/// Device and threads, arithmetic, tokens in a pass.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Engine")]
 pub struct EngineArgs {
-    /// Where to compute.
+    /// Where to compute, and with how many threads.
     #[command(flatten)]
     pub device: DeviceArgs,
-    /// CPU threads [default: one per core]
-    #[arg(long, value_name = "N", value_parser = count)]
-    pub threads: Option<usize>,
     /// Arithmetic of the products with the model's weights
     #[arg(long, value_enum, default_value = "int8")]
     pub precision: PrecisionName,

@@ -47,12 +47,9 @@ pub struct GenerateArgs {
     /// Seed of the sampling [default: 42]
     #[arg(long, value_name = "N")]
     pub seed: Option<u32>,
-    /// Where to compute.
+    /// Where to compute, and with how many threads.
     #[command(flatten)]
     pub device: DeviceArgs,
-    /// CPU threads [default: one per core]
-    #[arg(long, value_name = "N", value_parser = count)]
-    pub threads: Option<usize>,
     /// Print one JSON object with the prompt and the responses
     #[arg(long)]
     pub json: bool,
