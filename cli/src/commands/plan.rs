@@ -3,17 +3,16 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use cutq_ffi::{Adapter, Demand, LoraConfig, Projection};
+use cutq_ffi::{Adapter, Demand, LoraConfig};
 use serde::Serialize;
 
 use crate::console::Console;
-use crate::flags::PlanArgs;
+use crate::flags::{PlanArgs, target_modules};
 use crate::output;
 use crate::session::PlanFigures;
 use crate::session::budget::{self, MICRO_BATCH};
 use crate::session::memory;
 use crate::session::model::{ModelFile, device, threads};
-use crate::usage::UsageError;
 
 /// What the command prints.
 #[derive(Serialize)]
@@ -29,8 +28,7 @@ struct Forecast {
 
 /// Runs the command.
 pub fn plan(args: &PlanArgs) -> Result<ExitCode> {
-    let target_modules = Projection::parse_list(&args.target_modules)
-        .map_err(|error| UsageError::new(format!("--target-modules: {error}")))?;
+    let target_modules = target_modules(&args.target_modules)?;
     let model = ModelFile::open(&args.model)?;
     let longest = model.max_length(args.max_length)?;
     let config = LoraConfig { r: args.r, lora_alpha: 1.0, lora_dropout: 0.0, target_modules };

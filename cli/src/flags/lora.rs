@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use cutq_ffi::Projection;
 
 use super::range::{count, partial_share, positive};
+use crate::usage::UsageError;
 
 /// The adapter to train.
 #[derive(Debug, Args)]
@@ -26,4 +28,13 @@ pub struct LoraArgs {
     /// Start from this adapter instead of a new one
     #[arg(long, value_name = "ADAPTER.gguf")]
     pub init_adapter: Option<PathBuf>,
+}
+
+/// The projections that `--target-modules` lists.
+///
+/// # Errors
+/// If it lists what is none.
+pub fn target_modules(list: &str) -> Result<Vec<Projection>, UsageError> {
+    Projection::parse_list(list)
+        .map_err(|error| UsageError::new(format!("--target-modules: {error}")))
 }

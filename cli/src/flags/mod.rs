@@ -28,7 +28,7 @@ pub use engine::{EngineArgs, PrecisionName};
 pub use finetune::FinetuneArgs;
 pub use generate::GenerateArgs;
 pub use inspect::InspectArgs;
-pub use lora::LoraArgs;
+pub use lora::{LoraArgs, target_modules};
 pub use memory::MemoryArgs;
 pub use objective::{ObjectiveArgs, Preset};
 pub use plan::PlanArgs;

@@ -17,7 +17,7 @@ use super::memory::Watch;
 use super::operations::Operations;
 use super::sample::{median, repeat};
 use crate::console::Console;
-use crate::flags::{BenchArgs, OptimizerName};
+use crate::flags::{BenchArgs, OptimizerName, target_modules};
 use crate::session::PlanFigures;
 use crate::session::budget;
 use crate::session::memory;
@@ -30,8 +30,7 @@ const LR: f64 = 1e-3;
 
 /// The figures of the model at `path`.
 pub fn measure(args: &BenchArgs, path: &Path) -> Result<Figures> {
-    let modules = Projection::parse_list(&args.target_modules)
-        .map_err(|error| UsageError::new(format!("--target-modules: {error}")))?;
+    let modules = target_modules(&args.target_modules)?;
     let watch = Watch::start();
     let model = ModelFile::open(path)?;
     let (tokens, context) = (args.tokens as usize, model.architecture.context_length);

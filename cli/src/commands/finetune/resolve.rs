@@ -7,7 +7,7 @@ use cutq_ffi::{Adapter, LoraConfig, Projection};
 
 use super::paths;
 use crate::console::Console;
-use crate::flags::{FinetuneArgs, LoraArgs, Preset, ScreenArgs};
+use crate::flags::{FinetuneArgs, LoraArgs, Preset, ScreenArgs, target_modules};
 use crate::run::{DataSettings, EngineSettings, InputFile, LoraSettings, PromptSettings, Settings};
 use crate::session::model::{ModelFile, device, threads};
 use crate::text::{AnyTemplate, TemplateName};
@@ -24,7 +24,7 @@ const PAPER_POSITIVE_RATIO: f64 = 0.25;
 /// Flags that contradict each other or the files they name; files that cannot be read.
 pub fn settings(args: &FinetuneArgs, console: Console) -> Result<(Settings, ModelFile)> {
     let objective = args.objective.resolve()?;
-    let modules = target_modules(args.lora.target_modules.as_deref())?;
+    let modules = args.lora.target_modules.as_deref().map(target_modules).transpose()?;
     let path = args.model.as_deref().expect("required without --resume");
     let out = std::path::absolute(args.out.clone().unwrap_or_else(|| paths::default_out(path)))?;
     paths::refuse_overwriting(args, path, &out)?;
@@ -64,11 +64,6 @@ pub fn first_adapter(settings: &Settings, model: &ModelFile) -> Result<Adapter> 
             Ok(Adapter::init(&model.gguf, &model.architecture, config, seed))
         }
     }
-}
-
-fn target_modules(list: Option<&str>) -> Result<Option<Vec<Projection>>, UsageError> {
-    let parsed = list.map(Projection::parse_list).transpose();
-    parsed.map_err(|error| UsageError::new(format!("--target-modules: {error}")))
 }
 
 fn data(args: &FinetuneArgs) -> Result<DataSettings> {
