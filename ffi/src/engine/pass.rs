@@ -38,6 +38,7 @@ impl Engine {
             row.iter_mut().for_each(|x| *x *= self.architecture.embedding_scale);
             residual.write(t * n_embd, &row);
         }
+        self.weights.release_others();
     }
 
     /// Makes the panels of the layers that are to retain them, unless they are there.
@@ -95,7 +96,7 @@ impl Engine {
     ) -> Result<Vec<LogProb>, EngineError> {
         let started = Instant::now();
         let targets = self.ops.log_probs(&self.head(batch)?, residual)?;
-        self.weights.release_head();
+        self.weights.release_others();
         self.timings.head += started.elapsed();
         Ok(targets)
     }

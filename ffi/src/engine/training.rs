@@ -46,7 +46,7 @@ impl Model for Engine {
         let head = self.head(batch)?;
         self.ops.head_backward(&head, gradients, &residual[n_layer], d_residual)?;
         drop(head);
-        self.weights.release_head();
+        self.weights.release_others();
         self.timings.head += started.elapsed();
         let started = Instant::now();
         for layer in (self.lowest()..n_layer).rev() {

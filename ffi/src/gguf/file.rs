@@ -1,6 +1,6 @@
 //! A GGUF file: metadata read once, tensor data left in a memory map.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -13,6 +13,10 @@ use crate::gguf::parse::Header;
 use crate::gguf::tensor_info::TensorInfo;
 use crate::gguf::value::Value;
 use crate::sys;
+
+/// What the system maps at most when a byte is read: it keeps large files in pages of up to this
+/// size, wherever in the file a tensor begins or ends (Linux; other systems map less).
+pub(crate) const LARGE_PAGE: usize = 2 << 20;
 
 /// An open GGUF file. Cloning shares the map.
 #[derive(Debug, Clone)]
@@ -134,15 +138,25 @@ impl Gguf {
         infos.for_each(|info| self.release_range(info.offset..info.offset + info.size));
     }
 
-    /// [`Gguf::release`] of bytes of the file.
+    /// [`Gguf::release`] of bytes of the file, and of what was mapped with them.
     pub(crate) fn release_range(&self, range: Range<usize>) {
         #[cfg(unix)]
         // SAFETY: the map is read-only and backed by the file, so that dropped pages come back
         // with the same bytes. An error leaves them where they are.
         let _ = unsafe {
             let advice = memmap2::UncheckedAdvice::DontNeed;
-            self.map.unchecked_advise_range(advice, range.start, range.len())
+            let start = range.start - range.start % LARGE_PAGE;
+            let end = range.end.next_multiple_of(LARGE_PAGE).min(self.map.len());
+            self.map.unchecked_advise_range(advice, start, end - start)
         };
+    }
+
+    /// Bytes that the system maps at most when these tensors are read.
+    pub(crate) fn mapped_bytes(&self, infos: &[&TensorInfo]) -> usize {
+        let pages = |info: &&TensorInfo| {
+            info.offset / LARGE_PAGE..(info.offset + info.size).div_ceil(LARGE_PAGE)
+        };
+        infos.iter().flat_map(pages).collect::<BTreeSet<_>>().len() * LARGE_PAGE
     }
 
     /// Lets the system begin to read these tensors from the file, without waiting for it. Does

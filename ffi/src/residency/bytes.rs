@@ -17,9 +17,13 @@ pub struct WeightBytes {
     pub unpacked: u64,
     /// Layers in use at a time, of those that come and go.
     pub in_use: usize,
+    /// The largest of those, with what is mapped beside it.
+    pub layer_in_use: u64,
+    /// What is mapped beside the layers that stay, if others do not.
+    pub edges: u64,
     /// Everything else, if all layers stay.
     pub others: u64,
-    /// The largest part of everything else that is in use at a time.
+    /// The largest part of everything else that is in use at a time, with what is mapped beside it.
     pub others_in_use: u64,
     /// Whether they are copies on a device; else they are the file's own pages.
     pub copied: bool,
@@ -32,8 +36,15 @@ impl WeightBytes {
         if weights == self.n_layer {
             return self.layers - panels as u64 * self.unpacked + self.others;
         }
-        let away = self.n_layer - weights.max(panels);
-        let layers = weights.saturating_sub(panels) + away.min(self.in_use);
-        layers as u64 * self.layer + self.others_in_use
+        let staying = weights.saturating_sub(panels) as u64;
+        let in_use = self.in_use.min(self.n_layer - weights.max(panels)) as u64;
+        let edges = if staying > 0 { self.edges } else { 0 };
+        let passing = in_use * self.layer_in_use;
+        let in_use = match self.copied {
+            true => passing + self.others_in_use,
+            // The file's pages are given back before those of something else are read.
+            false => passing.max(self.others_in_use),
+        };
+        (staying * self.layer + edges + in_use).min(self.layers + self.others)
     }
 }

@@ -142,7 +142,7 @@ impl Residency for OnDevice {
 
     fn release(&self, _: usize) {}
 
-    fn release_head(&self) {}
+    fn release_others(&self) {}
 
     fn retain(&mut self, retention: Retention) {
         self.retained = retention.weights;
@@ -158,14 +158,17 @@ impl Residency for OnDevice {
     fn bytes(&self, backend: &Backend) -> WeightBytes {
         let layers = 0..self.file.layers.len();
         let of_layer = |n| self.layer_bytes(backend, n) as u64;
+        let layer = layers.clone().map(of_layer).max().unwrap_or(0);
         let head = self.device_bytes(backend, &self.file.head_names()) as u64;
         WeightBytes {
             n_layer: layers.len(),
-            layers: layers.clone().map(of_layer).sum(),
-            layer: layers.map(of_layer).max().unwrap_or(0),
+            layers: layers.map(of_layer).sum(),
+            layer,
             panels: None,
             unpacked: 0,
             in_use: 2,
+            layer_in_use: layer,
+            edges: 0,
             others: head,
             others_in_use: head,
             copied: true,

@@ -60,6 +60,11 @@ impl FileTensors {
     pub fn bytes(&self, names: &[String]) -> usize {
         self.infos(names).iter().map(|info| info.size).sum()
     }
+
+    /// Bytes of memory that these tensors take while the file's map is read.
+    pub fn mapped_bytes(&self, names: &[String]) -> usize {
+        self.gguf.mapped_bytes(&self.infos(names))
+    }
 }
 
 /// A tensor that points into the map: nothing is copied.

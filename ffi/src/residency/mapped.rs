@@ -11,7 +11,7 @@ use crate::error::EngineError;
 use crate::ggml::arena::Arena;
 use crate::ggml::backend::{Backend, BackendError};
 use crate::ggml::graph::Graph;
-use crate::gguf::file::Gguf;
+use crate::gguf::file::{Gguf, LARGE_PAGE};
 use crate::model::architecture::Architecture;
 use crate::model::error::ArchitectureError;
 use crate::model::layer::{HeadTensors, Layer};
@@ -113,7 +113,7 @@ impl Residency for Mapped {
         }
     }
 
-    fn release_head(&self) {
+    fn release_others(&self) {
         if self.retained < self.file.layers.len() {
             self.file.gguf.release([EMBEDDING, head_name(&self.file.gguf)]);
         }
@@ -151,8 +151,10 @@ impl Residency for Mapped {
         let of_layer = |n| file.bytes(&file.layer_names(n)) as u64;
         let panels = layers.clone().map(|n| Arena::size(&self.panel_shapes(n)) as u64);
         let unpacked = layers.clone().map(|n| file.bytes(&weight_names(n)) as u64);
+        let in_use = layers.clone().map(|n| file.mapped_bytes(&file.layer_names(n)) as u64);
         let others = file.gguf.tensors().iter().filter(|(name, _)| !name.starts_with("blk."));
-        let embedding = file.bytes(&[EMBEDDING.to_owned()]);
+        let embedding = file.mapped_bytes(&[EMBEDDING.to_owned()]);
+        let others_in_use = embedding.max(file.mapped_bytes(&file.head_names()));
         WeightBytes {
             n_layer: layers.len(),
             layers: layers.clone().map(of_layer).sum(),
@@ -160,8 +162,10 @@ impl Residency for Mapped {
             panels: panels.max(),
             unpacked: unpacked.min().unwrap_or(0),
             in_use: 1,
+            layer_in_use: in_use.max().unwrap_or(0),
+            edges: 2 * LARGE_PAGE as u64,
             others: others.map(|(_, info)| info.size as u64).sum(),
-            others_in_use: embedding.max(file.bytes(&file.head_names())) as u64,
+            others_in_use: others_in_use as u64,
             copied: false,
         }
     }

@@ -38,8 +38,8 @@ pub(crate) trait Residency {
     /// Layer `n` was computed: it may go.
     fn release(&self, n: usize);
 
-    /// The head, and the embedding with it, was computed.
-    fn release_head(&self);
+    /// The embedding was read, or the head was computed: it may go.
+    fn release_others(&self);
 
     /// Lets the weights of the last layers stay, as many as `retention` says, which is within the
     /// model's layers; panels follow with [`Residency::set_panels`].
