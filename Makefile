@@ -1,7 +1,7 @@
 # The commands of the project. Each one first makes the machine ready (scripts/setup.sh).
 SHELL := bash
 env := . target/setup.env;
-.PHONY: help setup demo test test-models test-vulkan test-neon test-miri bench package
+.PHONY: help setup demo test test-models test-vulkan test-neon test-miri test-loom bench package
 
 # Where scripts/models.py puts the models and the tests look for them.
 export CUTQ_MODELS ?= $(CURDIR)/models
@@ -13,6 +13,7 @@ help:
 	@echo 'make test-vulkan  the tests of devices on Vulkan, in software if there is no GPU (takes minutes)'
 	@echo 'make test-neon    the kernels for aarch64 in an emulator (takes minutes)'
 	@echo 'make test-miri    the kernels in Miri, which checks every access to memory (takes minutes)'
+	@echo 'make test-loom    the threads of the kernels in every order in which they may meet'
 	@echo 'make bench        measure beside the peers that are installed (scripts/peers.sh builds them)'
 	@echo 'make package      the crates as they would be published (VERIFY=1 builds them, too: takes minutes)'
 	@echo 'make setup        only make the machine ready'
@@ -69,6 +70,10 @@ test-miri:
 	echo 'Miri is missing: rustup toolchain install nightly --component miri --component rust-src'; exit 1; }
 	RUSTFLAGS= CUTQ_SIMD=plain MIRIFLAGS='-Zmiri-env-forward=CUTQ_SIMD -Zmiri-deterministic-floats' \
 	cargo +nightly miri test --locked -p cutq-kernels
+
+# loom needs a build of its own, in which its types take the place of the standard library's.
+test-loom:
+	RUSTFLAGS='--cfg loom' cargo test --release --locked -p cutq-kernels --lib --target-dir target/loom orders
 
 # CASES='smol qwen' chooses among those that scripts/bench.py --help lists.
 CASES ?=

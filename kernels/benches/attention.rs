@@ -7,11 +7,13 @@
 
 mod support;
 
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use cutq_kernels::{
-    AttentionGradient, AttentionInput, AttentionOutput, AttentionSaved, AttentionShape, Kernels,
-    Scratch, Segment, Share,
+    AttentionGradient, AttentionInput, AttentionOutput, AttentionSaved, AttentionSchedule,
+    AttentionShape, Kernels, Scratch, Segment,
 };
 use support::number;
 use support::timing::{self, report, seconds, sizes};
@@ -71,7 +73,7 @@ struct Case {
 /// Pointers for the threads of one call, which divide what they write.
 #[derive(Clone, Copy)]
 struct Tensors(AttentionSaved, AttentionOutput, AttentionGradient);
-// SAFETY: each thread writes its own share.
+// SAFETY: each task writes its own part.
 unsafe impl Send for Tensors {}
 
 impl Case {
@@ -98,27 +100,26 @@ impl Case {
     }
 
     fn forward(&mut self) {
-        self.share(|kernels, shape, segments, tensors, share, scratch| {
+        self.divide(AttentionSchedule::forward, |kernels, schedule, task, tensors, scratch| {
             let Tensors(AttentionSaved { input, .. }, output, _) = tensors;
-            // SAFETY: the tensors have the shape's sizes; the shares divide the output.
-            unsafe { kernels.attention(shape, segments, input, output, share, scratch) };
+            // SAFETY: the tensors have the shape's sizes; the tasks divide the output.
+            unsafe { kernels.attention(schedule, task, input, output, scratch) };
         });
     }
 
     fn backward(&mut self) {
-        self.share(|kernels, shape, segments, tensors, share, scratch| {
+        self.divide(AttentionSchedule::backward, |kernels, schedule, task, tensors, scratch| {
             let Tensors(saved, _, gradient) = tensors;
             // SAFETY: as above.
-            unsafe {
-                kernels.attention_backward(shape, segments, saved, gradient, share, scratch);
-            }
+            unsafe { kernels.attention_backward(schedule, task, saved, gradient, scratch) };
         });
     }
 
-    /// Calls `run` on every thread with its share.
-    fn share(
+    /// Calls `run` for every task, on threads that take one after the other.
+    fn divide(
         &mut self,
-        run: fn(Kernels, AttentionShape, &[Segment], Tensors, Share, &mut Scratch),
+        tasks_of: fn(&AttentionSchedule) -> Range<usize>,
+        run: fn(Kernels, &AttentionSchedule, Range<usize>, Tensors, &mut Scratch),
     ) {
         let [q, k, v, dout] = self.read.each_ref().map(|x| x.as_ptr());
         let [out, lse, dq, dk, dv] = self.written.each_mut().map(|x| x.as_mut_ptr());
@@ -127,12 +128,17 @@ impl Case {
             AttentionOutput { out, lse },
             AttentionGradient { dq, dk, dv },
         );
-        let (kernels, shape, segments) = (self.kernels, self.shape, &self.segments[..]);
-        let n_threads = self.scratch.len();
+        let (kernels, n_threads) = (self.kernels, self.scratch.len());
+        let schedule = AttentionSchedule::new(self.shape, &self.segments, n_threads);
+        let (schedule, next) = (&schedule, &AtomicUsize::new(0));
         thread::scope(|scope| {
-            for (thread, scratch) in self.scratch.iter_mut().enumerate() {
-                let share = Share { thread, n_threads };
-                scope.spawn(move || run(kernels, shape, segments, tensors, share, scratch));
+            for scratch in &mut self.scratch {
+                scope.spawn(move || {
+                    let tasks = std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed));
+                    for task in tasks.take_while(|task| tasks_of(schedule).contains(task)) {
+                        run(kernels, schedule, task..task + 1, tensors, scratch);
+                    }
+                });
             }
         });
     }

@@ -40,10 +40,10 @@
 //!
 //! with `x̃ = mask · x`, the input after dropout.
 //!
-//! | [`AttentionShape`]     | formula                                            | split by  |
-//! |------------------------|----------------------------------------------------|-----------|
-//! | [`attention`]          | `out[i] = Σ_j softmax_j(scale · q[i] · k[j]) v[j]` | [`Share`] |
-//! | [`attention_backward`] | `dq`, `dk`, `dv` from `dout`                       | [`Share`] |
+//! | [`AttentionSchedule`]  | formula                                            | split by |
+//! |------------------------|----------------------------------------------------|----------|
+//! | [`attention`]          | `out[i] = Σ_j softmax_j(scale · q[i] · k[j]) v[j]` | tasks    |
+//! | [`attention_backward`] | `dq`, `dk`, `dv` from `dout`                       | tasks    |
 //!
 //! | [`HeadShape`]    | formula                                                    | split by |
 //! |------------------|------------------------------------------------------------|----------|
@@ -110,19 +110,21 @@
 //! `CUTQ_SIMD` (`plain`, `neon`, `avx2`, `avx-vnni`, `avx512`) asks for a lower level.
 //!
 //! # Threads
-//! Nothing here starts a thread. Callers divide the tokens when they pack and the outputs when they
-//! multiply, and give attention a [`Share`] per thread; the results do not depend on how.
+//! No kernel starts a thread. Callers divide the tokens when they pack, the outputs when they
+//! multiply, and the tasks of an [`AttentionSchedule`]; the results do not depend on how. A [`Pool`]
+//! has threads that divide such [`Work`], also on a machine that is busy with something else.
 //! [`PackedActivations`] and [`Attention`] are the safe way, on one thread.
 //!
 //! # Files
 //! Each file imports only from those below it.
 //!
 //! ```text
+//! pool                      threads that divide work
 //! packed_activations        products on memory of their own, safe
 //! lora/                     the narrow products of an adapter: shape, input, forward, backward
 //! head/                     shape, input, logits (a few rows at a time), forward, backward
-//! attention/                single (safe), forward, backward/, schedule (who computes what),
-//!                           tile, band (what is visible), tensors, shape, share
+//! attention/                single (safe), forward, backward/, schedule (the tasks),
+//!                           tile, band (what is visible), tensors, shape
 //! product                   both products, and that of panels
 //! sweep                     all tokens by some panels
 //! pack, panels              packing tokens, making panels
@@ -155,14 +157,15 @@ mod operand;
 mod pack;
 mod packed_activations;
 mod panels;
+mod pool;
 mod product;
 mod quant;
 mod scratch;
 mod sweep;
 
 pub use attention::{
-    Attention, AttentionGradient, AttentionInput, AttentionOutput, AttentionSaved, AttentionShape,
-    Segment, Share,
+    Attention, AttentionGradient, AttentionInput, AttentionOutput, AttentionSaved,
+    AttentionSchedule, AttentionShape, Segment,
 };
 pub use head::{HeadInput, HeadShape, LogProb, VOCAB_PART};
 pub use kernels::{Kernels, SimdError};
@@ -174,4 +177,5 @@ pub use lora::LoraShape;
 pub use operand::{Output, Packed, UnpackPart, UnpackRow};
 pub use packed_activations::PackedActivations;
 pub use panels::panel_bytes;
+pub use pool::{Pool, Work};
 pub use scratch::Scratch;

@@ -3,8 +3,8 @@
 mod support;
 
 use cutq_kernels::{
-    Attention, AttentionGradient, AttentionInput, AttentionOutput, AttentionSaved, AttentionShape,
-    Kernels, Scratch, Segment, Share,
+    Attention, AttentionGradient, AttentionInput, AttentionOutput, AttentionSaved,
+    AttentionSchedule, AttentionShape, Kernels, Scratch, Segment,
 };
 use support::{levels, sizes};
 
@@ -88,8 +88,9 @@ impl Case {
         [attention.out, attention.lse, dq, dk, dv]
     }
 
-    /// The raw functions, one share after the other, into memory full of NaN.
-    fn run_shares(&self, kernels: Kernels, n_threads: usize) -> Results<f32> {
+    /// The raw functions, the tasks for so many threads from the last to the first, into memory full
+    /// of NaN.
+    fn run_tasks(&self, kernels: Kernels, n_threads: usize) -> Results<f32> {
         let (q, k, v) = (self.q.as_ptr(), self.k.as_ptr(), self.v.as_ptr());
         let input = AttentionInput { q, k, v };
         let lse = self.q.len() / self.shape.head_dim;
@@ -98,25 +99,19 @@ impl Case {
         let [out, lse, dq, dk, dv] = results.each_mut().map(|x| x.as_mut_ptr());
         let saved = AttentionSaved { input, out, lse, dout: self.dout.as_ptr() };
         let mut scratch = Scratch::new();
-        for thread in 0..n_threads {
-            let (share, output) = (Share { thread, n_threads }, AttentionOutput { out, lse });
+        let (output, gradient) = (AttentionOutput { out, lse }, AttentionGradient { dq, dk, dv });
+        let schedule = AttentionSchedule::new(self.shape, &self.segments, n_threads);
+        for task in schedule.forward().rev() {
             // SAFETY: the tensors have the shape's sizes and nobody else.
             unsafe {
-                kernels.attention(self.shape, &self.segments, input, output, share, &mut scratch);
+                kernels.attention(&schedule, task..task + 1, input, output, &mut scratch);
             }
         }
-        for thread in 0..n_threads {
-            let share = Share { thread, n_threads };
+        for task in schedule.backward().rev() {
+            let task = task..task + 1;
             // SAFETY: as above.
             unsafe {
-                kernels.attention_backward(
-                    self.shape,
-                    &self.segments,
-                    saved,
-                    AttentionGradient { dq, dk, dv },
-                    share,
-                    &mut scratch,
-                );
+                kernels.attention_backward(&schedule, task, saved, gradient, &mut scratch);
             }
         }
         results
@@ -267,14 +262,14 @@ fn definition_agrees_with_finite_differences() {
 }
 
 #[test]
-fn shares_and_levels_agree_bit_for_bit() {
+fn tasks_and_levels_agree_bit_for_bit() {
     let plain = support::plain();
     let (three, heads) = sizes(([300, 70, 5], (6, 3, 24)), ([3, 2, 1], (2, 1, 5)));
     for case in cases().chain([Case::new(&three, heads, None)]) {
         let expected = case.run(plain);
         for kernels in levels() {
             for &n_threads in sizes(&[1, 2, 3, 7][..], &[3]) {
-                let found = case.run_shares(kernels, n_threads);
+                let found = case.run_tasks(kernels, n_threads);
                 for (index, (found, expected)) in found.iter().zip(&expected).enumerate() {
                     for (at, (x, y)) in found.iter().zip(expected).enumerate() {
                         // Outside the segments nothing is written.

@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod bench;
+mod busy;
 mod devices;
 mod finetune;
 mod generate;

@@ -83,13 +83,16 @@ impl Engine {
     ) -> Result<Self, EngineError> {
         let architecture = Architecture::from_gguf(gguf)?;
         let EngineOptions { device, portable, n_threads, precision, retention } = options;
-        let backend = Backend::open(device, n_threads)?;
         let copied = portable || !device.is_cpu();
+        let backend = match copied {
+            true => Backend::open(device, n_threads)?,
+            false => Backend::with_pool(n_threads)?,
+        };
         let (ops, weights): (Box<dyn Lowering>, Box<dyn Residency>) = if copied {
             let weights = OnDevice::open(gguf, &architecture)?;
             (Box::new(Portable { precision }), Box::new(weights))
         } else {
-            let kernels = ByKernels { kernels: Kernels::detect()?, precision };
+            let kernels = ByKernels { kernels: Kernels::detect()?, precision, n_threads };
             (Box::new(kernels), Box::new(Mapped::open(gguf, &architecture, kernels)?))
         };
         let mut engine = Self {

@@ -4,9 +4,12 @@ use std::cell::Cell;
 use std::ptr::NonNull;
 use std::rc::Rc;
 
+use cutq_kernels::Pool;
+
 use crate::ggml::buffer::Buffer;
 use crate::ggml::device::Device;
 use crate::ggml::graph::Graph;
+use crate::ggml::graph::custom::with_pool;
 use crate::ggml::meter::Meter;
 use crate::ggml::operation::Operation;
 use crate::sys;
@@ -58,6 +61,8 @@ pub(crate) struct Backend {
     raw: Cell<NonNull<sys::ggml_backend>>,
     allocator: NonNull<sys::ggml_gallocr>,
     threads: Option<NonNull<sys::ggml_threadpool>>,
+    /// What divides the operations of this project's kernels.
+    pool: Cell<Option<Pool>>,
     meter: Rc<Meter>,
 }
 
@@ -82,8 +87,24 @@ impl Backend {
             }
             let kind = sys::ggml_backend_get_default_buffer_type(raw.as_ptr());
             let allocator = NonNull::new(sys::ggml_gallocr_new(kind)).ok_or_else(failed)?;
-            Ok(Self { device, raw: Cell::new(raw), allocator, threads, meter: Rc::default() })
+            let (raw, pool, meter) = (Cell::new(raw), Cell::new(None), Rc::default());
+            Ok(Self { device, raw, allocator, threads, pool, meter })
         }
+    }
+
+    /// The CPU with threads of this project, which divide its kernels' operations; ggml computes
+    /// its own on one of them.
+    ///
+    /// ggml's threads meet at a barrier after every node, where they spin: when the system gives a
+    /// core to another program, all of them wait for the one that was on it.
+    pub fn with_pool(n_threads: usize) -> Result<Self, BackendError> {
+        let backend = Self::open(Device::cpu(), 1)?;
+        let failed = |error: std::io::Error| BackendError::Start {
+            device: backend.device.to_string(),
+            reason: error.to_string(),
+        };
+        backend.pool.set(Some(Pool::new(n_threads.clamp(1, 512)).map_err(failed)?));
+        Ok(backend)
     }
 
     pub fn device(&self) -> Device {
@@ -186,7 +207,9 @@ impl Backend {
             self.meter.set_graphs(sys::ggml_gallocr_get_buffer_size(allocator, 0));
             self.forget_freed()?;
             graph.write_inputs();
-            let status = sys::ggml_backend_graph_compute(self.as_ptr(), graph.as_ptr());
+            let status = with_pool(&self.pool, || {
+                sys::ggml_backend_graph_compute(self.as_ptr(), graph.as_ptr())
+            });
             if status == sys::GGML_STATUS_SUCCESS {
                 return Ok(());
             }

@@ -1,11 +1,11 @@
 //! The forward pass: one tile of queries of one head against all keys that it sees.
 
 use std::f64::consts::LN_2;
+use std::ops::Range;
 
 use super::band::Band;
-use super::schedule;
+use super::schedule::AttentionSchedule;
 use super::shape::{AttentionShape, Segment};
-use super::share::Share;
 use super::tensors::{AttentionInput, AttentionOutput};
 use super::tile::{Buffers, strips, transpose, whole_rows};
 use crate::kernels::Kernels;
@@ -21,39 +21,37 @@ const STRIP: usize = 32;
 const QUERY_STRIP: usize = 12;
 
 impl Kernels {
-    /// Causal attention inside each segment, this thread's share of it.
+    /// Causal attention inside each segment: the tasks `tasks` of [`AttentionSchedule::forward`].
     ///
     /// `out[i] = Σ_j p[i, j] v[j]`, `p[i, ·] = softmax_j(scale · q[i] · k[j])`,
     /// `lse[i] = ln Σ_j exp(scale · q[i] · k[j])`, over the keys `j <= i` of the segment, with a
     /// window `w` only those with `i - j < w`.
     ///
-    /// Every thread calls this with the same arguments but its own `share` and `scratch`; the
-    /// shares are balanced by the visible scores, need no zeroed output, and their number does not
-    /// change a bit of it. Tokens outside all segments are left alone. Within `1e-5` of `f64`,
-    /// relative to the largest `|v|` (`out`) and to `1 + Σ_d |scale · q k|` (`lse`).
+    /// Threads call this with tasks and `scratch` of their own. No task needs a zeroed output, and
+    /// who does which does not change a bit of it. Tokens outside all segments are left alone.
+    /// Within `1e-5` of `f64`, relative to the largest `|v|` (`out`) and to
+    /// `1 + Σ_d |scale · q k|` (`lse`).
     ///
     /// A NaN or infinity reaches all that depends on it by the formula; as `0 · NaN` is NaN, one in
     /// `v` may also reach up to 63 queries before it.
     ///
     /// # Panics
-    /// If `n_head` is not a multiple of `n_head_kv`, the head dimension or window is 0, or
-    /// `share.thread` is not below `share.n_threads`.
+    /// If there are no such tasks.
     ///
     /// # Safety
     /// - Every token of the segments lies in all tensors, which are contiguous with the shapes
     ///   that [`AttentionInput`] and [`AttentionOutput`] state; no token is in two segments.
-    /// - During the call nothing writes to the input. Nothing but the other shares of the same call
-    ///   accesses the output; no two of them have the same `thread`.
+    /// - During the call nothing writes to the input, and nothing but other tasks accesses the
+    ///   output; no task is done twice at the same time.
     pub unsafe fn attention(
         &self,
-        shape: AttentionShape,
-        segments: &[Segment],
+        schedule: &AttentionSchedule,
+        tasks: Range<usize>,
         input: AttentionInput,
         output: AttentionOutput,
-        share: Share,
         scratch: &mut Scratch,
     ) {
-        shape.check(share);
+        let shape = schedule.shape;
         let row = shape.row();
         let mut buffers = Buffers::new(scratch, 3 * row * TILE + TILE * TILE);
         let forward = Forward {
@@ -66,8 +64,8 @@ impl Kernels {
             v: buffers.take(TILE * row),
             out: buffers.take(row * TILE),
         };
-        for (segment, head, query) in schedule::forward(&shape, segments, share) {
-            // SAFETY: the share holds only queries of the segments; the rest is the contract.
+        for &(segment, head, query) in &schedule.forward[tasks] {
+            // SAFETY: tasks hold only queries of the segments; the rest is the contract.
             unsafe { forward.queries(segment, head, query) };
         }
     }

@@ -12,12 +12,11 @@ mod band;
 mod forward;
 mod schedule;
 mod shape;
-mod share;
 mod single;
 mod tensors;
 mod tile;
 
+pub use schedule::AttentionSchedule;
 pub use shape::{AttentionShape, Segment};
-pub use share::Share;
 pub use single::Attention;
 pub use tensors::{AttentionGradient, AttentionInput, AttentionOutput, AttentionSaved};

@@ -1,9 +1,8 @@
-//! Which thread computes what.
-//!
-//! Every thread works out the same schedule from the same arguments and takes its share of it.
+//! The tasks that make up a call, for threads to divide among themselves.
+
+use std::ops::Range;
 
 use super::shape::{AttentionShape, Segment};
-use super::share::Share;
 use crate::loops::tile_softmax::TILE;
 
 /// Work of a tile of queries or keys besides its scores, in scores.
@@ -20,40 +19,61 @@ pub(super) enum Task {
     Queries(usize),
 }
 
-/// Tiles of queries of the forward pass, `(segment, head, first query)`: those whose middle, in
-/// the order of all work, lies in this share of it.
-pub(super) fn forward(
-    shape: &AttentionShape,
-    segments: &[Segment],
-    share: Share,
-) -> impl Iterator<Item = (Segment, usize, usize)> {
-    let items = move || {
-        segments.iter().flat_map(move |&segment| {
+/// The tasks of attention over a pack, forward and backward.
+///
+/// Each is done once, by any thread and in any order; the results do not depend on it.
+#[derive(Clone, Debug)]
+pub struct AttentionSchedule {
+    pub(super) shape: AttentionShape,
+    /// Tokens of the longest segment.
+    pub(super) longest: usize,
+    /// Tiles of queries, `(segment, head, first query)`.
+    pub(super) forward: Vec<(Segment, usize, usize)>,
+    /// `(segment, head of keys, task)`, those with the most work first.
+    pub(super) backward: Vec<(Segment, usize, Task)>,
+}
+
+impl AttentionSchedule {
+    /// The tasks for `n_threads` threads to share.
+    ///
+    /// # Panics
+    /// If `n_head` is not a multiple of `n_head_kv`, or the head dimension or window is 0.
+    pub fn new(shape: AttentionShape, segments: &[Segment], n_threads: usize) -> Self {
+        shape.check();
+        let longest = segments.iter().map(|segment| segment.len).max().unwrap_or(0);
+        let forward = segments.iter().flat_map(|&segment| {
             (0..shape.n_head).flat_map(move |head| {
                 (0..segment.len).step_by(TILE).map(move |query| (segment, head, query))
             })
-        })
-    };
-    let cost = move |segment: Segment, query| query_cost(shape, segment, query);
-    let total: u64 = items().map(|(segment, _, query)| cost(segment, query)).sum();
-    let mut done = 0;
-    items().filter(move |&(segment, _, query)| {
-        let cost = cost(segment, query);
-        let middle = 2 * done + cost;
-        done += cost;
-        let thread = u128::from(middle) * share.n_threads as u128 / (2 * u128::from(total));
-        thread == share.thread as u128
-    })
+        });
+        let (forward, backward) = (forward.collect(), backward(&shape, segments, n_threads));
+        Self { shape, longest, forward, backward }
+    }
+
+    /// The sizes of the layer.
+    pub fn shape(&self) -> AttentionShape {
+        self.shape
+    }
+
+    /// The tasks of [`Kernels::attention`](crate::Kernels::attention).
+    pub fn forward(&self) -> Range<usize> {
+        0..self.forward.len()
+    }
+
+    /// The tasks of [`Kernels::attention_backward`](crate::Kernels::attention_backward).
+    pub fn backward(&self) -> Range<usize> {
+        0..self.backward.len()
+    }
 }
 
-/// Tasks of the backward pass, `(segment, head of keys, task)`.
+/// Tasks of the backward pass.
 ///
-/// Whole heads take five matrix products per tile, split ones seven. Heads go whole to the thread
-/// with the least work as long as its fair share is not exceeded, the others are split.
-pub(super) fn backward(
+/// Whole heads take five matrix products per tile, split ones seven. Heads stay whole as long as
+/// they can be dealt out without one thread getting more than its fair share; the others are split.
+fn backward(
     shape: &AttentionShape,
     segments: &[Segment],
-    share: Share,
+    n_threads: usize,
 ) -> Vec<(Segment, usize, Task)> {
     let cost = |segment: Segment| -> u64 {
         (0..segment.len).step_by(TILE).map(|query| query_cost(shape, segment, query)).sum()
@@ -64,39 +84,25 @@ pub(super) fn backward(
         .collect();
     heads.sort_by_key(|&(cost, segment, head)| (std::cmp::Reverse(cost), segment.start, head));
     let total: u64 = heads.iter().map(|(cost, ..)| cost).sum();
-    let fair = total.div_ceil(share.n_threads as u64);
-    let mut load = vec![0; share.n_threads];
-    let mut mine = Vec::new();
-    let mut give = |load: &mut [u64], thread: usize, cost, item| {
-        load[thread] += cost;
-        if thread == share.thread {
-            mine.push(item);
-        }
-    };
-    let mut split = Vec::new();
+    let fair = total.div_ceil(n_threads as u64);
+    let mut load = vec![0; n_threads];
+    let mut tasks = Vec::new();
     for (cost, segment, head) in heads {
-        let thread = least(&load);
+        let least = load.iter_mut().min().expect("there is a thread");
         // A sixteenth too much costs less than seven products instead of five.
-        if load[thread] + 5 * cost <= 5 * fair + 5 * fair / 16 {
-            give(&mut load, thread, 5 * cost, (segment, head, Task::Head));
+        if *least + 5 * cost <= 5 * fair + 5 * fair / 16 {
+            *least += 5 * cost;
+            tasks.push((5 * cost, (segment, head, Task::Head)));
             continue;
         }
         for tile in (0..segment.len).step_by(TILE) {
             let (keys, queries) = (Task::Keys(tile), Task::Queries(tile));
-            split.push((4 * key_cost(shape, segment, tile), (segment, head, keys)));
-            split.push((3 * query_cost(shape, segment, tile), (segment, head, queries)));
+            tasks.push((4 * key_cost(shape, segment, tile), (segment, head, keys)));
+            tasks.push((3 * query_cost(shape, segment, tile), (segment, head, queries)));
         }
     }
-    split.sort_by_key(|&(cost, _)| std::cmp::Reverse(cost));
-    for (cost, item) in split {
-        let thread = least(&load);
-        give(&mut load, thread, cost, item);
-    }
-    mine
-}
-
-fn least(load: &[u64]) -> usize {
-    (0..load.len()).min_by_key(|&thread| load[thread]).unwrap_or(0)
+    tasks.sort_by_key(|&(cost, _)| std::cmp::Reverse(cost));
+    tasks.into_iter().map(|(_, task)| task).collect()
 }
 
 /// Scores of a tile of queries.
@@ -129,26 +135,20 @@ mod tests {
     }
 
     #[test]
-    fn every_task_has_one_thread() {
+    fn every_part_belongs_to_one_task() {
         for segments in packs() {
             for n_threads in 1..6 {
-                let mut queries = Vec::new();
+                let schedule = AttentionSchedule::new(SHAPE, &segments, n_threads);
+                let mut queries = schedule.forward.clone();
                 let mut tasks = Vec::new();
-                for thread in 0..n_threads {
-                    let share = Share { thread, n_threads };
-                    queries.extend(forward(&SHAPE, &segments, share));
-                    for (segment, head, task) in backward(&SHAPE, &segments, share) {
-                        let tiles = (0..segment.len).step_by(TILE);
-                        match task {
-                            Task::Head => tasks.extend(tiles.flat_map(|tile| {
-                                [
-                                    (segment.start, head, true, tile),
-                                    (segment.start, head, false, tile),
-                                ]
-                            })),
-                            Task::Keys(tile) => tasks.push((segment.start, head, true, tile)),
-                            Task::Queries(tile) => tasks.push((segment.start, head, false, tile)),
-                        }
+                for &(segment, head, task) in &schedule.backward {
+                    let tiles = (0..segment.len).step_by(TILE);
+                    match task {
+                        Task::Head => tasks.extend(tiles.flat_map(|tile| {
+                            [(segment.start, head, true, tile), (segment.start, head, false, tile)]
+                        })),
+                        Task::Keys(tile) => tasks.push((segment.start, head, true, tile)),
+                        Task::Queries(tile) => tasks.push((segment.start, head, false, tile)),
                     }
                 }
                 let tiles: usize = segments.iter().map(|s| s.len.div_ceil(TILE)).sum();
@@ -163,19 +163,11 @@ mod tests {
     }
 
     #[test]
-    fn shares_are_balanced() {
-        let segments = packs()[0].clone();
-        for n_threads in [2, 3, 4] {
-            let loads = (0..n_threads).map(|thread| {
-                let share = Share { thread, n_threads };
-                forward(&SHAPE, &segments, share)
-                    .map(|(segment, _, query)| query_cost(&SHAPE, segment, query))
-                    .sum::<u64>()
-            });
-            let loads: Vec<u64> = loads.collect();
-            let least = loads.iter().min().expect("two threads at least");
-            let most = loads.iter().max().expect("two threads at least");
-            assert!((most - least) * 20 < *most, "{loads:?}");
-        }
+    fn heads_are_split_where_threads_would_wait() {
+        let heads = |n_threads| {
+            let schedule = AttentionSchedule::new(SHAPE, &packs()[0], n_threads);
+            schedule.backward.iter().filter(|(.., task)| *task == Task::Head).count()
+        };
+        assert_eq!([1, 2, 3, 4].map(heads), [3, 2, 3, 0]);
     }
 }

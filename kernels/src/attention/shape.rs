@@ -1,6 +1,5 @@
 //! The sizes of an attention layer, and its tiles.
 
-use super::share::Share;
 use crate::loops::LANES;
 use crate::loops::tile_softmax::TILE;
 
@@ -51,7 +50,7 @@ impl AttentionShape {
         self.window.map_or(segment.len, |w| segment.len.min(last_key.saturating_add(w)))
     }
 
-    pub(super) fn check(&self, share: Share) {
+    pub(super) fn check(&self) {
         assert!(
             self.n_head_kv > 0 && self.n_head.is_multiple_of(self.n_head_kv),
             "{} heads cannot share {} heads of keys",
@@ -60,7 +59,5 @@ impl AttentionShape {
         );
         assert!(self.head_dim > 0, "heads have no elements");
         assert!(self.window != Some(0), "a window of 0 shows nothing");
-        let Share { thread, n_threads } = share;
-        assert!(thread < n_threads, "thread {thread} of {n_threads}");
     }
 }

@@ -1,7 +1,7 @@
 //! Attention on tensors that own their memory: the safe way, on one thread.
 
+use super::schedule::AttentionSchedule;
 use super::shape::{AttentionShape, Segment};
-use super::share::Share;
 use super::tensors::{AttentionGradient, AttentionInput, AttentionOutput, AttentionSaved};
 use crate::kernels::Kernels;
 use crate::scratch::Scratch;
@@ -27,8 +27,7 @@ use crate::scratch::Scratch;
 /// ```
 pub struct Attention<'a> {
     kernels: Kernels,
-    shape: AttentionShape,
-    segments: &'a [Segment],
+    schedule: AttentionSchedule,
     q: &'a [f32],
     k: &'a [f32],
     v: &'a [f32],
@@ -42,15 +41,15 @@ impl<'a> Attention<'a> {
     /// [`Kernels::attention`] of `q` `(T, H, D)` and `k`, `v` `(T, Hkv, D)`.
     ///
     /// # Panics
-    /// As [`Kernels::attention`]; if the tensors do not hold the same number of tokens, and if
+    /// As [`AttentionSchedule::new`]; if the tensors do not hold the same number of tokens, and if
     /// segments overlap, go backwards or leave the tensors.
     pub fn forward(
         kernels: Kernels,
         shape: AttentionShape,
-        segments: &'a [Segment],
+        segments: &[Segment],
         [q, k, v]: [&'a [f32]; 3],
     ) -> Attention<'a> {
-        shape.check(Share::WHOLE);
+        let schedule = AttentionSchedule::new(shape, segments, 1);
         let tokens = q.len() / (shape.n_head * shape.head_dim);
         assert_eq!(q.len(), tokens * shape.n_head * shape.head_dim, "q of {tokens} tokens");
         for (name, tensor) in [("k", k), ("v", v)] {
@@ -66,8 +65,8 @@ impl<'a> Attention<'a> {
         let input = AttentionInput { q: q.as_ptr(), k: k.as_ptr(), v: v.as_ptr() };
         let scratch = &mut Scratch::new();
         // SAFETY: all lengths and the segments were checked, the output is not shared.
-        unsafe { kernels.attention(shape, segments, input, output, Share::WHOLE, scratch) };
-        Attention { kernels, shape, segments, q, k, v, out, lse }
+        unsafe { kernels.attention(&schedule, schedule.forward(), input, output, scratch) };
+        Attention { kernels, schedule, q, k, v, out, lse }
     }
 
     /// [`Kernels::attention_backward`]: `[dq, dk, dv]`, zero outside the segments.
@@ -77,7 +76,7 @@ impl<'a> Attention<'a> {
     pub fn backward(&self, dout: &[f32]) -> [Vec<f32>; 3] {
         assert_eq!(dout.len(), self.q.len(), "dout");
         assert_eq!(self.out.len(), self.q.len(), "out");
-        assert_eq!(self.lse.len(), self.q.len() / self.shape.head_dim, "lse");
+        assert_eq!(self.lse.len(), self.q.len() / self.schedule.shape.head_dim, "lse");
         let mut gradient = [self.q, self.k, self.v].map(|x| vec![0.0; x.len()]);
         let [dq, dk, dv] = gradient.each_mut().map(|x| x.as_mut_ptr());
         let input = AttentionInput { q: self.q.as_ptr(), k: self.k.as_ptr(), v: self.v.as_ptr() };
@@ -85,11 +84,10 @@ impl<'a> Attention<'a> {
         // SAFETY: lengths and segments were checked, here and in `forward`.
         unsafe {
             self.kernels.attention_backward(
-                self.shape,
-                self.segments,
+                &self.schedule,
+                self.schedule.backward(),
                 AttentionSaved { input, out, lse, dout },
                 AttentionGradient { dq, dk, dv },
-                Share::WHOLE,
                 &mut Scratch::new(),
             );
         }

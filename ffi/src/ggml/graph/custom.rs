@@ -1,29 +1,42 @@
 //! Operations of our own in a graph, on the CPU.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
 use std::ops::Range;
 
-use cutq_kernels::Scratch;
+use cutq_kernels::{Pool, Scratch, Work};
 
 use super::Graph;
 use crate::ggml::node::Node;
 use crate::sys;
 
 thread_local! {
-    /// What an operation works in on this thread. ggml's threads live as long as their pool, and so
-    /// does their scratch.
+    /// What an operation works in on this thread, as long as the thread lives.
     pub(crate) static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch::new());
+
+    /// What divides the operations of the graph that runs on this thread.
+    static POOL: RefCell<Option<Pool>> = const { RefCell::new(None) };
 }
 
-/// What runs on every thread in place of one of ggml's operations.
-pub(crate) trait CustomOp: 'static {
-    /// Computes this thread's share of `dst`.
+/// Runs a graph on this thread; `pool`, if there is one, divides its custom operations.
+pub(crate) fn with_pool<T>(pool: &Cell<Option<Pool>>, run: impl FnOnce() -> T) -> T {
+    POOL.set(pool.take());
+    let result = run();
+    pool.set(POOL.take());
+    result
+}
+
+/// What runs in place of one of ggml's operations.
+pub(crate) trait CustomOp: Sync + 'static {
+    /// How the work may be divided; the result must not depend on it.
+    fn work(&self, dst: &sys::ggml_tensor) -> Work;
+
+    /// Does a part of the work.
     ///
     /// # Safety
     /// `dst` and its sources are the tensors that the node was built with, allocated and, for the
-    /// sources, computed; other threads run the other shares at the same time.
-    unsafe fn run(&self, dst: &sys::ggml_tensor, thread: usize, n_threads: usize);
+    /// sources, computed; other threads do the other parts at the same time.
+    unsafe fn run(&self, dst: &sys::ggml_tensor, part: Range<usize>);
 }
 
 /// Floats `range` of a tensor.
@@ -79,10 +92,10 @@ impl Graph {
         let n_sources = i32::try_from(sources.len()).expect("a handful of sources");
         let [n0, n1] = ne.map(|n| n as i64);
         // SAFETY: `run_custom` gets the address of a boxed operation that lives as long as the
-        // graph; −1 asks for every thread.
+        // graph; it is called on one of ggml's threads.
         self.node(unsafe {
             let sources = sources.as_mut_ptr();
-            sys::ggml_custom_4d(self.ctx(), kind, n0, n1, 1, 1, sources, n_sources, run, -1, data)
+            sys::ggml_custom_4d(self.ctx(), kind, n0, n1, 1, 1, sources, n_sources, run, 1, data)
         })
     }
 
@@ -99,7 +112,7 @@ impl Graph {
         // SAFETY: as for `custom`; the result is a view of `a`.
         self.node(unsafe {
             let sources = sources.as_mut_ptr();
-            sys::ggml_custom_inplace(self.ctx(), a.as_ptr(), sources, n_sources, run, -1, data)
+            sys::ggml_custom_inplace(self.ctx(), a.as_ptr(), sources, n_sources, run, 1, data)
         })
     }
 
@@ -112,20 +125,34 @@ impl Graph {
     }
 }
 
+/// A running node, for all threads.
+struct Running<'a>(&'a sys::ggml_tensor);
+
+// SAFETY: the header of a tensor does not change while its graph runs; of its data, threads write
+// different parts, by the contract of `CustomOp::run`.
+unsafe impl Sync for Running<'_> {}
+
 unsafe extern "C" fn run_custom(
     dst: *mut sys::ggml_tensor,
-    thread: i32,
-    n_threads: i32,
+    _thread: i32,
+    _n_threads: i32,
     data: *mut c_void,
 ) {
     // A panic must not cross C; there is no way back to the caller either, so it ends the process.
     let run = std::panic::catch_unwind(|| {
         // SAFETY: `data` is the address that `Graph::custom` passed, and the graph is alive while
-        // it runs; ggml calls this once per thread with the node it belongs to.
-        unsafe {
-            let op = &*data.cast::<Box<dyn CustomOp>>();
-            op.run(&*dst, thread as usize, n_threads as usize);
-        }
+        // it runs; ggml calls this once, with the node it belongs to.
+        let (op, dst) = unsafe { (&*data.cast::<Box<dyn CustomOp>>(), Running(&*dst)) };
+        let each = |part| {
+            let Running(dst) = &dst;
+            // SAFETY: the node runs; every part is handed out once.
+            unsafe { op.run(dst, part) }
+        };
+        let work = op.work(dst.0);
+        POOL.with_borrow_mut(|pool| match pool {
+            Some(pool) => pool.divide(work, each),
+            None => each(work.all()),
+        });
     });
     if run.is_err() {
         std::process::abort();

@@ -4,7 +4,6 @@
 //! those are faults of this crate, since models are checked when they are opened.
 
 mod basic;
-pub(crate) mod chunks;
 pub(crate) mod custom;
 mod portable;
 

@@ -3,9 +3,15 @@
 //! Composed of ggml's own operations, attention took most of a training step on the CPU and memory
 //! for every score; the kernel keeps no scores.
 
+use std::ops::Range;
+use std::sync::Arc;
+
 use cutq_kernels::{
-    AttentionGradient, AttentionInput, AttentionOutput, AttentionSaved, Kernels, Share,
+    AttentionGradient, AttentionInput, AttentionOutput, AttentionSaved, AttentionSchedule, Kernels,
+    Work,
 };
+
+use super::ByKernels;
 
 use crate::ggml::graph::custom::{CustomOp, SCRATCH, source};
 use crate::ops::attention::Attention;
@@ -13,7 +19,7 @@ use crate::ops::tape::{Tape, Var};
 use crate::sys;
 
 pub(super) fn attention<'g>(
-    kernels: Kernels,
+    by: ByKernels,
     tape: &mut Tape<'g>,
     [q, k, v]: [Var<'g>; 3],
     attention: &Attention,
@@ -25,7 +31,9 @@ pub(super) fn attention<'g>(
     let [_, h_kv, ..] = k.node.ne();
     let (n_out, n_kv) = (attention.n_out(), attention.n_kv());
     let ne = [n_out + h * n_tokens, 1];
-    let op = Op { kernels, attention: attention.clone() };
+    let schedule = AttentionSchedule::new(attention.shape, &attention.segments, by.n_threads);
+    let (attention, schedule) = (attention.clone(), Arc::new(schedule));
+    let op = Op { kernels: by.kernels, attention, schedule };
     let make = || g.custom(sys::GGML_TYPE_F32, ne, &sources, Forward(op.clone()));
     let forward = tape.save(ne, make);
     let y = g.part(forward, 0, [d * h, n_tokens, 1]);
@@ -49,23 +57,26 @@ pub(super) fn attention<'g>(
 struct Op {
     kernels: Kernels,
     attention: Attention,
+    schedule: Arc<AttentionSchedule>,
 }
 
 /// `out` and, behind it, `lse`.
 struct Forward(Op);
 
 impl CustomOp for Forward {
-    unsafe fn run(&self, dst: &sys::ggml_tensor, thread: usize, n_threads: usize) {
-        let Op { kernels, attention } = &self.0;
-        let Attention { shape, segments } = attention;
-        let share = Share { thread, n_threads };
+    fn work(&self, _: &sys::ggml_tensor) -> Work {
+        Work::Tasks(self.0.schedule.forward().len())
+    }
+
+    unsafe fn run(&self, dst: &sys::ggml_tensor, tasks: Range<usize>) {
+        let Op { kernels, attention, schedule } = &self.0;
         // SAFETY: sources and destination have the shapes that `Attention::check` found and the
-        // sizes that the node was made with; each thread passes its own number.
+        // sizes that the node was made with; every task is handed out once.
         SCRATCH.with_borrow_mut(|scratch| unsafe {
             let input = AttentionInput { q: source(dst, 0), k: source(dst, 1), v: source(dst, 2) };
             let out = dst.data.cast::<f32>();
             let output = AttentionOutput { out, lse: out.add(attention.n_out()) };
-            kernels.attention(*shape, segments, input, output, share, scratch);
+            kernels.attention(schedule, tasks, input, output, scratch);
         });
     }
 }
@@ -74,11 +85,13 @@ impl CustomOp for Forward {
 struct Backward(Op);
 
 impl CustomOp for Backward {
-    unsafe fn run(&self, dst: &sys::ggml_tensor, thread: usize, n_threads: usize) {
-        let Op { kernels, attention } = &self.0;
-        let Attention { shape, segments } = attention;
+    fn work(&self, _: &sys::ggml_tensor) -> Work {
+        Work::Tasks(self.0.schedule.backward().len())
+    }
+
+    unsafe fn run(&self, dst: &sys::ggml_tensor, tasks: Range<usize>) {
+        let Op { kernels, attention, schedule } = &self.0;
         let (n_out, n_kv) = (attention.n_out(), attention.n_kv());
-        let share = Share { thread, n_threads };
         // SAFETY: as for `Forward`; the fourth source is its result, the fifth its gradient.
         SCRATCH.with_borrow_mut(|scratch| unsafe {
             let input = AttentionInput { q: source(dst, 0), k: source(dst, 1), v: source(dst, 2) };
@@ -86,7 +99,7 @@ impl CustomOp for Backward {
             let saved = AttentionSaved { input, out, lse: out.add(n_out), dout: source(dst, 4) };
             let dq = dst.data.cast::<f32>();
             let gradient = AttentionGradient { dq, dk: dq.add(n_out), dv: dq.add(n_out + n_kv) };
-            kernels.attention_backward(*shape, segments, saved, gradient, share, scratch);
+            kernels.attention_backward(schedule, tasks, saved, gradient, scratch);
         });
     }
 }

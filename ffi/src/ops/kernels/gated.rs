@@ -1,9 +1,10 @@
 //! The gated nonlinearity of the feed-forward network:
 //! [`Lowering::gated`](crate::ops::lowering::Lowering).
 
-use cutq_kernels::{Kernels, Nonlinearity};
+use std::ops::Range;
 
-use crate::ggml::graph::chunks::share;
+use cutq_kernels::{Kernels, Nonlinearity, Work};
+
 use crate::ggml::graph::custom::{CustomOp, floats, floats_mut};
 use crate::ops::tape::{Tape, Var};
 use crate::sys;
@@ -40,10 +41,16 @@ struct Forward(Gated);
 /// `dgate` and, behind it, `dup`.
 struct Backward(Gated);
 
+/// Elements that a thread takes at least.
+const UNIT: usize = 4096;
+
 impl CustomOp for Forward {
-    unsafe fn run(&self, dst: &sys::ggml_tensor, thread: usize, n_threads: usize) {
+    fn work(&self, dst: &sys::ggml_tensor) -> Work {
+        Work::Even { n: (dst.ne[0] * dst.ne[1]) as usize, unit: UNIT }
+    }
+
+    unsafe fn run(&self, dst: &sys::ggml_tensor, range: Range<usize>) {
         let Gated { kernels, nonlinearity } = self.0;
-        let range = share((dst.ne[0] * dst.ne[1]) as usize, 16, thread, n_threads);
         // SAFETY: both sources are as large as `dst`; threads take different elements.
         unsafe {
             let [gate, up] = [0, 1].map(|i| floats(dst.src[i], range.clone()));
@@ -53,10 +60,13 @@ impl CustomOp for Forward {
 }
 
 impl CustomOp for Backward {
-    unsafe fn run(&self, dst: &sys::ggml_tensor, thread: usize, n_threads: usize) {
+    fn work(&self, dst: &sys::ggml_tensor) -> Work {
+        Work::Even { n: (dst.ne[0] * dst.ne[1] / 2) as usize, unit: UNIT }
+    }
+
+    unsafe fn run(&self, dst: &sys::ggml_tensor, range: Range<usize>) {
         let Gated { kernels, nonlinearity } = self.0;
         let n = (dst.ne[0] * dst.ne[1] / 2) as usize;
-        let range = share(n, 16, thread, n_threads);
         // SAFETY: the sources are half as large as `dst`; threads take different elements of both
         // halves.
         unsafe {

@@ -1,22 +1,21 @@
 //! The head: [`Lowering::log_probs`](crate::ops::lowering::Lowering) and its backward pass.
 //!
 //! Logits are never stored: see [`cutq_kernels::HeadShape`]. The backward pass is one graph with a
-//! pair of nodes for each chunk of the vocabulary, so that ggml synchronizes the threads between
-//! the gradient of a chunk's logits, whose rows they divide, and its way back through the weights,
-//! whose columns they divide.
+//! pair of nodes for each chunk of the vocabulary: threads divide the rows of the gradient of a
+//! chunk's logits, then the columns of its way back through the weights.
 
 use std::ops::Range;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use cutq_kernels::{
     COLUMNS, HeadInput, HeadShape, Kernels, LogProb, LogitGradient, Output, Packed, VOCAB_PART,
+    Work,
 };
 
 use super::ByKernels;
 use super::rms_norm::rms_norm;
 use crate::ggml::backend::BackendError;
 use crate::ggml::graph::Graph;
-use crate::ggml::graph::chunks::share;
 use crate::ggml::graph::custom::{CustomOp, SCRATCH, source};
 use crate::ggml::node::Node;
 use crate::ggml::tensor::Tensor;
@@ -115,7 +114,7 @@ fn d_normed<'g>(
     gradients: Vec<LogitGradient>,
 ) -> Node<'g> {
     let shape = shape(by, head, gradients.len());
-    let gradients: Rc<[LogitGradient]> = gradients.into();
+    let gradients: Arc<[LogitGradient]> = gradients.into();
     let weight = graph.leaf(&head.tensors.weight.tensor);
     let (packed, _) = by.pack(graph, rows.normed.node);
     let mut sum: Option<Node<'g>> = None;
@@ -145,12 +144,15 @@ struct Sums {
 }
 
 impl CustomOp for Sums {
-    unsafe fn run(&self, dst: &sys::ggml_tensor, thread: usize, n_threads: usize) {
+    fn work(&self, _: &sys::ggml_tensor) -> Work {
+        Work::Even { n: self.shape.n_vocab, unit: VOCAB_PART }
+    }
+
+    unsafe fn run(&self, dst: &sys::ggml_tensor, rows: Range<usize>) {
         let Sums { kernels, shape, weight, labels } = self;
-        let rows = share(shape.n_vocab, VOCAB_PART, thread, n_threads);
         let unpack = |row: usize, out: &mut [f32]| weight.unpack(row, 0, out);
         // SAFETY: the first source was packed by a `Pack` node for the products with this weight,
-        // `dst` has as many floats as the shape says; every thread takes its own rows.
+        // `dst` has as many floats as the shape says; every part is of other rows.
         SCRATCH.with_borrow_mut(|scratch| unsafe {
             let input = HeadInput { shape: *shape, packed: source(dst, 0), unpack: &unpack };
             kernels.head_sums(input, rows, labels, dst.data.cast(), scratch);
@@ -170,18 +172,21 @@ struct Chunk {
 /// The packed gradient of a chunk's logits.
 struct DLogits {
     op: Chunk,
-    gradients: Rc<[LogitGradient]>,
+    gradients: Arc<[LogitGradient]>,
 }
 
 impl CustomOp for DLogits {
-    unsafe fn run(&self, dst: &sys::ggml_tensor, thread: usize, n_threads: usize) {
+    fn work(&self, _: &sys::ggml_tensor) -> Work {
+        Work::Even { n: self.op.rows.len(), unit: COLUMNS }
+    }
+
+    unsafe fn run(&self, dst: &sys::ggml_tensor, part: Range<usize>) {
         let Chunk { kernels, shape, weight, rows: chunk } = &self.op;
-        let rows = share(chunk.len(), COLUMNS, thread, n_threads);
-        let rows = chunk.start + rows.start..chunk.start + rows.end;
+        let rows = chunk.start + part.start..chunk.start + part.end;
         let unpack = |row: usize, out: &mut [f32]| weight.unpack(row, 0, out);
         let (gradients, chunk) = (&self.gradients, chunk.clone());
         // SAFETY: the first source was packed by a `Pack` node for the products with this weight,
-        // `dst` has the bytes of the chunk; every thread takes its own rows.
+        // `dst` has the bytes of the chunk; every part is of other rows.
         SCRATCH.with_borrow_mut(|scratch| unsafe {
             let input = HeadInput { shape: *shape, packed: source(dst, 0), unpack: &unpack };
             kernels.head_dlogits(input, chunk, rows, gradients, dst.data.cast(), scratch);
@@ -198,15 +203,17 @@ struct DNormed {
 }
 
 impl CustomOp for DNormed {
-    unsafe fn run(&self, dst: &sys::ggml_tensor, thread: usize, n_threads: usize) {
+    fn work(&self, _: &sys::ggml_tensor) -> Work {
+        Work::Even { n: self.op.shape.n_embd, unit: COLUMNS.max(self.op.weight.block()) }
+    }
+
+    unsafe fn run(&self, dst: &sys::ggml_tensor, columns: Range<usize>) {
         let Chunk { kernels, shape, weight, rows } = &self.op;
-        let unit = COLUMNS.max(weight.block());
-        let columns = share(shape.n_embd, unit, thread, n_threads);
         let unpack =
             |row: usize, k: usize, out: &mut [f32]| weight.unpack(rows.start + row, k, out);
         let out = Output { data: dst.data.cast(), stride: shape.n_embd, accumulate: !self.first };
         // SAFETY: the source, behind the sum if there is one, is the chunk's `DLogits` node; `dst`
-        // is a contiguous matrix of `n_embd` columns, of which every thread writes its own.
+        // is a contiguous matrix of `n_embd` columns, of which every part is another.
         SCRATCH.with_borrow_mut(|scratch| unsafe {
             let data = source(dst, usize::from(!self.first));
             let dlogits = Packed { shape: shape.dlogits(rows.len()), data };

@@ -1,10 +1,11 @@
 //! A frozen projection with its LoRA adapter: [`Lowering::linear`](crate::ops::lowering::Lowering).
 
-use cutq_kernels::{Kernels, LoraShape};
+use std::ops::Range;
+
+use cutq_kernels::{Kernels, LoraShape, Work};
 
 use super::ByKernels;
 use super::product::{Addend, Orientation};
-use crate::ggml::graph::chunks::share;
 use crate::ggml::graph::custom::{CustomOp, SCRATCH, source};
 use crate::ggml::node::Node;
 use crate::ops::linear::{Linear, Lora};
@@ -71,23 +72,27 @@ struct LowRank {
 }
 
 impl CustomOp for LowRank {
-    unsafe fn run(&self, dst: &sys::ggml_tensor, thread: usize, n_threads: usize) {
+    fn work(&self, _: &sys::ggml_tensor) -> Work {
+        let n = match self.op {
+            LowRankOp::Low | LowRankOp::DLow => self.shape.n_tokens,
+            LowRankOp::DA => self.shape.n_in,
+            LowRankOp::DB => self.shape.n_out,
+        };
+        Work::Even { n, unit: 64 }
+    }
+
+    unsafe fn run(&self, dst: &sys::ggml_tensor, part: Range<usize>) {
         let Self { kernels, shape, op } = self;
-        let share = |n, unit| share(n, unit, thread, n_threads);
         let out = dst.data.cast::<f32>();
         // SAFETY: sources and destination have the shapes that `Lora::shape` found, in the order
         // in which the product takes them; threads take different parts of `dst`.
         SCRATCH.with_borrow_mut(|scratch| unsafe {
             let [p, q] = [source(dst, 0), source(dst, 1)];
             match op {
-                LowRankOp::Low => {
-                    kernels.lora_low(shape, p, q, share(shape.n_tokens, 1), out, scratch);
-                }
-                LowRankOp::DLow => {
-                    kernels.lora_dlow(shape, p, q, share(shape.n_tokens, 1), out, scratch);
-                }
-                LowRankOp::DA => kernels.lora_da(shape, p, q, share(shape.n_in, 16), out, scratch),
-                LowRankOp::DB => kernels.lora_db(shape, p, q, share(shape.n_out, 16), out, scratch),
+                LowRankOp::Low => kernels.lora_low(shape, p, q, part, out, scratch),
+                LowRankOp::DLow => kernels.lora_dlow(shape, p, q, part, out, scratch),
+                LowRankOp::DA => kernels.lora_da(shape, p, q, part, out, scratch),
+                LowRankOp::DB => kernels.lora_db(shape, p, q, part, out, scratch),
             }
         });
     }

@@ -26,6 +26,8 @@ pub(crate) struct ByKernels {
     pub kernels: Kernels,
     /// Arithmetic of the products with frozen weights.
     pub precision: Precision,
+    /// Threads that divide the work of a node.
+    pub n_threads: usize,
 }
 
 impl Lowering for ByKernels {
@@ -47,7 +49,7 @@ impl Lowering for ByKernels {
         qkv: [Var<'g>; 3],
         attention: &Attention,
     ) -> Var<'g> {
-        attention::attention(self.kernels, tape, qkv, attention)
+        attention::attention(*self, tape, qkv, attention)
     }
 
     fn adapter_matrix<'g>(&self, graph: &'g Graph, values: &'g [f32], ne: [usize; 2]) -> Node<'g> {

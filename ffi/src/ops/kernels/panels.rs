@@ -1,11 +1,12 @@
 //! Making the panels of a weight, to be multiplied with again and again.
 
-use cutq_kernels::{Precision, panel_bytes};
+use std::ops::Range;
+
+use cutq_kernels::{Precision, Work, panel_bytes};
 
 use super::ByKernels;
 use super::product::Orientation;
 use crate::ggml::graph::Graph;
-use crate::ggml::graph::chunks::Chunks;
 use crate::ggml::graph::custom::{CustomOp, SCRATCH};
 use crate::gguf::dequantize::Quantized;
 use crate::model::weight::{Panels, Weight};
@@ -22,8 +23,7 @@ pub(crate) fn shapes(weight: &Weight, precision: Precision) -> [[usize; 2]; 2] {
 pub(crate) fn make<'g>(graph: &'g Graph, by: ByKernels, weight: &Weight, panels: &'g Panels) {
     for (orientation, panels) in [Orientation::Forward, Orientation::Transposed].iter().zip(panels)
     {
-        let (weight, orientation, chunks) = (weight.data, *orientation, Chunks::default());
-        let op = MakePanels { by, weight, orientation, chunks };
+        let op = MakePanels { by, weight: weight.data, orientation: *orientation };
         graph.output(graph.custom_inplace(graph.leaf(panels), &[], op));
     }
 }
@@ -32,29 +32,28 @@ struct MakePanels {
     by: ByKernels,
     weight: Quantized,
     orientation: Orientation,
-    chunks: Chunks,
 }
 
 impl CustomOp for MakePanels {
-    unsafe fn run(&self, dst: &sys::ggml_tensor, _thread: usize, n_threads: usize) {
-        let (ByKernels { kernels, precision }, weight) = (self.by, self.weight);
+    fn work(&self, _: &sys::ggml_tensor) -> Work {
+        self.orientation.outputs(self.weight, self.weight.block())
+    }
+
+    unsafe fn run(&self, dst: &sys::ggml_tensor, part: Range<usize>) {
+        let (ByKernels { kernels, precision, .. }, weight) = (self.by, self.weight);
         let Quantized { n_in, n_out, .. } = weight;
         let row = |m: usize, out: &mut [f32]| weight.unpack(m, 0, out);
-        let part = |m: usize, k: usize, out: &mut [f32]| weight.unpack(m, k, out);
-        let (n, unit) = self.orientation.outputs(weight);
+        let tile = |m: usize, k: usize, out: &mut [f32]| weight.unpack(m, k, out);
         let to: *mut u8 = dst.data.cast();
         assert!(to.addr().is_multiple_of(64), "panels are read a cache line at a time");
-        // SAFETY: `dst` has room for all panels and is aligned; its chunks, of whole panels, go to
-        // one thread each.
+        // SAFETY: `dst` has room for all panels and is aligned; parts are of whole panels.
         SCRATCH.with_borrow_mut(|scratch| unsafe {
-            while let Some(own) = self.chunks.take(n, unit, n_threads) {
-                match self.orientation {
-                    Orientation::Forward => {
-                        kernels.make_panels(precision, n_in, &row, own, to, scratch);
-                    }
-                    Orientation::Transposed => {
-                        kernels.make_panels_transposed(precision, n_out, &part, own, to, scratch);
-                    }
+            match self.orientation {
+                Orientation::Forward => {
+                    kernels.make_panels(precision, n_in, &row, part, to, scratch);
+                }
+                Orientation::Transposed => {
+                    kernels.make_panels_transposed(precision, n_out, &tile, part, to, scratch);
                 }
             }
         });

@@ -1,10 +1,11 @@
 //! Products with frozen weights.
 
-use cutq_kernels::{COLUMNS, Kernels, LoraShape, Output, Packed, PackedShape};
+use std::ops::Range;
+
+use cutq_kernels::{COLUMNS, Kernels, LoraShape, Output, Packed, PackedShape, Work};
 
 use super::ByKernels;
 use crate::ggml::graph::Graph;
-use crate::ggml::graph::chunks::{Chunks, share};
 use crate::ggml::graph::custom::{CustomOp, SCRATCH, source};
 use crate::ggml::node::Node;
 use crate::gguf::dequantize::Quantized;
@@ -21,11 +22,11 @@ pub(super) enum Orientation {
 }
 
 impl Orientation {
-    /// Outputs of a product with `weight`, and in whose multiples threads divide them.
-    pub fn outputs(self, weight: Quantized) -> (usize, usize) {
+    /// The outputs of a product with `weight`, divided in whole panels and, transposed, in blocks.
+    pub fn outputs(self, weight: Quantized, block: usize) -> Work {
         match self {
-            Self::Forward => (weight.n_out, COLUMNS),
-            Self::Transposed => (weight.n_in, COLUMNS.max(weight.block())),
+            Self::Forward => Work::Even { n: weight.n_out, unit: COLUMNS },
+            Self::Transposed => Work::Even { n: weight.n_in, unit: COLUMNS.max(block) },
         }
     }
 }
@@ -82,7 +83,6 @@ impl ByKernels {
             orientation,
             panels: panels.is_some(),
             lora: addend.map(|addend| addend.shape),
-            chunks: Chunks::default(),
         };
         g.custom(sys::GGML_TYPE_F32, [n_output, ne[1]], &sources, op)
     }
@@ -94,8 +94,11 @@ struct Pack {
 }
 
 impl CustomOp for Pack {
-    unsafe fn run(&self, dst: &sys::ggml_tensor, thread: usize, n_threads: usize) {
-        let tokens = share(self.shape.n_tokens, 1, thread, n_threads);
+    fn work(&self, _: &sys::ggml_tensor) -> Work {
+        Work::Even { n: self.shape.n_tokens, unit: 16 }
+    }
+
+    unsafe fn run(&self, dst: &sys::ggml_tensor, tokens: Range<usize>) {
         // SAFETY: the source is an F32 matrix of the shape's size, whose row stride is `nb[1]`;
         // `dst` has room for the packed bytes; threads pack different tokens.
         unsafe {
@@ -114,42 +117,40 @@ struct ProductOp {
     /// Whether the second source is the weight's panels.
     panels: bool,
     lora: Option<LoraShape>,
-    chunks: Chunks,
 }
 
 impl CustomOp for ProductOp {
-    unsafe fn run(&self, dst: &sys::ggml_tensor, _thread: usize, n_threads: usize) {
+    fn work(&self, _: &sys::ggml_tensor) -> Work {
+        // Panels can be divided anywhere, quantized blocks not.
+        let block = if self.panels { 1 } else { self.weight.block() };
+        self.orientation.outputs(self.weight, block)
+    }
+
+    unsafe fn run(&self, dst: &sys::ggml_tensor, range: Range<usize>) {
         let (kernels, weight) = (&self.kernels, self.weight);
         let y = dst.data.cast();
         let out = Output { data: y, stride: dst.ne[0] as usize, accumulate: false };
         let row = |m: usize, out: &mut [f32]| weight.unpack(m, 0, out);
         let part = |m: usize, k: usize, out: &mut [f32]| weight.unpack(m, k, out);
-        let (n, unit) = self.orientation.outputs(weight);
-        // Panels can be divided anywhere, quantized blocks not.
-        let unit = if self.panels { COLUMNS } else { unit };
         // SAFETY: the first source was packed by a `Pack` node of the same shape, the second has
         // the weight's panels if `panels` says so, and there are two more with an adapter; `dst` is
-        // a contiguous matrix of as many columns as `W` has rows, or columns if transposed, whose
-        // chunks go to one thread each; the adapter's matrices have the shapes that `product`
+        // a contiguous matrix of as many columns as `W` has rows, or columns if transposed, of
+        // which each part is another; the adapter's matrices have the shapes that `product`
         // checked.
         SCRATCH.with_borrow_mut(|scratch| unsafe {
             use Orientation::{Forward, Transposed};
             let packed = Packed { shape: self.shape, data: source(dst, 0) };
-            while let Some(range) = self.chunks.take(n, unit, n_threads) {
-                let own = range.clone();
-                match self.orientation {
-                    _ if self.panels => {
-                        kernels.product_of_panels(packed, source(dst, 1), own, out);
-                    }
-                    Forward => kernels.product(packed, &row, own, out, scratch),
-                    Transposed => kernels.product_transposed(packed, &part, own, out, scratch),
-                }
-                let Some(lora) = &self.lora else { continue };
-                let (narrow, wide) = (source(dst, 2), source(dst, 3));
-                match self.orientation {
-                    Forward => kernels.lora_add(lora, narrow, wide, range, y, scratch),
-                    Transposed => kernels.lora_add_dx(lora, narrow, wide, range, y, scratch),
-                }
+            let own = range.clone();
+            match self.orientation {
+                _ if self.panels => kernels.product_of_panels(packed, source(dst, 1), own, out),
+                Forward => kernels.product(packed, &row, own, out, scratch),
+                Transposed => kernels.product_transposed(packed, &part, own, out, scratch),
+            }
+            let Some(lora) = &self.lora else { return };
+            let (narrow, wide) = (source(dst, 2), source(dst, 3));
+            match self.orientation {
+                Forward => kernels.lora_add(lora, narrow, wide, range, y, scratch),
+                Transposed => kernels.lora_add_dx(lora, narrow, wide, range, y, scratch),
             }
         });
     }

@@ -2,9 +2,8 @@
 
 use std::ops::Range;
 
-use cutq_kernels::Kernels;
+use cutq_kernels::{Kernels, Work};
 
-use crate::ggml::graph::chunks::share;
 use crate::ggml::graph::custom::{CustomOp, floats, floats_mut};
 use crate::ggml::node::Node;
 use crate::ops::tape::{Tape, Var};
@@ -39,16 +38,18 @@ struct Norm {
 struct Forward(Norm);
 struct Backward(Norm);
 
-/// The elements of this thread's rows.
-fn elements(dst: &sys::ggml_tensor, thread: usize, n_threads: usize) -> Range<usize> {
+/// Elements, of which a thread takes a few thousand at least, in whole rows.
+fn elements(dst: &sys::ggml_tensor) -> Work {
     let [n, rows, ..] = dst.ne.map(|n| n as usize);
-    let rows = share(rows, 1, thread, n_threads);
-    rows.start * n..rows.end * n
+    Work::Even { n: rows * n, unit: 4096usize.next_multiple_of(n) }
 }
 
 impl CustomOp for Forward {
-    unsafe fn run(&self, dst: &sys::ggml_tensor, thread: usize, n_threads: usize) {
-        let range = elements(dst, thread, n_threads);
+    fn work(&self, dst: &sys::ggml_tensor) -> Work {
+        elements(dst)
+    }
+
+    unsafe fn run(&self, dst: &sys::ggml_tensor, range: Range<usize>) {
         // SAFETY: the input is as large as `dst`, the weight as its rows; threads take different
         // rows.
         unsafe {
@@ -59,8 +60,11 @@ impl CustomOp for Forward {
 }
 
 impl CustomOp for Backward {
-    unsafe fn run(&self, dst: &sys::ggml_tensor, thread: usize, n_threads: usize) {
-        let range = elements(dst, thread, n_threads);
+    fn work(&self, dst: &sys::ggml_tensor) -> Work {
+        elements(dst)
+    }
+
+    unsafe fn run(&self, dst: &sys::ggml_tensor, range: Range<usize>) {
         // SAFETY: as for `Forward`; the third source is the gradient of its result.
         unsafe {
             let x = floats(dst.src[0], range.clone());

@@ -4,9 +4,8 @@ use std::ops::Range;
 
 use super::buffers::{Backward, loaded_tiles};
 use super::tile::Tile;
-use crate::attention::schedule::{self, Task};
-use crate::attention::shape::{AttentionShape, Segment};
-use crate::attention::share::Share;
+use crate::attention::schedule::{AttentionSchedule, Task};
+use crate::attention::shape::Segment;
 use crate::attention::tensors::{AttentionGradient, AttentionSaved};
 use crate::attention::tile::transpose;
 use crate::kernels::Kernels;
@@ -14,7 +13,7 @@ use crate::loops::tile_softmax::TILE;
 use crate::scratch::Scratch;
 
 impl Kernels {
-    /// Gradient of [`Kernels::attention`], this thread's share of it.
+    /// Gradient of [`Kernels::attention`]: the tasks `tasks` of [`AttentionSchedule::backward`].
     ///
     /// With `δ[i] = dout[i] · out[i]` and `ds[i, j] = scale · p[i, j] (dout[i] · v[j] - δ[i])`:
     /// `dq[i] = Σ_j ds[i, j] k[j]`, `dk[j] = Σ_i ds[i, j] q[i]`, `dv[j] = Σ_i p[i, j] dout[i]`;
@@ -31,18 +30,16 @@ impl Kernels {
     /// As for [`Kernels::attention`], with `saved` as the input and `gradient` as the output.
     pub unsafe fn attention_backward(
         &self,
-        shape: AttentionShape,
-        segments: &[Segment],
+        schedule: &AttentionSchedule,
+        tasks: Range<usize>,
         saved: AttentionSaved,
         gradient: AttentionGradient,
-        share: Share,
         scratch: &mut Scratch,
     ) {
-        shape.check(share);
-        let longest = segments.iter().map(|segment| segment.len).max().unwrap_or(0);
+        let AttentionSchedule { shape, longest, .. } = *schedule;
         let backward = Backward::new(self, shape, longest, saved, gradient, scratch);
-        for (segment, head, task) in schedule::backward(&shape, segments, share) {
-            // SAFETY: tasks of the segments that no other share has; the rest is the contract.
+        for &(segment, head, task) in &schedule.backward[tasks] {
+            // SAFETY: tasks of the segments; the rest is the contract.
             unsafe {
                 match task {
                     Task::Head => {

@@ -1,0 +1,38 @@
+//! Beside another program that never rests.
+
+use std::process::{Child, Command};
+
+use crate::place::{Place, succeed};
+
+/// A program that keeps a core busy until it is dropped.
+struct Busy(Child);
+
+impl Busy {
+    fn start() -> Self {
+        Self(Command::new("sh").args(["-c", "while :; do :; done"]).spawn().unwrap())
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+/// The adapter of a short run with this number of threads.
+fn adapter(threads: usize) -> Vec<u8> {
+    let place = Place::with_data();
+    let flags = "--data data.jsonl --max-steps 2 --seed 7 --out a.gguf --run-dir run";
+    succeed(&mut place.finetune(&format!("{flags} --threads {threads}")));
+    place.read("a.gguf")
+}
+
+#[test]
+fn training_gives_the_same_bits_whatever_else_runs() {
+    let alone = adapter(1);
+    let _busy = Busy::start();
+    for threads in [2, 3] {
+        assert!(adapter(threads) == alone, "{threads} threads");
+    }
+}
