@@ -9,6 +9,7 @@ use crate::ggml::device::Device;
 use crate::llama::error::LlamaError;
 use crate::llama::model::{LlamaModel, c_path};
 use crate::llama::sampler::{Sampler, Sampling};
+use crate::llama::threads::Threads;
 use crate::llama::utf8::Utf8Stream;
 use crate::sys;
 
@@ -28,8 +29,9 @@ pub struct GeneratorOptions {
 
 /// A model in llama.cpp, with or without an adapter.
 pub struct Generator {
-    // Fields are dropped in order: the context before the model it belongs to.
+    // Fields are dropped in order: the context before its threads and the model it belongs to.
     context: Context,
+    _threads: Threads,
     n_ctx: usize,
     model: LlamaModel,
 }
@@ -73,7 +75,13 @@ impl Generator {
         };
         let fail = || LlamaError::Context { n_ctx, reason: sys::last_error() };
         let context = Context(NonNull::new(context).ok_or_else(fail)?);
-        let generator = Self { context, n_ctx, model };
+        let threads = Threads::new(threads).ok_or_else(fail)?;
+        // SAFETY: both are alive, and the context is dropped first.
+        unsafe {
+            let (context, threads) = (context.0.as_ptr(), threads.as_ptr());
+            sys::llama_attach_threadpool(context, threads, threads);
+        }
+        let generator = Self { context, _threads: threads, n_ctx, model };
         if let Some(adapter) = adapter {
             generator.attach(adapter)?;
         }

@@ -4,4 +4,5 @@ pub(crate) mod error;
 pub(crate) mod generator;
 pub(crate) mod model;
 pub(crate) mod sampler;
+mod threads;
 mod utf8;
