@@ -1,7 +1,7 @@
 # The commands of the project. Each one first makes the machine ready (scripts/setup.sh).
 SHELL := bash
 env := . target/setup.env;
-.PHONY: help setup demo test test-models test-vulkan test-neon test-miri test-loom bench package
+.PHONY: help setup demo test test-models test-slow test-vulkan test-neon test-miri test-loom bench package
 
 # Where scripts/models.py puts the models and the tests look for them.
 export CUTQ_MODELS ?= $(CURDIR)/models
@@ -10,6 +10,7 @@ help:
 	@echo 'make demo         fine-tune a small quantized model on bundled judgments: before and after'
 	@echo 'make test         format, lints, every test on SmolLM2 135M and Gemma 3 270M'
 	@echo 'make test-models  the same, then the tests on Qwen2.5-Coder 1.5B (fetches 1.1 GB)'
+	@echo 'make test-slow    a hundred steps at int8 beside a hundred at f32 (takes minutes)'
 	@echo 'make test-vulkan  the tests of devices on Vulkan, in software if there is no GPU (takes minutes)'
 	@echo 'make test-neon    the kernels for aarch64 in an emulator (takes minutes)'
 	@echo 'make test-miri    the kernels in Miri, which checks every access to memory (takes minutes)'
@@ -49,6 +50,10 @@ test: setup
 test-models: test
 	$(env) python3 scripts/models.py qwen
 	$(env) cargo test --release --locked --workspace -- --ignored
+
+test-slow: setup
+	$(env) python3 scripts/models.py smol
+	$(env) cargo test --release --locked --workspace --test loss_curve -- --ignored --nocapture
 
 # ggml is compiled a second time, beside the plain build. Drivers that compute on the CPU are skipped
 # unless they are named; the name is given to the tests alone, because cargo would compile ggml again.

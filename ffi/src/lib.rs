@@ -90,7 +90,7 @@ mod sys;
 mod text;
 
 pub use adapter::{Adapter, AdapterError, LoraConfig, LoraPair};
-pub use cutq_kernels::{Nonlinearity, Precision, SimdError};
+pub use cutq_kernels::{Level, Nonlinearity, Precision, SimdError};
 pub use engine::Engine;
 pub use engine::footprint::Footprint;
 pub use engine::options::EngineOptions;

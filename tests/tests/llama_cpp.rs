@@ -61,12 +61,15 @@ fn trained_adapter_agrees(model: TestModel) {
     assert!(effect > 4.0 * with, "an adapter without effect would prove nothing");
 }
 
-/// Eight judged examples of the demo.
+/// The eight shortest judged examples of the demo.
 fn groups(gguf: &Gguf) -> Vec<Group> {
     let tokenizer = Tokenizer::from_gguf(gguf).expect("it has a tokenizer");
     let judgments = judgments::read().into_iter().filter(|j| j.judgment.is_some());
     let tokenize = |(i, j): (usize, Judgment)| tokenize(&tokenizer, i, &j.example());
-    judgments.take(8).enumerate().map(tokenize).collect()
+    let mut groups: Vec<Group> = judgments.enumerate().map(tokenize).collect();
+    groups.sort_by_key(|group| (group.n_tokens(Contexts::PLAIN), group.index));
+    groups.truncate(8);
+    groups
 }
 
 /// The response after its plain prompt.

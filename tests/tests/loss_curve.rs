@@ -24,6 +24,7 @@ const WINDOW: usize = 20;
 const BATCH: usize = 2;
 
 #[test]
+#[ignore = "two hundred steps take minutes: make test-slow"]
 fn a_hundred_steps_at_int8_have_the_losses_of_f32() {
     let _alone = TestModel::SmolLm2.alone();
     let gguf = Gguf::open(&TestModel::SmolLm2.path()).expect("the model opens");

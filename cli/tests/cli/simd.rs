@@ -15,6 +15,7 @@ fn losses(level: &str) -> Option<[f64; 2]> {
     }
     assert!(output.status.success(), "{stderr}");
     let figures: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(figures["simd"], level);
     Some(["loss_first", "loss_last"].map(|key| figures[key].as_f64().unwrap()))
 }
 

@@ -29,7 +29,7 @@ pub(crate) mod timings;
 mod training;
 
 use cutq_core::model::Sequence;
-use cutq_kernels::{Kernels, Precision};
+use cutq_kernels::{Kernels, Level, Precision};
 
 use crate::adapter::Adapter;
 use crate::error::EngineError;
@@ -60,6 +60,8 @@ pub struct Engine {
     /// else the kernels compute with the file's pages.
     copied: bool,
     precision: Precision,
+    /// Of the kernels, where they compute.
+    level: Option<Level>,
     n_threads: usize,
     retention: Retention,
     arena: Arena,
@@ -88,12 +90,15 @@ impl Engine {
             true => Backend::open(device, n_threads)?,
             false => Backend::with_pool(n_threads)?,
         };
+        let mut level = None;
         let (ops, weights): (Box<dyn Lowering>, Box<dyn Residency>) = if copied {
             let weights = OnDevice::open(gguf, &architecture)?;
             (Box::new(Portable { precision }), Box::new(weights))
         } else {
-            let kernels = ByKernels { kernels: Kernels::detect()?, precision, n_threads };
-            (Box::new(kernels), Box::new(Mapped::open(gguf, &architecture, kernels)?))
+            let kernels = Kernels::detect()?;
+            level = Some(kernels.level());
+            let by = ByKernels { kernels, precision, n_threads };
+            (Box::new(by), Box::new(Mapped::open(gguf, &architecture, by)?))
         };
         let mut engine = Self {
             trained: adapter.pairs.iter().map(TrainedPair::new).collect(),
@@ -102,6 +107,7 @@ impl Engine {
             weights,
             copied,
             precision,
+            level,
             n_threads,
             retention: Retention::NONE,
             arena: Arena::default(),
@@ -122,6 +128,11 @@ impl Engine {
     /// Where it computes.
     pub fn device(&self) -> Device {
         self.backend.device()
+    }
+
+    /// The SIMD level of the kernels; none where they do not compute.
+    pub fn level(&self) -> Option<Level> {
+        self.level
     }
 
     /// The shape of the model.

@@ -20,6 +20,8 @@ pub struct Figures {
     /// Sequences per step.
     pub batch: usize,
     pub device: String,
+    /// Of the CPU's kernels; none on other devices.
+    pub simd: Option<String>,
     pub threads: usize,
     pub precision: PrecisionName,
     pub target_modules: Vec<String>,

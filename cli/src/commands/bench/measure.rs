@@ -94,6 +94,7 @@ fn run(args: &BenchArgs, model: &ModelFile, modules: Vec<Projection>) -> Result<
         tokens,
         batch: args.batch,
         device: device.name(),
+        simd: engine.level().map(|level| level.to_string()),
         threads,
         precision: args.precision,
         target_modules: modules.iter().map(Projection::to_string).collect(),

@@ -28,8 +28,9 @@ pub fn markdown(all: &[Figures]) -> String {
     text += "|\n";
     text.extend(rows.iter().map(|row| line(row, &widths)));
     if let Some(figures) = all.first() {
+        let simd = figures.simd.as_ref().map_or_else(String::new, |simd| format!(" ({simd})"));
         text += &format!(
-            "\n{} × {} tokens, half of them targets; {}, {} threads; median of {}; LoRA on {}\n",
+            "\n{} × {} tokens, half of them targets; {}{simd}, {} threads; median of {}; LoRA on {}\n",
             figures.batch,
             figures.tokens,
             figures.device,
