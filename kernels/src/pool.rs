@@ -88,7 +88,7 @@ impl Work {
 ///
 /// use cutq_kernels::{Pool, Work};
 ///
-/// let pool = Pool::new(2)?;
+/// let mut pool = Pool::new(2)?;
 /// let sum = AtomicUsize::new(0);
 /// pool.divide(Work::Even { n: 100, unit: 8 }, |part| {
 ///     sum.fetch_add(part.sum(), Ordering::Relaxed);

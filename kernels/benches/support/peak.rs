@@ -24,7 +24,8 @@ fn operation(level: Level, precision: Precision) -> Option<(fn(), usize)> {
     Some(match (level, precision) {
         (Level::Avx512, Precision::Int8) => (x86::dpbusd_512, 128),
         (Level::AvxVnni, Precision::Int8) => (x86::dpbusd_256, 64),
-        (Level::Avx2, Precision::Int8) => (x86::madd_256, 32),
+        // Of weights of four bits; those of eight take two of them.
+        (Level::Avx2, Precision::Int8) => (x86::maddubs_256, 64),
         (Level::Avx512, Precision::F32) => (x86::fma_512, 32),
         (Level::Avx2 | Level::AvxVnni, Precision::F32) => (x86::fma_256, 16),
         _ => return None,
@@ -77,8 +78,9 @@ mod x86 {
     peak!(dpbusd_256, "avx2,avxvnni", _mm256_setzero_si256(), _mm256_set1_epi8(1), |sum, x| {
         _mm256_dpbusd_avx_epi32(sum, x, x)
     });
-    peak!(madd_256, "avx2", _mm256_setzero_si256(), _mm256_set1_epi16(1), |sum, x| {
-        _mm256_add_epi32(sum, _mm256_madd_epi16(sum, x))
+    peak!(maddubs_256, "avx2", _mm256_setzero_si256(), _mm256_set1_epi8(1), |sum, x| {
+        // The sum is an operand of the product, too, or the compiler would make it once.
+        _mm256_add_epi16(sum, _mm256_maddubs_epi16(sum, x))
     });
     peak!(fma_512, "avx512f", _mm512_setzero_ps(), _mm512_set1_ps(1.0), |sum, x| _mm512_fmadd_ps(
         x, x, sum

@@ -3,9 +3,10 @@
 //! Sixteen registers hold the sums of six tokens for a part of a panel only, so each product
 //! passes over its operands once per part: 8 outputs at a time in int8, 16 in f32.
 //!
-//! Int8: `vpmaddubsw` would saturate (two products of up to 255 · 127 exceed 16 bits), so both
-//! operands are widened to 16 bits and `vpmaddwd` adds pairs of products exactly. A register then
-//! holds two partial sums for each of 4 outputs; they are joined once per block.
+//! Int8: `vpmaddubsw` would saturate (two products of up to 255 · 127 exceed 16 bits), so it
+//! multiplies the upper and the lower four bits of the weights by themselves: sixteen products of up
+//! to 15 · 128, all that a sum of a block has, stay below 2¹⁵. Sums are widened once per block. Where
+//! the weights had four bits in the file, both halves are the same, and one of them is enough.
 
 use std::arch::x86_64::*;
 
@@ -55,7 +56,11 @@ unsafe fn int8<const N: usize>(
                 let weight_scales = _mm256_loadu_ps(weight_scales.add(part * LANES));
                 let offsets = panel.add(PANEL_OFFSETS).cast::<f32>();
                 let offsets = _mm256_loadu_ps(offsets.add(part * LANES));
-                let products = block_products::<N>(left, panel.add(part * LANES * 4));
+                let weights = panel.add(part * LANES * 4);
+                let products = match have_four_bits(weights) {
+                    true => four_bit_products::<N>(left, weights),
+                    false => block_products::<N>(left, weights),
+                };
                 for t in 0..N {
                     let scale = _mm256_mul_ps(_mm256_set1_ps(*scales.add(t)), weight_scales);
                     let sum = _mm256_set1_ps(*sums.add(t));
@@ -71,6 +76,42 @@ unsafe fn int8<const N: usize>(
     }
 }
 
+/// The words of a block for 8 outputs.
+///
+/// # Safety
+/// `weights` has the quants of a block of a panel from the first output on.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn words(weights: *const u8) -> impl Iterator<Item = __m256i> {
+    // SAFETY: the words lie in the block, by this function's contract.
+    (0..BLOCK / 4).map(move |word| unsafe {
+        _mm256_loadu_si256(weights.add(word * COLUMNS * 4).cast::<__m256i>())
+    })
+}
+
+/// The upper four bits of every byte.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn upper(bytes: __m256i) -> __m256i {
+    _mm256_and_si256(_mm256_srli_epi16::<4>(bytes), _mm256_set1_epi8(0x0f))
+}
+
+/// Whether all quants of a block for 8 outputs are multiples of 17, as those of 4-bit weights are:
+/// their halves are the same.
+///
+/// # Safety
+/// See [`words`].
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn have_four_bits(weights: *const u8) -> bool {
+    let mut differ = _mm256_setzero_si256();
+    // SAFETY: this function's contract.
+    for word in unsafe { words(weights) } {
+        differ = _mm256_or_si256(differ, _mm256_xor_si256(word, _mm256_srli_epi16::<4>(word)));
+    }
+    _mm256_testz_si256(differ, _mm256_set1_epi8(0x0f)) == 1
+}
+
 /// `Σ u8 · i8` over one block, for 8 outputs that begin at `weights`.
 ///
 /// # Safety
@@ -78,27 +119,50 @@ unsafe fn int8<const N: usize>(
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn block_products<const N: usize>(left: *const u8, weights: *const u8) -> [__m256i; N] {
-    let mut pairs = [[_mm256_setzero_si256(); 2]; N];
-    for word in 0..BLOCK / 4 {
-        // SAFETY: the word lies in the block, by this function's contract.
-        unsafe {
-            let weights = weights.add(word * COLUMNS * 4).cast::<__m128i>();
-            let weights = [
-                _mm256_cvtepu8_epi16(_mm_loadu_si128(weights)),
-                _mm256_cvtepu8_epi16(_mm_loadu_si128(weights.add(1))),
-            ];
-            for (t, pairs) in pairs.iter_mut().enumerate() {
-                let quants = _mm_set1_epi32(*left.cast::<i32>().add(word * N + t));
-                let quants = _mm256_cvtepi8_epi16(quants);
-                for half in 0..2 {
-                    let pair = _mm256_madd_epi16(weights[half], quants);
-                    pairs[half] = _mm256_add_epi32(pairs[half], pair);
-                }
-            }
+    let (mut low, mut high) = ([_mm256_setzero_si256(); N], [_mm256_setzero_si256(); N]);
+    // SAFETY: this function's contract; `left` has `N` words of quants for each of the weights'.
+    for (i, word) in unsafe { words(weights) }.enumerate() {
+        let halves = [_mm256_and_si256(word, _mm256_set1_epi8(0x0f)), upper(word)];
+        for t in 0..N {
+            // SAFETY: as above.
+            let quants = unsafe { _mm256_set1_epi32(*left.cast::<i32>().add(i * N + t)) };
+            low[t] = _mm256_add_epi16(low[t], _mm256_maddubs_epi16(halves[0], quants));
+            high[t] = _mm256_add_epi16(high[t], _mm256_maddubs_epi16(halves[1], quants));
         }
     }
-    // The horizontal addition leaves outputs 0 1 4 5 | 2 3 6 7.
-    pairs.map(|[low, high]| _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_hadd_epi32(low, high)))
+    std::array::from_fn(|t| {
+        _mm256_add_epi32(widened(low[t]), _mm256_slli_epi32::<4>(widened(high[t])))
+    })
+}
+
+/// [`block_products`] where [`have_four_bits`].
+///
+/// # Safety
+/// See [`block_products`].
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn four_bit_products<const N: usize>(left: *const u8, weights: *const u8) -> [__m256i; N] {
+    let mut sums = [_mm256_setzero_si256(); N];
+    // SAFETY: as for `block_products`.
+    for (i, word) in unsafe { words(weights) }.enumerate() {
+        let half = _mm256_and_si256(word, _mm256_set1_epi8(0x0f));
+        for (t, sum) in sums.iter_mut().enumerate() {
+            // SAFETY: as above.
+            let quants = unsafe { _mm256_set1_epi32(*left.cast::<i32>().add(i * N + t)) };
+            *sum = _mm256_add_epi16(*sum, _mm256_maddubs_epi16(half, quants));
+        }
+    }
+    sums.map(|sum| {
+        let sum = widened(sum);
+        _mm256_add_epi32(sum, _mm256_slli_epi32::<4>(sum))
+    })
+}
+
+/// Sums of pairs of 16 bits, in 32.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn widened(sums: __m256i) -> __m256i {
+    _mm256_madd_epi16(sums, _mm256_set1_epi16(1))
 }
 
 /// # Safety
