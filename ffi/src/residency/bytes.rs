@@ -38,13 +38,40 @@ impl WeightBytes {
         }
         let staying = weights.saturating_sub(panels) as u64;
         let in_use = self.in_use.min(self.n_layer - weights.max(panels)) as u64;
+        let (staying, passing) = (staying * self.layer, in_use * self.layer_in_use);
+        if self.copied {
+            return staying + passing + self.others_in_use;
+        }
         let edges = if staying > 0 { self.edges } else { 0 };
-        let passing = in_use * self.layer_in_use;
-        let in_use = match self.copied {
-            true => passing + self.others_in_use,
-            // The file's pages are given back before those of something else are read.
-            false => passing.max(self.others_in_use),
+        // The file's pages are given back before those of something else are read.
+        let in_use = passing.max(self.others_in_use);
+        (staying + edges + in_use).min(self.layers + self.others)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_has_places_as_large_as_the_largest_layer() {
+        let device = WeightBytes {
+            n_layer: 4,
+            layers: 16,
+            layer: 10,
+            panels: None,
+            unpacked: 0,
+            in_use: 2,
+            layer_in_use: 10,
+            edges: 0,
+            others: 5,
+            others_in_use: 5,
+            copied: true,
         };
-        (staying * self.layer + edges + in_use).min(self.layers + self.others)
+        let resident = |weights| device.resident(Retention { weights, ..Retention::NONE });
+        assert_eq!([0, 2, 3, 4].map(resident), [20 + 5, 20 + 20 + 5, 30 + 10 + 5, 16 + 5]);
+        // Pages of a file are never more than the file.
+        let file = WeightBytes { copied: false, ..device };
+        assert_eq!(file.resident(Retention { weights: 3, ..Retention::NONE }), 16 + 5);
     }
 }
