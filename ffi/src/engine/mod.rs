@@ -85,6 +85,7 @@ impl Engine {
     ) -> Result<Self, EngineError> {
         let architecture = Architecture::from_gguf(gguf)?;
         let EngineOptions { device, portable, n_threads, precision, retention } = options;
+        let n_threads = n_threads.max(1);
         let copied = portable || !device.is_cpu();
         let backend = match copied {
             true => Backend::open(device, n_threads)?,

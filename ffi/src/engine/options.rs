@@ -15,7 +15,7 @@ pub struct EngineOptions {
     /// Whether the CPU computes with the operations that every device has, instead of its own
     /// kernels: slower, for comparisons. Other devices always do.
     pub portable: bool,
-    /// Threads; all available ones by default.
+    /// Threads, at least one; all available ones by default.
     pub n_threads: usize,
     /// Arithmetic of the products with frozen weights.
     pub precision: Precision,

@@ -9,9 +9,10 @@ use cutq_kernels::Pool;
 use crate::ggml::buffer::Buffer;
 use crate::ggml::device::Device;
 use crate::ggml::graph::Graph;
-use crate::ggml::graph::custom::with_pool;
+use crate::ggml::graph::custom::lend_pool;
 use crate::ggml::meter::Meter;
 use crate::ggml::operation::Operation;
+use crate::ggml::threads::Threads;
 use crate::sys;
 
 /// Why a graph did not run.
@@ -60,7 +61,8 @@ pub(crate) struct Backend {
     /// Replaced by [`Backend::forget_freed`].
     raw: Cell<NonNull<sys::ggml_backend>>,
     allocator: NonNull<sys::ggml_gallocr>,
-    threads: Option<NonNull<sys::ggml_threadpool>>,
+    /// What computes ggml's own operations, on the CPU; dropped after the backend is freed.
+    _threads: Option<Threads>,
     /// What divides the operations of this project's kernels.
     pool: Cell<Option<Pool>>,
     meter: Rc<Meter>,
@@ -70,7 +72,6 @@ impl Backend {
     /// A device; `n_threads` are the CPU's.
     pub fn open(device: Device, n_threads: usize) -> Result<Self, BackendError> {
         sys::capture_log();
-        let n_threads = i32::try_from(n_threads).unwrap_or(i32::MAX).clamp(1, 512);
         let failed =
             || BackendError::Start { device: device.to_string(), reason: sys::last_error() };
         // SAFETY: plain constructors; what they return is owned by the value built below.
@@ -78,17 +79,15 @@ impl Backend {
             let raw = start(device)?;
             let mut threads = None;
             if device.is_cpu() {
-                let mut params = sys::ggml_threadpool_params_default(n_threads);
-                let pool = NonNull::new(sys::ggml_threadpool_new(&raw mut params));
-                let pool = pool.ok_or_else(failed)?;
-                sys::ggml_backend_cpu_set_n_threads(raw.as_ptr(), n_threads);
-                sys::ggml_backend_cpu_set_threadpool(raw.as_ptr(), pool.as_ptr());
-                threads = Some(pool);
+                let own = Threads::new(n_threads).ok_or_else(failed)?;
+                sys::ggml_backend_cpu_set_n_threads(raw.as_ptr(), own.n());
+                sys::ggml_backend_cpu_set_threadpool(raw.as_ptr(), own.as_ptr());
+                threads = Some(own);
             }
             let kind = sys::ggml_backend_get_default_buffer_type(raw.as_ptr());
             let allocator = NonNull::new(sys::ggml_gallocr_new(kind)).ok_or_else(failed)?;
             let (raw, pool, meter) = (Cell::new(raw), Cell::new(None), Rc::default());
-            Ok(Self { device, raw, allocator, threads, pool, meter })
+            Ok(Self { device, raw, allocator, _threads: threads, pool, meter })
         }
     }
 
@@ -103,7 +102,7 @@ impl Backend {
             device: backend.device.to_string(),
             reason: error.to_string(),
         };
-        backend.pool.set(Some(Pool::new(n_threads.clamp(1, 512)).map_err(failed)?));
+        backend.pool.set(Some(Pool::new(n_threads).map_err(failed)?));
         Ok(backend)
     }
 
@@ -207,7 +206,7 @@ impl Backend {
             self.meter.set_graphs(sys::ggml_gallocr_get_buffer_size(allocator, 0));
             self.forget_freed()?;
             graph.write_inputs();
-            let status = with_pool(&self.pool, || {
+            let status = lend_pool(&self.pool, || {
                 sys::ggml_backend_graph_compute(self.as_ptr(), graph.as_ptr())
             });
             if status == sys::GGML_STATUS_SUCCESS {
@@ -228,13 +227,10 @@ fn start(device: Device) -> Result<NonNull<sys::ggml_backend>, BackendError> {
 
 impl Drop for Backend {
     fn drop(&mut self) {
-        // SAFETY: each was created in `open` and is freed once, the users before the threads.
+        // SAFETY: each was created in `open` and is freed once.
         unsafe {
             sys::ggml_gallocr_free(self.allocator.as_ptr());
             sys::ggml_backend_free(self.as_ptr());
-            if let Some(threads) = self.threads {
-                sys::ggml_threadpool_free(threads.as_ptr());
-            }
         }
     }
 }

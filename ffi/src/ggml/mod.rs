@@ -13,3 +13,4 @@ pub(crate) mod operation;
 pub(crate) mod rope;
 pub(crate) mod tensor;
 pub(crate) mod tensor_type;
+pub(crate) mod threads;

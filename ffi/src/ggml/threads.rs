@@ -1,35 +1,46 @@
-//! llama.cpp's threads.
+//! ggml's threads.
 
 use std::ptr::NonNull;
 
 use crate::sys;
 
-/// Threads that live as long as a context. Without them llama.cpp starts new ones for every token.
+/// Threads for ggml's own operations, of a backend or of llama.cpp. Without them either starts new
+/// ones for every graph.
 ///
-/// Between tokens they sleep instead of looking for work all the time: beside another program, what
+/// Between graphs they sleep instead of looking for work all the time: beside another program, what
 /// they take there is missing where all wait for the slowest of them, at the barriers of a graph.
-pub(super) struct Threads(NonNull<sys::ggml_threadpool>);
+pub(crate) struct Threads {
+    raw: NonNull<sys::ggml_threadpool>,
+    n: i32,
+}
 
 impl Threads {
-    /// `n_threads` threads, the caller's included; `None` if the system starts no more.
-    pub fn new(n_threads: i32) -> Option<Self> {
-        // SAFETY: plain constructors; the pool is owned by the value returned.
-        let pool = unsafe {
-            let mut params = sys::ggml_threadpool_params_default(n_threads);
+    /// `n_threads` threads, the caller's included, from one to ggml's limit of 512; `None` if the
+    /// system starts no more.
+    pub fn new(n_threads: usize) -> Option<Self> {
+        let n = i32::try_from(n_threads).unwrap_or(i32::MAX).clamp(1, 512);
+        // SAFETY: plain constructors; what they return is owned by the value returned.
+        let raw = unsafe {
+            let mut params = sys::ggml_threadpool_params_default(n);
             params.poll = 0;
             sys::ggml_threadpool_new(&raw mut params)
         };
-        NonNull::new(pool).map(Self)
+        NonNull::new(raw).map(|raw| Self { raw, n })
+    }
+
+    /// How many they are.
+    pub fn n(&self) -> i32 {
+        self.n
     }
 
     pub fn as_ptr(&self) -> *mut sys::ggml_threadpool {
-        self.0.as_ptr()
+        self.raw.as_ptr()
     }
 }
 
 impl Drop for Threads {
     fn drop(&mut self) {
-        // SAFETY: made in `new`, freed once; the context that used it is dropped before.
-        unsafe { sys::ggml_threadpool_free(self.0.as_ptr()) }
+        // SAFETY: made in `new`, freed once; what used it is dropped before.
+        unsafe { sys::ggml_threadpool_free(self.as_ptr()) }
     }
 }

@@ -6,10 +6,10 @@ use std::ptr::NonNull;
 use cutq_core::log_space::log_sum_exp;
 
 use crate::ggml::device::Device;
+use crate::ggml::threads::Threads;
 use crate::llama::error::LlamaError;
 use crate::llama::model::{LlamaModel, c_path};
 use crate::llama::sampler::{Sampler, Sampling};
-use crate::llama::threads::Threads;
 use crate::llama::utf8::Utf8Stream;
 use crate::sys;
 
@@ -58,14 +58,15 @@ impl Generator {
         let model = LlamaModel::load(model, Some(options.device))?;
         let n_ctx = options.n_ctx;
         let size = u32::try_from(n_ctx).unwrap_or(u32::MAX);
-        let threads = i32::try_from(options.n_threads).unwrap_or(1);
+        let fail = || LlamaError::Context { n_ctx, reason: sys::last_error() };
+        let threads = Threads::new(options.n_threads).ok_or_else(fail)?;
         // SAFETY: the model is alive; the parameters are llama.cpp's defaults but for the sizes.
         let context = unsafe {
             let mut params = sys::llama_context_default_params();
             params.n_ctx = size;
             params.n_batch = size;
-            params.n_threads = threads;
-            params.n_threads_batch = threads;
+            params.n_threads = threads.n();
+            params.n_threads_batch = threads.n();
             if options.exact_attention {
                 params.type_k = sys::GGML_TYPE_F32;
                 params.type_v = sys::GGML_TYPE_F32;
@@ -73,9 +74,7 @@ impl Generator {
             }
             sys::llama_init_from_model(model.as_ptr(), params)
         };
-        let fail = || LlamaError::Context { n_ctx, reason: sys::last_error() };
         let context = Context(NonNull::new(context).ok_or_else(fail)?);
-        let threads = Threads::new(threads).ok_or_else(fail)?;
         // SAFETY: both are alive, and the context is dropped first.
         unsafe {
             let (context, threads) = (context.0.as_ptr(), threads.as_ptr());

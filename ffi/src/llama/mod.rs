@@ -4,5 +4,4 @@ pub(crate) mod error;
 pub(crate) mod generator;
 pub(crate) mod model;
 pub(crate) mod sampler;
-mod threads;
 mod utf8;

@@ -19,7 +19,7 @@ thread_local! {
 }
 
 /// Runs a graph on this thread; `pool`, if there is one, divides its custom operations.
-pub(crate) fn with_pool<T>(pool: &Cell<Option<Pool>>, run: impl FnOnce() -> T) -> T {
+pub(crate) fn lend_pool<T>(pool: &Cell<Option<Pool>>, run: impl FnOnce() -> T) -> T {
     POOL.set(pool.take());
     let result = run();
     pool.set(POOL.take());
