@@ -58,8 +58,8 @@ unsafe fn int8<const N: usize>(
                 let offsets = _mm256_loadu_ps(offsets.add(part * LANES));
                 let weights = panel.add(part * LANES * 4);
                 let products = match have_four_bits(weights) {
-                    true => four_bit_products::<N>(left, weights),
-                    false => block_products::<N>(left, weights),
+                    true => products::<N, true>(left, weights),
+                    false => products::<N, false>(left, weights),
                 };
                 for t in 0..N {
                     let scale = _mm256_mul_ps(_mm256_set1_ps(*scales.add(t)), weight_scales);
@@ -112,13 +112,17 @@ unsafe fn have_four_bits(weights: *const u8) -> bool {
     _mm256_testz_si256(differ, _mm256_set1_epi8(0x0f)) == 1
 }
 
-/// `Σ u8 · i8` over one block, for 8 outputs that begin at `weights`.
+/// `Σ u8 · i8` over one block, for 8 outputs that begin at `weights`; `FOUR_BITS` where
+/// [`have_four_bits`].
 ///
 /// # Safety
 /// `left` holds the quants of a block, `weights` the same of a panel from the first output on.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn block_products<const N: usize>(left: *const u8, weights: *const u8) -> [__m256i; N] {
+unsafe fn products<const N: usize, const FOUR_BITS: bool>(
+    left: *const u8,
+    weights: *const u8,
+) -> [__m256i; N] {
     let (mut low, mut high) = ([_mm256_setzero_si256(); N], [_mm256_setzero_si256(); N]);
     // SAFETY: this function's contract; `left` has `N` words of quants for each of the weights'.
     for (i, word) in unsafe { words(weights) }.enumerate() {
@@ -127,34 +131,15 @@ unsafe fn block_products<const N: usize>(left: *const u8, weights: *const u8) ->
             // SAFETY: as above.
             let quants = unsafe { _mm256_set1_epi32(*left.cast::<i32>().add(i * N + t)) };
             low[t] = _mm256_add_epi16(low[t], _mm256_maddubs_epi16(halves[0], quants));
-            high[t] = _mm256_add_epi16(high[t], _mm256_maddubs_epi16(halves[1], quants));
+            if !FOUR_BITS {
+                high[t] = _mm256_add_epi16(high[t], _mm256_maddubs_epi16(halves[1], quants));
+            }
         }
     }
     std::array::from_fn(|t| {
-        _mm256_add_epi32(widened(low[t]), _mm256_slli_epi32::<4>(widened(high[t])))
-    })
-}
-
-/// [`block_products`] where [`have_four_bits`].
-///
-/// # Safety
-/// See [`block_products`].
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-unsafe fn four_bit_products<const N: usize>(left: *const u8, weights: *const u8) -> [__m256i; N] {
-    let mut sums = [_mm256_setzero_si256(); N];
-    // SAFETY: as for `block_products`.
-    for (i, word) in unsafe { words(weights) }.enumerate() {
-        let half = _mm256_and_si256(word, _mm256_set1_epi8(0x0f));
-        for (t, sum) in sums.iter_mut().enumerate() {
-            // SAFETY: as above.
-            let quants = unsafe { _mm256_set1_epi32(*left.cast::<i32>().add(i * N + t)) };
-            *sum = _mm256_add_epi16(*sum, _mm256_maddubs_epi16(half, quants));
-        }
-    }
-    sums.map(|sum| {
-        let sum = widened(sum);
-        _mm256_add_epi32(sum, _mm256_slli_epi32::<4>(sum))
+        let low = widened(low[t]);
+        let high = if FOUR_BITS { low } else { widened(high[t]) };
+        _mm256_add_epi32(low, _mm256_slli_epi32::<4>(high))
     })
 }
 
