@@ -7,13 +7,12 @@
 
 mod support;
 
+use std::cell::RefCell;
 use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 
 use cutq_kernels::{
     AttentionGradient, AttentionInput, AttentionOutput, AttentionSaved, AttentionSchedule,
-    AttentionShape, Kernels, Scratch, Segment,
+    AttentionShape, Kernels, Pool, Scratch, Segment, Work,
 };
 use support::number;
 use support::timing::{self, report, seconds, sizes};
@@ -67,14 +66,17 @@ struct Case {
     read: [Vec<f32>; 4],
     /// out, lse, dq, dk, dv
     written: [Vec<f32>; 5],
-    scratch: Vec<Scratch>,
+    pool: Pool,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch::new());
 }
 
 /// Pointers for the threads of one call, which divide what they write.
-#[derive(Clone, Copy)]
 struct Tensors(AttentionSaved, AttentionOutput, AttentionGradient);
 // SAFETY: each task writes its own part.
-unsafe impl Send for Tensors {}
+unsafe impl Sync for Tensors {}
 
 impl Case {
     fn new(
@@ -95,13 +97,13 @@ impl Case {
             segments: (0..n_segments).map(|i| Segment { start: i * len, len }).collect(),
             read,
             written: [0, 1, 2, 3, 3].map(|i| vec![f32::NAN; sizes[i]]),
-            scratch: (0..threads).map(|_| Scratch::new()).collect(),
+            pool: Pool::new(threads).expect("threads start"),
         }
     }
 
     fn forward(&mut self) {
         self.divide(AttentionSchedule::forward, |kernels, schedule, task, tensors, scratch| {
-            let Tensors(AttentionSaved { input, .. }, output, _) = tensors;
+            let &Tensors(AttentionSaved { input, .. }, output, _) = tensors;
             // SAFETY: the tensors have the shape's sizes; the tasks divide the output.
             unsafe { kernels.attention(schedule, task, input, output, scratch) };
         });
@@ -109,17 +111,17 @@ impl Case {
 
     fn backward(&mut self) {
         self.divide(AttentionSchedule::backward, |kernels, schedule, task, tensors, scratch| {
-            let Tensors(saved, _, gradient) = tensors;
+            let &Tensors(saved, _, gradient) = tensors;
             // SAFETY: as above.
             unsafe { kernels.attention_backward(schedule, task, saved, gradient, scratch) };
         });
     }
 
-    /// Calls `run` for every task, on threads that take one after the other.
+    /// Calls `run` for every task.
     fn divide(
         &mut self,
         tasks_of: fn(&AttentionSchedule) -> Range<usize>,
-        run: fn(Kernels, &AttentionSchedule, Range<usize>, Tensors, &mut Scratch),
+        run: fn(Kernels, &AttentionSchedule, Range<usize>, &Tensors, &mut Scratch),
     ) {
         let [q, k, v, dout] = self.read.each_ref().map(|x| x.as_ptr());
         let [out, lse, dq, dk, dv] = self.written.each_mut().map(|x| x.as_mut_ptr());
@@ -128,18 +130,10 @@ impl Case {
             AttentionOutput { out, lse },
             AttentionGradient { dq, dk, dv },
         );
-        let (kernels, n_threads) = (self.kernels, self.scratch.len());
-        let schedule = AttentionSchedule::new(self.shape, &self.segments, n_threads);
-        let (schedule, next) = (&schedule, &AtomicUsize::new(0));
-        thread::scope(|scope| {
-            for scratch in &mut self.scratch {
-                scope.spawn(move || {
-                    let tasks = std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed));
-                    for task in tasks.take_while(|task| tasks_of(schedule).contains(task)) {
-                        run(kernels, schedule, task..task + 1, tensors, scratch);
-                    }
-                });
-            }
+        let schedule = AttentionSchedule::new(self.shape, &self.segments, self.pool.n_threads());
+        let (kernels, tensors) = (self.kernels, &tensors);
+        self.pool.divide(Work::Tasks(tasks_of(&schedule).len()), |tasks| {
+            SCRATCH.with_borrow_mut(|scratch| run(kernels, &schedule, tasks, tensors, scratch));
         });
     }
 

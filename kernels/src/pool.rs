@@ -43,7 +43,7 @@ pub enum Work {
         /// How much a thread takes at least.
         unit: usize,
     },
-    /// Tasks `0..n`, those that take longest first.
+    /// Tasks `0..n`, handed out in this order: those that take longest should come first.
     Tasks(usize),
 }
 
@@ -96,7 +96,6 @@ impl Work {
 /// assert_eq!(sum.into_inner(), 4950);
 /// # Ok::<(), std::io::Error>(())
 /// ```
-#[derive(Debug)]
 pub struct Pool {
     shared: Arc<Shared>,
     /// All threads but the caller's.
@@ -107,7 +106,6 @@ pub struct Pool {
 #[derive(Clone, Copy)]
 struct Job(&'static (dyn Fn() + Sync));
 
-#[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
     /// Calls so far. Like the next, changed and judged with the state locked, which orders all
@@ -131,12 +129,6 @@ struct State {
     panic: Option<Box<dyn Any + Send>>,
     /// Whether the pool is dropped.
     over: bool,
-}
-
-impl std::fmt::Debug for State {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("State").field("sleeping", &self.sleeping).finish_non_exhaustive()
-    }
 }
 
 impl Pool {
@@ -343,7 +335,7 @@ mod tests {
     }
 }
 
-/// Every order in which threads may meet with up to three unforced switches between them:
+/// Every order in which threads may meet, with up to three switches that nobody waited for:
 /// `make test-loom`.
 #[cfg(all(test, loom))]
 mod orders {

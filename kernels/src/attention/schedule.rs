@@ -27,7 +27,8 @@ pub struct AttentionSchedule {
     pub(super) shape: AttentionShape,
     /// Tokens of the longest segment.
     pub(super) longest: usize,
-    /// Tiles of queries, `(segment, head, first query)`.
+    /// Tiles of queries, `(segment, head, first query)`, of each head the last first: they see most
+    /// keys.
     pub(super) forward: Vec<(Segment, usize, usize)>,
     /// `(segment, head of keys, task)`, those with the most work first.
     pub(super) backward: Vec<(Segment, usize, Task)>,
@@ -37,22 +38,19 @@ impl AttentionSchedule {
     /// The tasks for `n_threads` threads to share.
     ///
     /// # Panics
-    /// If `n_head` is not a multiple of `n_head_kv`, or the head dimension or window is 0.
+    /// If `n_head` is not a multiple of `n_head_kv`, or the head dimension, the window
+    /// or `n_threads` is 0.
     pub fn new(shape: AttentionShape, segments: &[Segment], n_threads: usize) -> Self {
         shape.check();
         let longest = segments.iter().map(|segment| segment.len).max().unwrap_or(0);
         let forward = segments.iter().flat_map(|&segment| {
             (0..shape.n_head).flat_map(move |head| {
-                (0..segment.len).step_by(TILE).map(move |query| (segment, head, query))
+                let queries = (0..segment.len).step_by(TILE).rev();
+                queries.map(move |query| (segment, head, query))
             })
         });
         let (forward, backward) = (forward.collect(), backward(&shape, segments, n_threads));
         Self { shape, longest, forward, backward }
-    }
-
-    /// The sizes of the layer.
-    pub fn shape(&self) -> AttentionShape {
-        self.shape
     }
 
     /// The tasks of [`Kernels::attention`](crate::Kernels::attention).

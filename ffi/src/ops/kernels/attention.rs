@@ -12,7 +12,6 @@ use cutq_kernels::{
 };
 
 use super::ByKernels;
-
 use crate::ggml::graph::custom::{CustomOp, SCRATCH, source};
 use crate::ops::attention::Attention;
 use crate::ops::tape::{Tape, Var};
@@ -32,8 +31,7 @@ pub(super) fn attention<'g>(
     let (n_out, n_kv) = (attention.n_out(), attention.n_kv());
     let ne = [n_out + h * n_tokens, 1];
     let schedule = AttentionSchedule::new(attention.shape, &attention.segments, by.n_threads);
-    let (attention, schedule) = (attention.clone(), Arc::new(schedule));
-    let op = Op { kernels: by.kernels, attention, schedule };
+    let op = Op { kernels: by.kernels, schedule: Arc::new(schedule), n_out, n_kv };
     let make = || g.custom(sys::GGML_TYPE_F32, ne, &sources, Forward(op.clone()));
     let forward = tape.save(ne, make);
     let y = g.part(forward, 0, [d * h, n_tokens, 1]);
@@ -56,8 +54,11 @@ pub(super) fn attention<'g>(
 #[derive(Clone)]
 struct Op {
     kernels: Kernels,
-    attention: Attention,
     schedule: Arc<AttentionSchedule>,
+    /// Elements of q, and of the result.
+    n_out: usize,
+    /// Elements of k, and of v.
+    n_kv: usize,
 }
 
 /// `out` and, behind it, `lse`.
@@ -69,13 +70,13 @@ impl CustomOp for Forward {
     }
 
     unsafe fn run(&self, dst: &sys::ggml_tensor, tasks: Range<usize>) {
-        let Op { kernels, attention, schedule } = &self.0;
+        let Op { kernels, schedule, n_out, .. } = &self.0;
         // SAFETY: sources and destination have the shapes that `Attention::check` found and the
         // sizes that the node was made with; every task is handed out once.
         SCRATCH.with_borrow_mut(|scratch| unsafe {
             let input = AttentionInput { q: source(dst, 0), k: source(dst, 1), v: source(dst, 2) };
             let out = dst.data.cast::<f32>();
-            let output = AttentionOutput { out, lse: out.add(attention.n_out()) };
+            let output = AttentionOutput { out, lse: out.add(*n_out) };
             kernels.attention(schedule, tasks, input, output, scratch);
         });
     }
@@ -90,15 +91,14 @@ impl CustomOp for Backward {
     }
 
     unsafe fn run(&self, dst: &sys::ggml_tensor, tasks: Range<usize>) {
-        let Op { kernels, attention, schedule } = &self.0;
-        let (n_out, n_kv) = (attention.n_out(), attention.n_kv());
+        let Op { kernels, schedule, n_out, n_kv } = &self.0;
         // SAFETY: as for `Forward`; the fourth source is its result, the fifth its gradient.
         SCRATCH.with_borrow_mut(|scratch| unsafe {
             let input = AttentionInput { q: source(dst, 0), k: source(dst, 1), v: source(dst, 2) };
             let out: *const f32 = source(dst, 3);
-            let saved = AttentionSaved { input, out, lse: out.add(n_out), dout: source(dst, 4) };
+            let saved = AttentionSaved { input, out, lse: out.add(*n_out), dout: source(dst, 4) };
             let dq = dst.data.cast::<f32>();
-            let gradient = AttentionGradient { dq, dk: dq.add(n_out), dv: dq.add(n_out + n_kv) };
+            let gradient = AttentionGradient { dq, dk: dq.add(*n_out), dv: dq.add(n_out + n_kv) };
             kernels.attention_backward(schedule, tasks, saved, gradient, scratch);
         });
     }

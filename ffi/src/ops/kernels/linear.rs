@@ -71,6 +71,9 @@ struct LowRank {
     op: LowRankOp,
 }
 
+/// Rows or columns that a thread takes at least.
+const UNIT: usize = 64;
+
 impl CustomOp for LowRank {
     fn work(&self, _: &sys::ggml_tensor) -> Work {
         let n = match self.op {
@@ -78,7 +81,7 @@ impl CustomOp for LowRank {
             LowRankOp::DA => self.shape.n_in,
             LowRankOp::DB => self.shape.n_out,
         };
-        Work::Even { n, unit: 64 }
+        Work::Even { n, unit: UNIT }
     }
 
     unsafe fn run(&self, dst: &sys::ggml_tensor, part: Range<usize>) {

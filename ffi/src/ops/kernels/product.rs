@@ -88,6 +88,9 @@ impl ByKernels {
     }
 }
 
+/// Rows that a thread packs at least.
+const PACKED_ROWS: usize = 16;
+
 struct Pack {
     kernels: Kernels,
     shape: PackedShape,
@@ -95,7 +98,7 @@ struct Pack {
 
 impl CustomOp for Pack {
     fn work(&self, _: &sys::ggml_tensor) -> Work {
-        Work::Even { n: self.shape.n_tokens, unit: 16 }
+        Work::Even { n: self.shape.n_tokens, unit: PACKED_ROWS }
     }
 
     unsafe fn run(&self, dst: &sys::ggml_tensor, tokens: Range<usize>) {
