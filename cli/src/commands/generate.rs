@@ -42,7 +42,7 @@ pub fn generate(args: &GenerateArgs) -> Result<ExitCode> {
     let tokens = encoder.prompt(&pieces).context("the tokenizer cannot encode the prompt")?;
 
     let n_ctx = n_ctx(&gguf, tokens.len() + args.n_predict);
-    let n_threads = threads(args.device.threads);
+    let n_threads = threads(args.device.threads, Console::default());
     let device = device(&args.device.name, n_threads, Console::default())?;
     let answer = |adapter: Option<&Path>, heading: &str| {
         let options = GeneratorOptions { device, n_ctx, n_threads, exact_attention: false };

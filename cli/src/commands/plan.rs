@@ -32,7 +32,7 @@ pub fn plan(args: &PlanArgs) -> Result<ExitCode> {
     let model = ModelFile::open(&args.model)?;
     let longest = model.max_length(args.max_length)?;
     let config = LoraConfig { r: args.r, lora_alpha: 1.0, lora_dropout: 0.0, target_modules };
-    let threads = threads(args.engine.device.threads);
+    let threads = threads(args.engine.device.threads, Console::default());
     let device = device(&args.engine.device.name, threads, Console::default())?;
     let demand = Demand {
         largest: longest * usize::from(args.contexts),

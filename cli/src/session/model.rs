@@ -89,7 +89,14 @@ pub fn device(asked: &str, threads: usize, console: Console) -> Result<Device> {
     Ok(fastest)
 }
 
-/// The threads asked for, or one per core.
-pub fn threads(asked: Option<usize>) -> usize {
-    asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, NonZero::get))
+/// The threads asked for, or one per core. More than there are cores are slow, which is noted.
+pub fn threads(asked: Option<usize>, console: Console) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let threads = asked.unwrap_or(cores);
+    if threads > cores {
+        console.note(format_args!(
+            "{threads} threads share {cores} cores, which takes longer than {cores} threads do"
+        ));
+    }
+    threads
 }

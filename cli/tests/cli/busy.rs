@@ -1,4 +1,4 @@
-//! Beside another program that never rests.
+//! Beside another program that never rests, and with threads that share a core.
 
 use std::process::{Child, Command};
 
@@ -35,4 +35,12 @@ fn training_gives_the_same_bits_whatever_else_runs() {
     for threads in [2, 3] {
         assert!(adapter(threads) == alone, "{threads} threads");
     }
+}
+
+#[test]
+fn more_threads_than_cores_are_noted() {
+    let place = Place::new();
+    let plan = succeed(&mut place.with_model("plan", &["--max-length", "64", "--threads", "99"]));
+    let stderr = String::from_utf8(plan.stderr).unwrap();
+    assert!(stderr.contains("99 threads share"), "{stderr}");
 }

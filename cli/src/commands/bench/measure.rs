@@ -44,8 +44,11 @@ pub fn measure(args: &BenchArgs, path: &Path) -> Result<Figures> {
 }
 
 fn run(args: &BenchArgs, model: &ModelFile, modules: Vec<Projection>) -> Result<Figures> {
-    let (threads, tokens, shape) =
-        (threads(args.device.threads), args.tokens as usize, &model.architecture);
+    let (threads, tokens, shape) = (
+        threads(args.device.threads, Console::default()),
+        args.tokens as usize,
+        &model.architecture,
+    );
     let config =
         LoraConfig { r: 16, lora_alpha: 16.0, lora_dropout: 0.0, target_modules: modules.clone() };
     let device = device(&args.device.name, threads, Console::default())?;

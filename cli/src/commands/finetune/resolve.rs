@@ -29,7 +29,7 @@ pub fn settings(args: &FinetuneArgs, console: Console) -> Result<(Settings, Mode
     let out = std::path::absolute(args.out.clone().unwrap_or_else(|| paths::default_out(path)))?;
     paths::refuse_overwriting(args, path, &out)?;
     let model = ModelFile::open(path)?;
-    let threads = threads(args.engine.device.threads);
+    let threads = threads(args.engine.device.threads, console);
     let settings = Settings {
         cutq: env!("CARGO_PKG_VERSION").to_owned(),
         model: InputFile::head(path)?,

@@ -48,7 +48,7 @@ pub fn inspect(args: &InspectArgs) -> Result<ExitCode> {
     let (groups, _) = tokenize.all(&records.good)?;
 
     let engine_args = &args.engine;
-    let threads = threads(engine_args.device.threads);
+    let threads = threads(engine_args.device.threads, console);
     let device = device(&engine_args.device.name, threads, console)?;
     let mut engine = model.engine(adapter, device, threads, engine_args.precision)?;
     let mut show = Show::new(args, &records.good);
