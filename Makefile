@@ -14,7 +14,7 @@ help:
 	@echo 'make test-vulkan  the tests of devices on Vulkan, in software if there is no GPU (takes minutes)'
 	@echo 'make test-neon    the kernels for aarch64 in an emulator (takes minutes)'
 	@echo 'make test-miri    the kernels in Miri, which checks every access to memory (takes minutes)'
-	@echo 'make test-loom    the threads of the kernels in every order in which they may meet'
+	@echo 'make test-loom    the threads of the kernels in the orders in which they may meet, up to three switches'
 	@echo 'make bench        measure beside the peers that are installed (scripts/peers.sh builds them)'
 	@echo 'make package      the crates as they would be published (VERIFY=1 builds them, too: takes minutes)'
 	@echo 'make setup        only make the machine ready'
