@@ -1,25 +1,43 @@
 #!/usr/bin/env bash
 # Builds what `make bench` compares cutq with, unless it is there: llama.cpp's llama-bench and
-# llama-quantize, from the source package in vendor/peers.txt, into target/peers/llama; with --torch
-# also PyTorch, transformers and PEFT, into target/peers/torch (a gigabyte).
+# llama-quantize, from the source package in vendor/peers.txt, into target/peers/llama, and llama-bench
+# for AVX2 alone into target/peers/llama-avx2; with --torch also PyTorch, transformers and PEFT, into
+# target/peers/torch (a gigabyte).
 #
 # usage: scripts/peers.sh [--torch]
-# About 12 minutes of two cores for llama.cpp; needs cmake and a compiler (scripts/setup.sh).
+# About 12 minutes of two cores for each llama.cpp; needs cmake and a compiler (scripts/setup.sh).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 peers=$PWD/target/peers
 
-build_llama() {
-  [ ! -x "$peers/llama/bin/llama-bench" ] || return 0
-  mkdir -p "$peers/llama"
+source_of_llama() {
+  [ ! -d "$peers/source" ] || return 0
+  mkdir -p "$peers/download"
   # Only this package has to be source; the tools with which pip reads it may be wheels.
   python3 -m pip download --quiet --disable-pip-version-check --no-deps --require-hashes \
-    --no-binary llama-cpp-python --dest "$peers/llama" --requirement vendor/peers.txt
-  tar -xzf "$peers"/llama/llama_cpp_python-*.tar.gz -C "$peers/llama"
-  cmake -S "$peers"/llama/llama_cpp_python-*/vendor/llama.cpp -B "$peers/llama" \
-    -DCMAKE_BUILD_TYPE=Release -DGGML_NATIVE=ON -DLLAMA_CURL=OFF -DLLAMA_OPENSSL=OFF \
-    -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_UI=OFF
-  cmake --build "$peers/llama" --parallel "$(nproc)" --target llama-bench llama-quantize
+    --no-binary llama-cpp-python --dest "$peers/download" --requirement vendor/peers.txt
+  tar -xzf "$peers"/download/llama_cpp_python-*.tar.gz -C "$peers/download"
+  mv "$peers"/download/llama_cpp_python-*/vendor/llama.cpp "$peers/source"
+  rm -r "$peers/download"
+}
+
+# Builds programs in a folder of target/peers: build_llama FOLDER PROGRAMS OPTIONS...
+build_llama() {
+  local build=$peers/$1 programs=$2
+  shift 2
+  [ ! -x "$build/bin/llama-bench" ] || return 0
+  source_of_llama
+  cmake -S "$peers/source" -B "$build" -DCMAKE_BUILD_TYPE=Release \
+    -DLLAMA_CURL=OFF -DLLAMA_OPENSSL=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_UI=OFF "$@"
+  # shellcheck disable=SC2086 # several programs
+  cmake --build "$build" --parallel "$(nproc)" --target $programs
+}
+
+build_llamas() {
+  build_llama llama 'llama-bench llama-quantize' -DGGML_NATIVE=ON
+  # What a CPU without AVX-512 would run, for the levels below it.
+  build_llama llama-avx2 llama-bench -DGGML_NATIVE=OFF -DGGML_AVX2=ON -DGGML_FMA=ON \
+    -DGGML_F16C=ON -DGGML_BMI2=ON
 }
 
 install_torch() {
@@ -30,7 +48,7 @@ install_torch() {
 }
 
 case ${1:-} in
-  '') build_llama ;;
-  --torch) build_llama; install_torch ;;
+  '') build_llamas ;;
+  --torch) build_llamas; install_torch ;;
   *) echo "usage: scripts/peers.sh [--torch]" >&2; exit 2 ;;
 esac

@@ -110,14 +110,13 @@ impl Case {
         let (kernels, shape, labels) = (self.kernels, self.shape, &self.labels);
         let mut sums = vec![f32::NAN; shape.sums_len()];
         let (out, packed) = (Shared::new(&mut sums), Shared::aligned(&mut self.packed));
-        let unpack = unpack(&self.w, shape.n_embd);
-        let unpack = &|row: usize, out: &mut [f32]| unpack(row, 0, out);
+        let weights = &unpack(&self.w, shape.n_embd);
         let rows = shares(0..shape.n_vocab, VOCAB_PART, self.scratch.len());
         thread::scope(|scope| {
             for (rows, scratch) in rows.zip(&mut self.scratch) {
                 // SAFETY: packed with this shape; the threads' rows are disjoint.
                 scope.spawn(move || unsafe {
-                    let input = HeadInput { shape, packed: packed.pointer(), unpack };
+                    let input = HeadInput { shape, packed: packed.pointer(), weights };
                     kernels.head_sums(input, rows, labels, out.pointer(), scratch);
                 });
             }
@@ -141,16 +140,16 @@ impl Case {
         let (packed, dlogits) =
             (Shared::aligned(&mut self.packed), Shared::aligned(&mut self.dlogits));
         let dx = Shared::new(&mut self.dx);
-        let part = unpack(&self.w, shape.n_embd);
-        let row = &|row: usize, out: &mut [f32]| part(row, 0, out);
-        let part = &|row: usize, k: usize, out: &mut [f32]| part(first + row, k, out);
+        let unpack = unpack(&self.w, shape.n_embd);
+        let (weights, part) =
+            (&unpack, &|row: usize, k: usize, out: &mut [f32]| unpack(first + row, k, out));
         thread::scope(|scope| {
             let rows = shares(chunk.clone(), COLUMNS, n_threads);
             for (rows, scratch) in rows.zip(&mut self.scratch) {
                 let chunk = chunk.clone();
                 // SAFETY: packed with this shape; the threads' rows are disjoint.
                 scope.spawn(move || unsafe {
-                    let input = HeadInput { shape, packed: packed.pointer(), unpack: row };
+                    let input = HeadInput { shape, packed: packed.pointer(), weights };
                     let out = dlogits.pointer();
                     kernels.head_dlogits(input, chunk, rows, gradients, out, scratch);
                 });

@@ -62,13 +62,14 @@ pub enum Precision {
     /// | weights, [`Kernels::product`]   | `o + s·u`   | `(max - min)/510` |
     /// | weights, [transposed]           | `s·(u-128)` | `amax / 254`      |
     ///
-    /// with `|q| <= 127`, `0 <= u <= 255`. Affine 4-bit blocks of 32, `d·q + m`, in which the quants
-    /// 0 and 15 both occur come out exact in [`Kernels::product`] (to `f32` rounding), because 15
-    /// divides 255. A block whose sum `s·Σq` or range `max - min` exceeds `f32` makes its products
+    /// with `|q| <= 127`, `0 <= u <= 255`. Weights that are stored in blocks of 32 with a scale and an
+    /// offset ([`Weights::quants`]) are exact in [`Kernels::product`]: `u`, `s` and `o` are their own.
+    /// A block whose sum `s·Σq` or range `max - min` exceeds `f32` makes its products
     /// non-finite; magnitudes up to `2^122` are safe.
     ///
     /// [`Kernels::product`]: crate::Kernels::product
     /// [transposed]: crate::Kernels::product_transposed
+    /// [`Weights::quants`]: crate::Weights::quants
     Int8,
     /// Both operands as they are; `f32` fused multiply-adds.
     F32,

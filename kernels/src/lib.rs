@@ -2,17 +2,19 @@
 //! orientations, LoRA's narrow products beside it, norm, gated activation, dropout, causal
 //! attention, and the log-softmax of a language model's head.
 //!
-//! The crate knows neither models nor file formats: a quantized matrix `W` is a closure that
-//! dequantizes a row or a part of one ([`UnpackRow`], [`UnpackPart`]).
+//! The crate knows neither models nor file formats: a quantized matrix `W` is whatever dequantizes
+//! parts of its rows ([`Weights`]); where it can also tell the quants themselves, they are used.
 //!
 //! ```
 //! use cutq_kernels::{Kernels, PackedActivations, Precision};
 //!
 //! let kernels = Kernels::detect()?;
 //! let weights = [[1.0, 2.0, 3.0], [0.5, -1.0, 0.0]]; // (M, K) = (2, 3)
-//! let unpack = |row: usize, out: &mut [f32]| out.copy_from_slice(&weights[row]);
+//! let w = |m: usize, k: usize, part: &mut [f32]| {
+//!     part.copy_from_slice(&weights[m][k..][..part.len()]);
+//! };
 //! let x = PackedActivations::pack(kernels, Precision::F32, &[1.0, 1.0, 1.0], 1, 3);
-//! assert_eq!(x.product(&unpack, 2), [6.0, -0.5]);
+//! assert_eq!(x.product(&w, 2), [6.0, -0.5]);
 //! # Ok::<(), cutq_kernels::SimdError>(())
 //! ```
 //!
@@ -87,7 +89,8 @@
 //! [`log_prob_backward`]: Kernels::log_prob_backward
 //!
 //! # Idea
-//! A part of `W` is unpacked once, requantized along the axis of the sum, and then used for every
+//! A part of `W` is unpacked once, requantized along the axis of the sum (forward only where the file's
+//! own quants do not lie along it), and then used for every
 //! token, so that hundreds of tokens share the cost of unpacking. Where memory allows, panels can
 //! be made in advance instead ([`make_panels`]).
 //!
@@ -174,7 +177,7 @@ pub use level::Level;
 pub use log_softmax::LogitGradient;
 pub use loops::{Dropout, Nonlinearity};
 pub use lora::LoraShape;
-pub use operand::{Output, Packed, UnpackPart, UnpackRow};
+pub use operand::{Output, Packed, QuantBlock, Weights};
 pub use packed_activations::PackedActivations;
 pub use panels::panel_bytes;
 pub use pool::{Pool, Work};

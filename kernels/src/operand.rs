@@ -2,14 +2,43 @@
 
 use std::ops::Range;
 
-use crate::layout::{GROUP, PackedShape};
+use crate::layout::{BLOCK, GROUP, PackedShape};
 
-/// Dequantizes a row of `W`: `unpack(m, row)` writes all `K` elements of row `m`.
-pub type UnpackRow<'a> = dyn Fn(usize, &mut [f32]) + 'a;
+/// A matrix `W` of `(M, K)`, however it is stored.
+///
+/// A closure that does what [`Weights::unpack`] does is one.
+pub trait Weights {
+    /// Dequantizes a part of a row: writes elements `k..k + part.len()` of row `m`.
+    fn unpack(&self, m: usize, k: usize, part: &mut [f32]);
 
-/// Dequantizes a part of a row of `W`: `unpack(m, k, part)` writes elements `k..k + part.len()` of
-/// row `m`.
-pub type UnpackPart<'a> = dyn Fn(usize, usize, &mut [f32]) + 'a;
+    /// Writes the blocks of row `m` as they are stored, and returns true, where they are stored as
+    /// [`QuantBlock`]s; `K` is a multiple of [`BLOCK`]. Else returns false, and the blocks may hold
+    /// anything.
+    fn quants(&self, _m: usize, _blocks: &mut [QuantBlock]) -> bool {
+        false
+    }
+}
+
+impl<F: Fn(usize, usize, &mut [f32])> Weights for F {
+    fn unpack(&self, m: usize, k: usize, part: &mut [f32]) {
+        self(m, k, part);
+    }
+}
+
+/// Neighbours along a row of `W`: `w_i = offset + scale · quants[i]`.
+///
+/// In int8, [`Kernels::product`](crate::Kernels::product) multiplies with these numbers as they
+/// are, so that nothing is rounded but the activations.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct QuantBlock {
+    /// One byte each, whatever their number of bits.
+    pub quants: [u8; BLOCK],
+    /// What a quant is multiplied by, of either sign.
+    pub scale: f32,
+    /// What is added, the element of quant 0.
+    pub offset: f32,
+}
 
 /// Activations that [`Kernels::pack`](crate::Kernels::pack) has packed.
 #[derive(Clone, Copy, Debug)]

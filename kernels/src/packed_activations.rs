@@ -2,7 +2,7 @@
 
 use crate::kernels::Kernels;
 use crate::layout::{PackedShape, Precision};
-use crate::operand::{Output, Packed, UnpackPart, UnpackRow};
+use crate::operand::{Output, Packed, Weights};
 use crate::scratch::{AlignedBytes, Scratch};
 
 /// Activations packed once, to be multiplied by any number of weight matrices.
@@ -36,24 +36,23 @@ impl PackedActivations {
         PackedActivations { kernels, shape, data }
     }
 
-    /// `(T, M)` product with the `m` rows that `unpack(row, out)` writes; see [`Kernels::product`].
-    pub fn product(&self, unpack: &UnpackRow<'_>, m: usize) -> Vec<f32> {
+    /// `(T, M)` product with the `m` rows of `w`; see [`Kernels::product`].
+    pub fn product(&self, w: &dyn Weights, m: usize) -> Vec<f32> {
         let mut y = vec![0.0; self.shape.n_tokens * m];
         let out = Output { data: y.as_mut_ptr(), stride: m, accumulate: false };
         let scratch = &mut Scratch::new();
         // SAFETY: packed by `pack` with this shape; `y` has all outputs and is not shared.
-        unsafe { self.kernels.product(self.packed(), unpack, 0..m, out, scratch) };
+        unsafe { self.kernels.product(self.packed(), w, 0..m, out, scratch) };
         y
     }
 
-    /// `(T, K)` product with the `k` columns that `unpack(row, start, out)` writes part by part;
-    /// see [`Kernels::product_transposed`].
-    pub fn product_transposed(&self, unpack: &UnpackPart<'_>, k: usize) -> Vec<f32> {
+    /// `(T, K)` product with the `k` columns of `w`; see [`Kernels::product_transposed`].
+    pub fn product_transposed(&self, w: &dyn Weights, k: usize) -> Vec<f32> {
         let mut dx = vec![0.0; self.shape.n_tokens * k];
         let out = Output { data: dx.as_mut_ptr(), stride: k, accumulate: false };
         let scratch = &mut Scratch::new();
         // SAFETY: packed by `pack` with this shape; `dx` has all outputs and is not shared.
-        unsafe { self.kernels.product_transposed(self.packed(), unpack, 0..k, out, scratch) };
+        unsafe { self.kernels.product_transposed(self.packed(), w, 0..k, out, scratch) };
         dx
     }
 

@@ -1,4 +1,4 @@
-//! Panels of `W`, made of rows or columns that a closure unpacks: in a thread's scratch for one
+//! Panels of `W`, made of its rows or columns: in a thread's scratch for one
 //! product, or in the caller's memory for any number of products.
 //!
 //! Panels in the caller's memory save a product its unpacking, but take more memory than quantized
@@ -8,8 +8,10 @@ use std::ops::Range;
 
 use crate::chunks::chunks;
 use crate::kernels::Kernels;
-use crate::layout::{BLOCK, COLUMNS, PackedShape, Precision, TILE_COLUMNS};
-use crate::operand::{UnpackPart, UnpackRow};
+use crate::layout::{
+    BLOCK, COLUMNS, PANEL_OFFSETS, PANEL_SCALES, PackedShape, Precision, TILE_COLUMNS,
+};
+use crate::operand::{QuantBlock, Weights};
 use crate::scratch::Scratch;
 
 /// Panels side by side, each `blocks` blocks deep.
@@ -30,7 +32,7 @@ impl Kernels {
     /// | argument | shape    | meaning                                                           |
     /// |----------|----------|-------------------------------------------------------------------|
     /// | `r`      |          | `K`, elements of a row                                            |
-    /// | `unpack` |          | as for [`Kernels::product`]                                       |
+    /// | `w`      | `(M, K)` | as for [`Kernels::product`]                                       |
     /// | `rows`   |          | this thread's part of `0..M`, of whole panels: begins at a multiple of [`COLUMNS`], ends at one or at `M` |
     /// | `panels` | `(M, K)` | [`panel_bytes`] bytes, of which those of the panels of `rows` are written, all of them |
     ///
@@ -44,7 +46,7 @@ impl Kernels {
         &self,
         precision: Precision,
         r: usize,
-        unpack: &UnpackRow<'_>,
+        w: &dyn Weights,
         rows: Range<usize>,
         panels: *mut u8,
         scratch: &mut Scratch,
@@ -58,7 +60,7 @@ impl Kernels {
             if !rows.len().is_multiple_of(COLUMNS) {
                 data.add(rows.len() / COLUMNS * one).write_bytes(0, one);
             }
-            self.fill_rows(precision, unpack, rows, row, data);
+            self.fill_rows(precision, w, rows, row, data);
         }
     }
 
@@ -68,7 +70,7 @@ impl Kernels {
     /// | argument  | shape    | meaning                                                          |
     /// |-----------|----------|------------------------------------------------------------------|
     /// | `r`       |          | `M`, elements of a column                                        |
-    /// | `unpack`  |          | as for [`Kernels::product_transposed`]                           |
+    /// | `w`       | `(M, K)` | as for [`Kernels::product_transposed`]                           |
     /// | `columns` |          | this thread's part of `0..K`, of whole panels as for [`Kernels::make_panels`] and of whole blocks of the quantization |
     /// | `panels`  | `(K, M)` | [`panel_bytes`] bytes, of which those of the panels of `columns` are written, all of them |
     ///
@@ -81,7 +83,7 @@ impl Kernels {
         &self,
         precision: Precision,
         r: usize,
-        unpack: &UnpackPart<'_>,
+        w: &dyn Weights,
         columns: Range<usize>,
         panels: *mut u8,
         scratch: &mut Scratch,
@@ -90,7 +92,7 @@ impl Kernels {
         // SAFETY: the panels are contiguous, and those of the columns are this call's.
         unsafe {
             let data = first_panel(panels, &columns, panel_bytes(precision, COLUMNS, r));
-            self.fill_columns(precision, unpack, (0..r, columns), tile, data);
+            self.fill_columns(precision, w, (0..r, columns), tile, data);
         }
     }
 
@@ -99,14 +101,14 @@ impl Kernels {
     pub(crate) fn row_panels(
         &self,
         shape: PackedShape,
-        unpack: &UnpackRow<'_>,
+        w: &dyn Weights,
         rows: Range<usize>,
         scratch: &mut Scratch,
     ) -> Panels {
         let bytes = panel_bytes(shape.precision, rows.len(), shape.r);
         let (row, data) = scratch.split(shape.r, bytes);
         // SAFETY: `data` has room for the panels of all rows.
-        unsafe { self.fill_rows(shape.precision, unpack, rows.clone(), row, data) };
+        unsafe { self.fill_rows(shape.precision, w, rows.clone(), row, data) };
         Panels { data, blocks: shape.blocks(), first_block: 0, columns: rows }
     }
 
@@ -117,16 +119,22 @@ impl Kernels {
     unsafe fn fill_rows(
         &self,
         precision: Precision,
-        unpack: &UnpackRow<'_>,
+        w: &dyn Weights,
         rows: Range<usize>,
         row: &mut [f32],
         panels: *mut u8,
     ) {
         let one = panel_bytes(precision, COLUMNS, row.len());
         for (i, m) in rows.enumerate() {
-            unpack(m, row);
             // SAFETY: there is room for all panels, and `i` lies in one of them.
-            unsafe { self.panel_row(precision, row, i, panels.add(i / COLUMNS * one)) };
+            unsafe {
+                let panel = panels.add(i / COLUMNS * one);
+                if precision == Precision::Int8 && panel_quants(w, m, row, i, panel) {
+                    continue;
+                }
+                w.unpack(m, 0, row);
+                self.panel_row(precision, row, i, panel);
+            }
         }
     }
 
@@ -138,7 +146,7 @@ impl Kernels {
     pub(crate) unsafe fn fill_columns(
         &self,
         precision: Precision,
-        unpack: &UnpackPart<'_>,
+        w: &dyn Weights,
         (rows, columns): (Range<usize>, Range<usize>),
         tile: &mut [f32],
         panels: *mut u8,
@@ -147,7 +155,7 @@ impl Kernels {
         for (i, rows) in chunks(rows, BLOCK).enumerate() {
             let mut panel = panels;
             for columns in chunks(columns.clone(), TILE_COLUMNS) {
-                unpack_tile(unpack, rows.clone(), columns.clone(), tile);
+                unpack_tile(w, rows.clone(), columns.clone(), tile);
                 for start in (0..columns.len()).step_by(COLUMNS) {
                     let part = &tile[start..];
                     // SAFETY: there is room for the panels of all columns.
@@ -215,6 +223,39 @@ impl Kernels {
     }
 }
 
+/// Makes column `index % 32` of an int8 panel from the quants of row `m` as they are stored, if they
+/// are; `row` is overwritten.
+///
+/// # Safety
+/// As for [`Kernels::panel_row`].
+unsafe fn panel_quants(
+    w: &dyn Weights,
+    m: usize,
+    row: &mut [f32],
+    index: usize,
+    panel: *mut u8,
+) -> bool {
+    let n_blocks = row.len() / BLOCK;
+    let whole = row.len().is_multiple_of(BLOCK);
+    // SAFETY: a block is ten words of any value, and takes the place of 32.
+    let blocks = unsafe { std::slice::from_raw_parts_mut(row.as_mut_ptr().cast(), n_blocks) };
+    if !whole || !w.quants(m, blocks) {
+        return false;
+    }
+    for (i, QuantBlock { quants, scale, offset }) in blocks.iter().enumerate() {
+        // SAFETY: a column's quants, scale and offset are its own words in each block of the panel.
+        unsafe {
+            let out = panel.add(i * Precision::Int8.panel_bytes() + index % COLUMNS * 4);
+            for (word, quants) in quants.as_chunks::<4>().0.iter().enumerate() {
+                out.add(word * 4 * COLUMNS).cast::<[u8; 4]>().write(*quants);
+            }
+            out.add(PANEL_SCALES).cast::<f32>().write(*scale);
+            out.add(PANEL_OFFSETS).cast::<f32>().write(*offset);
+        }
+    }
+    true
+}
+
 /// Bytes of the panels of `n` outputs with `r` elements each along the axis of the sum: of a whole
 /// `W` of `(M, K)`, `n = M` and `r = K` for [`Kernels::make_panels`], `n = K` and `r = M` for
 /// [`Kernels::make_panels_transposed`].
@@ -240,15 +281,10 @@ unsafe fn first_panel(panels: *mut u8, outputs: &Range<usize>, one: usize) -> *m
 }
 
 /// Fills the top left of a tile of 32 rows with a part of `W`; rows beyond the part become zero.
-fn unpack_tile(
-    unpack: &UnpackPart<'_>,
-    rows: Range<usize>,
-    columns: Range<usize>,
-    tile: &mut [f32],
-) {
+fn unpack_tile(w: &dyn Weights, rows: Range<usize>, columns: Range<usize>, tile: &mut [f32]) {
     let (filled, rest) = tile.split_at_mut(rows.len() * TILE_COLUMNS);
     for (m, row) in rows.zip(filled.chunks_mut(TILE_COLUMNS)) {
-        unpack(m, columns.start, &mut row[..columns.len()]);
+        w.unpack(m, columns.start, &mut row[..columns.len()]);
     }
     rest.fill(0.0);
 }

@@ -8,7 +8,7 @@ use std::ops::Range;
 use crate::chunks::{at_least_one, chunks};
 use crate::kernels::Kernels;
 use crate::layout::{BLOCK, COLUMNS, PackedShape, TILE_COLUMNS};
-use crate::operand::{Output, Packed, UnpackPart, UnpackRow};
+use crate::operand::{Output, Packed, Weights};
 use crate::panels::{Panels, row_panel_bytes};
 use crate::scratch::Scratch;
 
@@ -31,14 +31,15 @@ impl Kernels {
     /// | argument | shape    | meaning                                                        |
     /// |----------|----------|----------------------------------------------------------------|
     /// | `x`      | `(T, K)` | packed, `R = K`                                                |
-    /// | `unpack` |          | rows of `W`, `(M, K)`                                          |
+    /// | `w`      | `(M, K)` | unpacked by whole rows                                         |
     /// | `rows`   |          | this thread's rows; multiples of 32 waste no lanes             |
     /// | `y`      | `(T, M)` | columns `rows` are written, the others left alone              |
     ///
     /// Each row of `W` is unpacked once per call. The result does not depend on how the rows are
     /// split among calls. In int8 an element's error is that of rounding the activations to 1/254
-    /// of the largest magnitude in their block and the weights to 1/510 of the range of theirs
-    /// ([`Precision::Int8`](crate::Precision)); in f32 sums of 256 products are added up in order.
+    /// of the largest magnitude in their block, and that of rounding the weights to 1/510 of the
+    /// range of theirs ([`Precision::Int8`](crate::Precision)) where they have no [`Weights::quants`];
+    /// in f32 sums of 256 products are added up in order.
     ///
     /// # Safety
     /// - `x.data` points to the `x.shape.bytes()` bytes that [`Kernels::pack`] filled for all
@@ -48,7 +49,7 @@ impl Kernels {
     pub unsafe fn product(
         &self,
         x: Packed,
-        unpack: &UnpackRow<'_>,
+        w: &dyn Weights,
         rows: Range<usize>,
         y: Output,
         scratch: &mut Scratch,
@@ -56,7 +57,7 @@ impl Kernels {
         let panel_bytes = row_panel_bytes(x.shape).max(1);
         let n_panels = (PANEL_BUDGET / panel_bytes).max(MIN_PANELS);
         for rows in chunks(rows, n_panels * COLUMNS) {
-            let panels = self.row_panels(x.shape, unpack, rows, scratch);
+            let panels = self.row_panels(x.shape, w, rows, scratch);
             // SAFETY: the panels were just made; the rest is this function's contract.
             unsafe { self.sweep(x, &panels, y) };
         }
@@ -68,11 +69,11 @@ impl Kernels {
     /// | argument  | shape    | meaning                                           |
     /// |-----------|----------|---------------------------------------------------|
     /// | `dy`      | `(T, M)` | packed, `R = M`                                   |
-    /// | `unpack`  |          | parts of the rows of `W`, `(M, K)`                |
+    /// | `w`       | `(M, K)` | unpacked by parts of rows                         |
     /// | `columns` |          | this thread's columns                             |
     /// | `dx`      | `(T, K)` | columns `columns` are written, the others left alone |
     ///
-    /// `unpack` is called for parts that begin at `columns.start` plus a multiple of
+    /// `W` is unpacked in parts that begin at `columns.start` plus a multiple of
     /// [`TILE_COLUMNS`] and are that long, or reach to `columns.end`: let `columns` begin and end
     /// at multiples of the quantization's block length. Every element is unpacked once per call.
     /// Independence of the split and accuracy as for [`Kernels::product`], but in int8 the weights
@@ -83,7 +84,7 @@ impl Kernels {
     pub unsafe fn product_transposed(
         &self,
         dy: Packed,
-        unpack: &UnpackPart<'_>,
+        w: &dyn Weights,
         columns: Range<usize>,
         dx: Output,
         scratch: &mut Scratch,
@@ -99,7 +100,7 @@ impl Kernels {
                 let (tile, data) = scratch.split(BLOCK * TILE_COLUMNS, n_panels * panel_bytes);
                 let part = (rows.clone(), columns.clone());
                 // SAFETY: `data` has room for `n_panels` panels of `blocks` blocks.
-                unsafe { self.fill_columns(shape.precision, unpack, part, tile, data) };
+                unsafe { self.fill_columns(shape.precision, w, part, tile, data) };
                 let first_block = rows.start / block;
                 let panels = Panels { data, blocks, first_block, columns: columns.clone() };
                 // SAFETY: the panels were just made; the rest is this function's contract.

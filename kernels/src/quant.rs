@@ -10,8 +10,8 @@
 //! `0 <= u <= 255`, and an element is off by at most half a scale.
 //!
 //! A row of weights gets the affine form because its blocks lie along the blocks of the file that
-//! it comes from, mostly affine themselves: `d·q + m` with `q` in `0..=15` is reproduced exactly
-//! where 0 and 15 both occur. A column crosses those blocks; nothing is exact there, and the
+//! it comes from, mostly affine themselves: those that say so ([`QuantBlock`](crate::QuantBlock))
+//! are taken as they are. A column crosses those blocks; nothing is exact there, and the
 //! symmetric form needs one pass less.
 //!
 //! A block that holds an infinity or a NaN, or whose `max - min` exceeds `f32`, gets the scale

@@ -16,7 +16,9 @@ fn set(value: &str) {
 fn the_variable_chooses_the_level() {
     let (x, weights) = (numbers(7 * 40, 1), numbers(5 * 40, 2));
     let product = |kernels: Kernels| {
-        let unpack = |m: usize, row: &mut [f32]| row.copy_from_slice(&weights[m * 40..][..40]);
+        let unpack = |m: usize, k: usize, part: &mut [f32]| {
+            part.copy_from_slice(&weights[m * 40 + k..][..part.len()]);
+        };
         PackedActivations::pack(kernels, Precision::Int8, &x, 7, 40).product(&unpack, 5)
     };
     let defined = product(support::plain());

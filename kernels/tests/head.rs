@@ -7,7 +7,7 @@ use std::thread;
 
 use cutq_kernels::{
     HeadInput, HeadShape, Kernels, LogProb, LogitGradient, Output, Packed, PackedActivations,
-    Precision, Scratch, VOCAB_PART,
+    Precision, Scratch, VOCAB_PART, Weights,
 };
 use support::{levels, numbers, plain, sizes};
 
@@ -69,9 +69,12 @@ impl Case {
         SHAPES.iter().map(move |&shape| Case::new(shape, precision))
     }
 
-    fn unpack(&self, row: usize, first: usize, out: &mut [f32]) {
-        let n = out.len();
-        out.copy_from_slice(&self.w[row * self.shape.n_embd + first..][..n]);
+    /// `W` from row `first` on.
+    fn weights(&self, first: usize) -> impl Weights {
+        let n_embd = self.shape.n_embd;
+        move |m: usize, k: usize, part: &mut [f32]| {
+            part.copy_from_slice(&self.w[(first + m) * n_embd + k..][..part.len()]);
+        }
     }
 
     fn name(&self, kernels: Kernels) -> String {
@@ -82,7 +85,7 @@ impl Case {
     fn obvious(&self, kernels: Kernels) -> (Vec<LogProb>, Vec<f32>) {
         let HeadShape { precision, n_tokens, n_embd, n_vocab } = self.shape;
         let x = PackedActivations::pack(kernels, precision, &self.x, n_tokens, n_embd);
-        let mut logits = x.product(&|row, out| self.unpack(row, 0, out), n_vocab);
+        let mut logits = x.product(&self.weights(0), n_vocab);
         let mut found = Vec::new();
         for (t, row) in logits.chunks_mut(n_vocab).enumerate() {
             let label = self.labels[t] as usize;
@@ -92,8 +95,7 @@ impl Case {
             kernels.log_prob_backward(row, gradient);
         }
         let dlogits = PackedActivations::pack(kernels, precision, &logits, n_tokens, n_vocab);
-        let unpack = |row: usize, first: usize, out: &mut [f32]| self.unpack(row, first, out);
-        (found, dlogits.product_transposed(&unpack, n_embd))
+        (found, dlogits.product_transposed(&self.weights(0), n_embd))
     }
 
     /// The same without the logits, on some threads, `chunk` rows of the vocabulary at a time.
@@ -118,8 +120,8 @@ impl Case {
             for rows in shares(0..shape.n_vocab, VOCAB_PART, n_threads) {
                 scope.spawn(move || {
                     let mut scratch = Scratch::new();
-                    let unpack = |row: usize, out: &mut [f32]| self.unpack(row, 0, out);
-                    let input = HeadInput { shape, packed: packed.pointer(), unpack: &unpack };
+                    let weights = &self.weights(0);
+                    let input = HeadInput { shape, packed: packed.pointer(), weights };
                     let (labels, sums) = (&self.labels, out.pointer());
                     // SAFETY: packed above; the threads' rows are disjoint.
                     unsafe {
@@ -156,8 +158,8 @@ impl Case {
                     let (chunk, gradients, dlogits) = (chunk.clone(), &gradients, &dlogits);
                     scope.spawn(move || {
                         let mut scratch = Scratch::new();
-                        let unpack = |row: usize, out: &mut [f32]| self.unpack(row, 0, out);
-                        let input = HeadInput { shape, packed: packed.pointer(), unpack: &unpack };
+                        let weights = &self.weights(0);
+                        let input = HeadInput { shape, packed: packed.pointer(), weights };
                         let dlogits = dlogits.pointer();
                         // SAFETY: packed above; the threads' rows are disjoint.
                         unsafe {
@@ -179,9 +181,6 @@ impl Case {
                     let (chunk, dlogits) = (chunk.clone(), &dlogits);
                     scope.spawn(move || {
                         let mut scratch = Scratch::new();
-                        let unpack = |row: usize, first: usize, out: &mut [f32]| {
-                            self.unpack(chunk.start + row, first, out);
-                        };
                         let accumulate = chunk.start > 0;
                         let out = Output { data: out.pointer(), stride: shape.n_embd, accumulate };
                         let shape = shape.dlogits(chunk.len());
@@ -190,7 +189,7 @@ impl Case {
                         unsafe {
                             kernels.product_transposed(
                                 dlogits,
-                                &unpack,
+                                &self.weights(chunk.start),
                                 columns,
                                 out,
                                 &mut scratch,
@@ -343,10 +342,10 @@ fn every_row_is_unpacked_once() {
     let shape = HeadShape { precision: Precision::Int8, n_tokens: 99, n_embd: 64, n_vocab: 2500 };
     let (packed, labels) = (Bytes::new(shape.activations().bytes()), vec![0; 99]);
     let count = std::cell::Cell::new(0usize);
-    let unpack = |_: usize, row: &mut [f32]| count.set(count.get() + row.len());
+    let weights = &|_: usize, _: usize, part: &mut [f32]| count.set(count.get() + part.len());
     let mut sums = vec![0.0; shape.sums_len()];
     let scratch = &mut Scratch::new();
-    let input = HeadInput { shape, packed: packed.pointer(), unpack: &unpack };
+    let input = HeadInput { shape, packed: packed.pointer(), weights };
     // SAFETY: one thread, buffers of the shape's sizes; any bytes are quants and scales.
     unsafe {
         kernels.head_sums(input, 0..2500, &labels, sums.as_mut_ptr(), scratch);

@@ -7,7 +7,7 @@ use std::alloc::{self, Layout};
 use std::ops::Range;
 
 use cutq_kernels::{
-    COLUMNS, Kernels, Output, Packed, PackedActivations, PackedShape, Precision, Scratch,
+    COLUMNS, Kernels, Output, Packed, PackedActivations, PackedShape, Precision, Scratch, Weights,
     panel_bytes,
 };
 use support::{levels, numbers, sizes};
@@ -80,13 +80,16 @@ struct Case {
 }
 
 impl Case {
-    fn unpack_row(&self, m: usize, row: &mut [f32]) {
-        row.copy_from_slice(&self.right[m * self.shape.r..][..self.shape.r]);
-    }
-
-    fn unpack_part(&self, m: usize, k: usize, part: &mut [f32]) {
-        for (i, x) in part.iter_mut().enumerate() {
-            *x = self.right[(k + i) * self.shape.r + m];
+    /// `W`, whose rows or columns are the right operand.
+    fn weights(&self) -> impl Weights {
+        let r = self.shape.r;
+        move |m: usize, k: usize, part: &mut [f32]| match self.transposed {
+            false => part.copy_from_slice(&self.right[m * r + k..][..part.len()]),
+            true => {
+                for (i, x) in part.iter_mut().enumerate() {
+                    *x = self.right[(k + i) * r + m];
+                }
+            }
         }
     }
 
@@ -95,8 +98,8 @@ impl Case {
         let PackedShape { precision, n_tokens, r } = self.shape;
         let x = PackedActivations::pack(kernels, precision, &self.left, n_tokens, r);
         match self.transposed {
-            false => x.product(&|m, row| self.unpack_row(m, row), self.outputs),
-            true => x.product_transposed(&|m, k, part| self.unpack_part(m, k, part), self.outputs),
+            false => x.product(&self.weights(), self.outputs),
+            true => x.product_transposed(&self.weights(), self.outputs),
         }
     }
 
@@ -106,14 +109,13 @@ impl Case {
         let memory = Memory::new(panel_bytes(precision, self.outputs, r)).spoil();
         let scratch = &mut Scratch::new();
         for part in parts.iter().cloned() {
-            let (row, data) = (|m: usize, row: &mut [f32]| self.unpack_row(m, row), memory.data);
-            let columns = |m: usize, k: usize, part: &mut [f32]| self.unpack_part(m, k, part);
+            let (w, data) = (&self.weights(), memory.data);
             // SAFETY: the memory has room for all panels.
             unsafe {
                 match self.transposed {
-                    false => kernels.make_panels(precision, r, &row, part, data, scratch),
+                    false => kernels.make_panels(precision, r, w, part, data, scratch),
                     true => {
-                        kernels.make_panels_transposed(precision, r, &columns, part, data, scratch);
+                        kernels.make_panels_transposed(precision, r, w, part, data, scratch);
                     }
                 }
             }

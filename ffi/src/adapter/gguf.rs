@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use cutq_kernels::Weights;
+
 use super::{Adapter, AdapterError, LoraConfig, LoraPair};
 use crate::gguf::dequantize::Quantized;
 use crate::gguf::file::Gguf;

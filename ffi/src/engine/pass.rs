@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::Instant;
 
-use cutq_kernels::LogProb;
+use cutq_kernels::{LogProb, Weights};
 
 use super::Engine;
 use super::batch::Batch;

@@ -1,7 +1,12 @@
 //! Reading a quantized matrix row by row, of any ggml type.
 
+use std::ops::Range;
+
+use cutq_kernels::{QuantBlock, Weights};
+
 use crate::gguf::file::Gguf;
 use crate::gguf::q6_k;
+use crate::gguf::quants::{self, ReadBlocks};
 use crate::gguf::tensor_info::TensorInfo;
 use crate::sys;
 
@@ -17,6 +22,8 @@ pub(crate) struct Quantized {
     block_bytes: usize,
     /// `None` for F32, which needs no conversion.
     to_float: sys::ggml_to_float_t,
+    /// `None` if the blocks are no [`QuantBlock`]s.
+    read_blocks: Option<ReadBlocks>,
     /// Elements of a row.
     pub n_in: usize,
     /// Rows.
@@ -39,6 +46,7 @@ impl Quantized {
             block,
             block_bytes: traits.type_size,
             to_float: if float { None } else { q6_k::faster(info.kind).or(traits.to_float) },
+            read_blocks: quants::reader(info.kind),
             n_in: info.ne[0],
             n_out: info.ne[1],
         })
@@ -49,11 +57,22 @@ impl Quantized {
         self.block
     }
 
-    /// Dequantizes elements `start..start + out.len()` of row `row`.
+    /// Some of the rows.
     ///
     /// # Panics
+    /// If there are no such rows.
+    pub fn rows(self, rows: Range<usize>) -> Self {
+        assert!(rows.start <= rows.end && rows.end <= self.n_out);
+        // SAFETY: the rows lie within the tensor's data.
+        let data = unsafe { self.data.add(rows.start * self.row_bytes) };
+        Self { data, n_out: rows.len(), ..self }
+    }
+}
+
+impl Weights for Quantized {
+    /// # Panics
     /// If the range is not one of whole blocks within the matrix.
-    pub fn unpack(&self, row: usize, start: usize, out: &mut [f32]) {
+    fn unpack(&self, row: usize, start: usize, out: &mut [f32]) {
         let whole = start.is_multiple_of(self.block) && out.len().is_multiple_of(self.block);
         assert!(whole && row < self.n_out && start + out.len() <= self.n_in);
         let offset = row * self.row_bytes + start / self.block * self.block_bytes;
@@ -67,6 +86,17 @@ impl Quantized {
                 None => out.as_mut_ptr().copy_from(source.cast(), out.len()),
             }
         }
+    }
+
+    fn quants(&self, row: usize, blocks: &mut [QuantBlock]) -> bool {
+        let Some(read) = self.read_blocks else { return false };
+        assert!(row < self.n_out);
+        // SAFETY: the row lies within the tensor's data, as above.
+        let bytes = unsafe {
+            std::slice::from_raw_parts(self.data.add(row * self.row_bytes), self.row_bytes)
+        };
+        read(bytes, blocks);
+        true
     }
 }
 

@@ -6,6 +6,7 @@ pub(crate) mod file;
 pub(crate) mod header;
 mod parse;
 mod q6_k;
+mod quants;
 pub(crate) mod replace;
 pub(crate) mod tensor_info;
 pub(crate) mod value;

@@ -75,8 +75,9 @@ impl Case {
         let (packed, y) = (self.packed(), Shared::new(&mut self.y));
         let (kernels, shape, n) = (self.kernels, self.shape, self.outputs);
         let (w, w_transposed) = (&self.w, &self.w_transposed);
-        let row =
-            move |m: usize, out: &mut [f32]| out.copy_from_slice(&w[m * shape.r..][..shape.r]);
+        let row = move |m: usize, k: usize, out: &mut [f32]| {
+            out.copy_from_slice(&w[m * shape.r + k..][..out.len()]);
+        };
         let part = move |m: usize, k: usize, out: &mut [f32]| {
             out.copy_from_slice(&w_transposed[m * n + k..][..out.len()]);
         };

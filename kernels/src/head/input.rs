@@ -1,7 +1,7 @@
 //! What a head reads.
 
 use super::shape::HeadShape;
-use crate::operand::{Packed, UnpackRow};
+use crate::operand::{Packed, Weights};
 
 /// The operands of a head's product.
 #[derive(Clone, Copy)]
@@ -10,8 +10,8 @@ pub struct HeadInput<'a> {
     pub shape: HeadShape,
     /// `(T, K)`, packed as [`HeadShape::activations`] by [`Kernels::pack`](crate::Kernels::pack).
     pub packed: *const u8,
-    /// Rows of `W`, `(V, K)`.
-    pub unpack: &'a UnpackRow<'a>,
+    /// `W`, `(V, K)`.
+    pub weights: &'a dyn Weights,
 }
 
 impl HeadInput<'_> {

@@ -28,7 +28,7 @@ impl Kernels {
         let (shape, left) = (input.shape, input.activations());
         for rows in chunks(rows, shape.rows()) {
             let n = rows.len();
-            let panels = self.row_panels(left.shape, input.unpack, rows.clone(), scratch);
+            let panels = self.row_panels(left.shape, input.weights, rows.clone(), scratch);
             let panels = Panels { columns: 0..n, ..panels };
             for tokens in chunks(0..shape.n_tokens, TOKEN_STRIP) {
                 let (logits, _) = scratch.floats(tokens.len() * n, 0);

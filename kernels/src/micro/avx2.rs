@@ -3,10 +3,11 @@
 //! Sixteen registers hold the sums of six tokens for a part of a panel only, so each product
 //! passes over its operands once per part: 8 outputs at a time in int8, 16 in f32.
 //!
-//! Int8: `vpmaddubsw` would saturate (two products of up to 255 · 127 exceed 16 bits), so it
-//! multiplies the upper and the lower four bits of the weights by themselves: sixteen products of up
-//! to 15 · 128, all that a sum of a block has, stay below 2¹⁵. Sums are widened once per block. Where
-//! the weights had four bits in the file, both halves are the same, and one of them is enough.
+//! Int8: `vpmaddubsw` adds two products in 16 bits, where those of whole bytes, up to 255 · 127, do
+//! not fit. So it multiplies the upper and the lower four bits of the weights by themselves: sixteen
+//! products of up to 15 · 128, all that a lane's sum of a block has, stay below 2¹⁵, and sums are
+//! widened once per block. A block of weights that were stored in four bits has no upper half, and
+//! of five bits, half of a block fits.
 
 use std::arch::x86_64::*;
 
@@ -57,9 +58,10 @@ unsafe fn int8<const N: usize>(
                 let offsets = panel.add(PANEL_OFFSETS).cast::<f32>();
                 let offsets = _mm256_loadu_ps(offsets.add(part * LANES));
                 let weights = panel.add(part * LANES * 4);
-                let products = match have_four_bits(weights) {
-                    true => products::<N, true>(left, weights),
-                    false => products::<N, false>(left, weights),
+                let products = match bits(weights) {
+                    ..=4 => narrow_products::<N, 8>(left, weights),
+                    5 => narrow_products::<N, 4>(left, weights),
+                    _ => wide_products::<N>(left, weights),
                 };
                 for t in 0..N {
                     let scale = _mm256_mul_ps(_mm256_set1_ps(*scales.add(t)), weight_scales);
@@ -89,65 +91,83 @@ unsafe fn words(weights: *const u8) -> impl Iterator<Item = __m256i> {
     })
 }
 
-/// The upper four bits of every byte.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn upper(bytes: __m256i) -> __m256i {
-    _mm256_and_si256(_mm256_srli_epi16::<4>(bytes), _mm256_set1_epi8(0x0f))
-}
-
-/// Whether all quants of a block for 8 outputs are multiples of 17, as those of 4-bit weights are:
-/// their halves are the same.
+/// The bits of the largest quant of a block for 8 outputs, at least.
 ///
 /// # Safety
 /// See [`words`].
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn have_four_bits(weights: *const u8) -> bool {
-    let mut differ = _mm256_setzero_si256();
+unsafe fn bits(weights: *const u8) -> u32 {
+    let mut any = _mm256_setzero_si256();
     // SAFETY: this function's contract.
     for word in unsafe { words(weights) } {
-        differ = _mm256_or_si256(differ, _mm256_xor_si256(word, _mm256_srli_epi16::<4>(word)));
+        any = _mm256_or_si256(any, word);
     }
-    _mm256_testz_si256(differ, _mm256_set1_epi8(0x0f)) == 1
+    let within = |mask: u8| _mm256_testz_si256(any, _mm256_set1_epi8(mask.cast_signed())) == 1;
+    match (within(0xf0), within(0xe0)) {
+        (true, _) => 4,
+        (false, true) => 5,
+        (false, false) => 8,
+    }
 }
 
-/// `Σ u8 · i8` over one block, for 8 outputs that begin at `weights`; `FOUR_BITS` where
-/// [`have_four_bits`].
+/// `Σ u8 · i8` over one block, for 8 outputs that begin at `weights`, where sums of `4 · WORDS`
+/// products fit into two lanes of 16 bits.
 ///
 /// # Safety
 /// `left` holds the quants of a block, `weights` the same of a panel from the first output on.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn products<const N: usize, const FOUR_BITS: bool>(
+unsafe fn narrow_products<const N: usize, const WORDS: usize>(
     left: *const u8,
     weights: *const u8,
 ) -> [__m256i; N] {
-    let (mut low, mut high) = ([_mm256_setzero_si256(); N], [_mm256_setzero_si256(); N]);
+    let mut totals = [_mm256_setzero_si256(); N];
+    let mut sums = totals;
     // SAFETY: this function's contract; `left` has `N` words of quants for each of the weights'.
     for (i, word) in unsafe { words(weights) }.enumerate() {
-        let halves = [_mm256_and_si256(word, _mm256_set1_epi8(0x0f)), upper(word)];
+        for (t, sum) in sums.iter_mut().enumerate() {
+            // SAFETY: as above.
+            let quants = unsafe { _mm256_set1_epi32(*left.cast::<i32>().add(i * N + t)) };
+            *sum = _mm256_add_epi16(*sum, _mm256_maddubs_epi16(word, quants));
+        }
+        if (i + 1).is_multiple_of(WORDS) {
+            for (total, sum) in totals.iter_mut().zip(&mut sums) {
+                *total = _mm256_add_epi32(*total, widened::<1>(*sum));
+                *sum = _mm256_setzero_si256();
+            }
+        }
+    }
+    totals
+}
+
+/// [`narrow_products`] of any quants.
+///
+/// # Safety
+/// See [`narrow_products`].
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn wide_products<const N: usize>(left: *const u8, weights: *const u8) -> [__m256i; N] {
+    let (mut low, mut high) = ([_mm256_setzero_si256(); N], [_mm256_setzero_si256(); N]);
+    let half = |bytes| _mm256_and_si256(bytes, _mm256_set1_epi8(0x0f));
+    // SAFETY: as for `narrow_products`.
+    for (i, word) in unsafe { words(weights) }.enumerate() {
+        let halves = [half(word), half(_mm256_srli_epi16::<4>(word))];
         for t in 0..N {
             // SAFETY: as above.
             let quants = unsafe { _mm256_set1_epi32(*left.cast::<i32>().add(i * N + t)) };
             low[t] = _mm256_add_epi16(low[t], _mm256_maddubs_epi16(halves[0], quants));
-            if !FOUR_BITS {
-                high[t] = _mm256_add_epi16(high[t], _mm256_maddubs_epi16(halves[1], quants));
-            }
+            high[t] = _mm256_add_epi16(high[t], _mm256_maddubs_epi16(halves[1], quants));
         }
     }
-    std::array::from_fn(|t| {
-        let low = widened(low[t]);
-        let high = if FOUR_BITS { low } else { widened(high[t]) };
-        _mm256_add_epi32(low, _mm256_slli_epi32::<4>(high))
-    })
+    std::array::from_fn(|t| _mm256_add_epi32(widened::<1>(low[t]), widened::<16>(high[t])))
 }
 
-/// Sums of pairs of 16 bits, in 32.
+/// `FACTOR` times the sums of pairs of 16 bits, in 32.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-fn widened(sums: __m256i) -> __m256i {
-    _mm256_madd_epi16(sums, _mm256_set1_epi16(1))
+fn widened<const FACTOR: i16>(sums: __m256i) -> __m256i {
+    _mm256_madd_epi16(sums, _mm256_set1_epi16(FACTOR))
 }
 
 /// # Safety

@@ -150,11 +150,10 @@ impl CustomOp for Sums {
 
     unsafe fn run(&self, dst: &sys::ggml_tensor, rows: Range<usize>) {
         let Sums { kernels, shape, weight, labels } = self;
-        let unpack = |row: usize, out: &mut [f32]| weight.unpack(row, 0, out);
         // SAFETY: the first source was packed by a `Pack` node for the products with this weight,
         // `dst` has as many floats as the shape says; every part is of other rows.
         SCRATCH.with_borrow_mut(|scratch| unsafe {
-            let input = HeadInput { shape: *shape, packed: source(dst, 0), unpack: &unpack };
+            let input = HeadInput { shape: *shape, packed: source(dst, 0), weights: weight };
             kernels.head_sums(input, rows, labels, dst.data.cast(), scratch);
         });
     }
@@ -183,12 +182,11 @@ impl CustomOp for DLogits {
     unsafe fn run(&self, dst: &sys::ggml_tensor, part: Range<usize>) {
         let Chunk { kernels, shape, weight, rows: chunk } = &self.op;
         let rows = chunk.start + part.start..chunk.start + part.end;
-        let unpack = |row: usize, out: &mut [f32]| weight.unpack(row, 0, out);
         let (gradients, chunk) = (&self.gradients, chunk.clone());
         // SAFETY: the first source was packed by a `Pack` node for the products with this weight,
         // `dst` has the bytes of the chunk; every part is of other rows.
         SCRATCH.with_borrow_mut(|scratch| unsafe {
-            let input = HeadInput { shape: *shape, packed: source(dst, 0), unpack: &unpack };
+            let input = HeadInput { shape: *shape, packed: source(dst, 0), weights: weight };
             kernels.head_dlogits(input, chunk, rows, gradients, dst.data.cast(), scratch);
         });
     }
@@ -209,15 +207,14 @@ impl CustomOp for DNormed {
 
     unsafe fn run(&self, dst: &sys::ggml_tensor, columns: Range<usize>) {
         let Chunk { kernels, shape, weight, rows } = &self.op;
-        let unpack =
-            |row: usize, k: usize, out: &mut [f32]| weight.unpack(rows.start + row, k, out);
+        let weights = weight.rows(rows.clone());
         let out = Output { data: dst.data.cast(), stride: shape.n_embd, accumulate: !self.first };
         // SAFETY: the source, behind the sum if there is one, is the chunk's `DLogits` node; `dst`
         // is a contiguous matrix of `n_embd` columns, of which every part is another.
         SCRATCH.with_borrow_mut(|scratch| unsafe {
             let data = source(dst, usize::from(!self.first));
             let dlogits = Packed { shape: shape.dlogits(rows.len()), data };
-            kernels.product_transposed(dlogits, &unpack, columns, out, scratch);
+            kernels.product_transposed(dlogits, &weights, columns, out, scratch);
         });
     }
 }

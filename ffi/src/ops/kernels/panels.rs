@@ -42,18 +42,16 @@ impl CustomOp for MakePanels {
     unsafe fn run(&self, dst: &sys::ggml_tensor, part: Range<usize>) {
         let (ByKernels { kernels, precision, .. }, weight) = (self.by, self.weight);
         let Quantized { n_in, n_out, .. } = weight;
-        let row = |m: usize, out: &mut [f32]| weight.unpack(m, 0, out);
-        let tile = |m: usize, k: usize, out: &mut [f32]| weight.unpack(m, k, out);
         let to: *mut u8 = dst.data.cast();
         assert!(to.addr().is_multiple_of(64), "panels are read a cache line at a time");
         // SAFETY: `dst` has room for all panels and is aligned; parts are of whole panels.
         SCRATCH.with_borrow_mut(|scratch| unsafe {
             match self.orientation {
                 Orientation::Forward => {
-                    kernels.make_panels(precision, n_in, &row, part, to, scratch);
+                    kernels.make_panels(precision, n_in, &weight, part, to, scratch);
                 }
                 Orientation::Transposed => {
-                    kernels.make_panels_transposed(precision, n_out, &tile, part, to, scratch);
+                    kernels.make_panels_transposed(precision, n_out, &weight, part, to, scratch);
                 }
             }
         });

@@ -133,8 +133,6 @@ impl CustomOp for ProductOp {
         let (kernels, weight) = (&self.kernels, self.weight);
         let y = dst.data.cast();
         let out = Output { data: y, stride: dst.ne[0] as usize, accumulate: false };
-        let row = |m: usize, out: &mut [f32]| weight.unpack(m, 0, out);
-        let part = |m: usize, k: usize, out: &mut [f32]| weight.unpack(m, k, out);
         // SAFETY: the first source was packed by a `Pack` node of the same shape, the second has
         // the weight's panels if `panels` says so, and there are two more with an adapter; `dst` is
         // a contiguous matrix of as many columns as `W` has rows, or columns if transposed, of
@@ -146,8 +144,8 @@ impl CustomOp for ProductOp {
             let own = range.clone();
             match self.orientation {
                 _ if self.panels => kernels.product_of_panels(packed, source(dst, 1), own, out),
-                Forward => kernels.product(packed, &row, own, out, scratch),
-                Transposed => kernels.product_transposed(packed, &part, own, out, scratch),
+                Forward => kernels.product(packed, &weight, own, out, scratch),
+                Transposed => kernels.product_transposed(packed, &weight, own, out, scratch),
             }
             let Some(lora) = &self.lora else { return };
             let (narrow, wide) = (source(dst, 2), source(dst, 3));
