@@ -3,11 +3,70 @@
 use std::thread;
 
 use cutq_kernels::{
-    COLUMNS, Kernels, Output, Packed, PackedShape, Precision, Scratch, TILE_COLUMNS,
+    BLOCK, COLUMNS, Kernels, Output, Packed, PackedShape, Precision, QuantBlock, Scratch,
+    TILE_COLUMNS, Weights,
 };
 
 use crate::support::number;
 use crate::support::threads::{Shared, shares};
+
+/// Which product.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Way {
+    /// By the rows of the weights.
+    Forward,
+    /// The same with weights that tell their quants, of four bits.
+    FourBits,
+    /// By the columns of their transpose.
+    Transposed,
+}
+
+impl Way {
+    pub const ALL: [Way; 3] = [Way::Forward, Way::FourBits, Way::Transposed];
+}
+
+/// Rows of blocks.
+struct FourBits {
+    blocks: Vec<QuantBlock>,
+    r: usize,
+}
+
+impl FourBits {
+    /// Numbers between -1 and 1, rounded.
+    fn new(w: &[f32], r: usize) -> FourBits {
+        let block = |block: &[f32]| {
+            let mut quants = [0; BLOCK];
+            for (quant, w) in quants.iter_mut().zip(block) {
+                *quant = ((w + 1.0) * 7.5).round() as u8;
+            }
+            QuantBlock { quants, scale: 2.0 / 15.0, offset: -1.0 }
+        };
+        FourBits { blocks: w.chunks(r).flat_map(|row| row.chunks(BLOCK)).map(block).collect(), r }
+    }
+
+    fn row(&self, m: usize) -> &[QuantBlock] {
+        let width = self.r.div_ceil(BLOCK);
+        &self.blocks[m * width..][..width]
+    }
+
+    fn element(&self, m: usize, k: usize) -> f32 {
+        let QuantBlock { quants, scale, offset } = self.row(m)[k / BLOCK];
+        offset + scale * f32::from(quants[k % BLOCK])
+    }
+}
+
+impl Weights for FourBits {
+    fn unpack(&self, m: usize, k: usize, part: &mut [f32]) {
+        for (i, w) in part.iter_mut().enumerate() {
+            *w = self.element(m, k + i);
+        }
+    }
+
+    fn quants(&self, m: usize, blocks: &mut [QuantBlock]) -> bool {
+        blocks.copy_from_slice(self.row(m));
+        true
+    }
+}
 
 /// Operands, packed activations and output of a product.
 pub struct Case {
@@ -20,6 +79,8 @@ pub struct Case {
     w: Vec<f32>,
     /// `(R, outputs)`, the same weights
     w_transposed: Vec<f32>,
+    /// The same as `w`, rounded
+    four_bits: FourBits,
     packed: Vec<u8>,
     y: Vec<f32>,
     scratch: Vec<Scratch>,
@@ -41,6 +102,7 @@ impl Case {
             shape,
             outputs,
             x: (0..n_tokens * r).map(number).collect(),
+            four_bits: FourBits::new(&w, r),
             w_transposed: (0..outputs * r).map(transposed).collect(),
             w,
             packed: vec![0; shape.bytes() + 64],
@@ -70,18 +132,18 @@ impl Case {
         });
     }
 
-    /// Multiplies, by rows of the weights or by columns of their transpose.
-    pub fn multiply(&mut self, transposed: bool) {
+    /// Multiplies.
+    pub fn multiply(&mut self, way: Way) {
         let (packed, y) = (self.packed(), Shared::new(&mut self.y));
         let (kernels, shape, n) = (self.kernels, self.shape, self.outputs);
-        let (w, w_transposed) = (&self.w, &self.w_transposed);
+        let (w, w_transposed, four_bits) = (&self.w, &self.w_transposed, &self.four_bits);
         let row = move |m: usize, k: usize, out: &mut [f32]| {
             out.copy_from_slice(&w[m * shape.r + k..][..out.len()]);
         };
         let part = move |m: usize, k: usize, out: &mut [f32]| {
             out.copy_from_slice(&w_transposed[m * n + k..][..out.len()]);
         };
-        let step = if transposed { TILE_COLUMNS } else { COLUMNS };
+        let step = if way == Way::Transposed { TILE_COLUMNS } else { COLUMNS };
         let parts = shares(0..n, step, self.scratch.len());
         thread::scope(|scope| {
             for (range, scratch) in parts.zip(&mut self.scratch) {
@@ -90,10 +152,14 @@ impl Case {
                     let packed = Packed { shape, data: packed.pointer() };
                     // SAFETY: packed with this shape; the threads' outputs are disjoint.
                     unsafe {
-                        if transposed {
-                            kernels.product_transposed(packed, &part, range, out, scratch);
-                        } else {
-                            kernels.product(packed, &row, range, out, scratch);
+                        match way {
+                            Way::Forward => kernels.product(packed, &row, range, out, scratch),
+                            Way::FourBits => {
+                                kernels.product(packed, four_bits, range, out, scratch);
+                            }
+                            Way::Transposed => {
+                                kernels.product_transposed(packed, &part, range, out, scratch);
+                            }
                         }
                     }
                 });
@@ -102,12 +168,16 @@ impl Case {
     }
 
     /// Compares some outputs with sums in f64, then erases them all.
-    pub fn check(&mut self) {
+    pub fn check(&mut self, way: Way) {
         let r = self.shape.r;
         for i in (0..self.y.len()).step_by(self.y.len() / 97 + 1) {
-            let (x, w) =
-                (&self.x[i / self.outputs * r..][..r], &self.w[i % self.outputs * r..][..r]);
-            let products = x.iter().zip(w).map(|(x, w)| f64::from(*x) * f64::from(*w));
+            let (t, m) = (i / self.outputs, i % self.outputs);
+            let w = |k| match way {
+                Way::FourBits => self.four_bits.element(m, k),
+                _ => self.w[m * r + k],
+            };
+            let x = &self.x[t * r..][..r];
+            let products = x.iter().enumerate().map(|(k, x)| f64::from(*x) * f64::from(w(k)));
             let (value, tolerance) = match self.shape.precision {
                 // Independent rounding errors of uniform numbers: five standard deviations.
                 Precision::Int8 => (products.sum::<f64>(), 5.0 * (r as f64).sqrt() * 0.002),

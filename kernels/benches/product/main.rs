@@ -2,8 +2,8 @@
 //! log-softmax.
 //!
 //! `cargo bench -p cutq-kernels [-- LEVEL…]`. One multiplication and one addition are two
-//! operations. The weights are f32 rows that the closure copies, so unpacking a real quantization
-//! comes on top. Every measured product is compared with sums in f64.
+//! operations. The weights are f32 rows that are copied, or blocks of four bits that are, so unpacking
+//! a real quantization comes on top. Every measured product is compared with sums in f64.
 
 mod case;
 #[path = "../support/mod.rs"]
@@ -11,7 +11,7 @@ mod support;
 
 use std::hint::black_box;
 
-use case::Case;
+use case::{Case, Way};
 use cutq_kernels::{Kernels, LogitGradient, Precision};
 use support::peak;
 use support::timing::{self, report, seconds, sizes};
@@ -38,32 +38,37 @@ fn main() {
 fn report(kernels: Kernels, precision: Precision, threads: usize) {
     let peak = peak::measure(kernels.level(), precision, threads);
     report!("\n{} {precision:?}, {threads} thread(s), peak {peak:.0} Gop/s", kernels.level());
-    report!("    T  outputs      R   pack ms   forward Gop/s   transposed Gop/s");
+    report!(
+        "    T  outputs      R   pack ms   forward Gop/s    of 4 bits Gop/s   transposed Gop/s"
+    );
     for &shape in sizes(SHAPES, TESTED) {
         let mut case = Case::new(shape, kernels, precision, threads);
         let pack = 1e3 * seconds(|| case.pack());
-        let rates = [false, true].map(|transposed| {
-            let time = seconds(|| case.multiply(transposed));
-            case.check();
+        let rates = Way::ALL.map(|way| {
+            let time = seconds(|| case.multiply(way));
+            case.check(way);
             case.operations() / time * 1e-9
         });
         let (t, outputs, r) = shape;
         let shares = rates.map(|rate| 100.0 * rate / peak);
         report!(
-            "{t:5} {outputs:8} {r:6} {pack:9.3} {:8.0} ({:2.0} %) {:11.0} ({:2.0} %)",
+            "{t:5} {outputs:8} {r:6} {pack:9.3} {:8.0} ({:2.0} %) {:11.0} ({:2.0} %) {:11.0} ({:2.0} %)",
             rates[0],
             shares[0],
             rates[1],
             shares[1],
+            rates[2],
+            shares[2],
         );
     }
     let (outputs, r) = sizes((2048, 1536), (64, 96));
-    let cost = [false, true].map(|transposed| {
+    let cost = Way::ALL.map(|way| {
         // One token: what remains is unpacking and making panels.
         let mut case = Case::new((1, outputs, r), kernels, precision, threads);
-        seconds(|| case.multiply(transposed)) * threads as f64 * 1e9 / (outputs * r) as f64
+        seconds(|| case.multiply(way)) * threads as f64 * 1e9 / (outputs * r) as f64
     });
-    report!("one token: {:.3} and {:.3} ns per weight and core", cost[0], cost[1]);
+    let [forward, four_bits, transposed] = cost;
+    report!("one token: {forward:.3}, {four_bits:.3}, {transposed:.3} ns per weight and core");
 }
 
 fn report_softmax(kernels: Kernels) {
