@@ -10,7 +10,7 @@ help:
 	@echo 'make demo         fine-tune a small quantized model on bundled judgments: before and after'
 	@echo 'make test         format, lints, every test on SmolLM2 135M and Gemma 3 270M'
 	@echo 'make test-models  the same, then the tests on Qwen2.5-Coder 1.5B (fetches 1.1 GB)'
-	@echo 'make test-slow    a hundred steps at int8 beside a hundred at f32 (takes minutes)'
+	@echo 'make test-slow    a hundred steps at int8 beside a hundred at f32; the cost of unpacking (takes minutes)'
 	@echo 'make test-vulkan  the tests of devices on Vulkan, in software if there is no GPU (takes minutes)'
 	@echo 'make test-neon    the kernels for aarch64 in an emulator (takes minutes)'
 	@echo 'make test-miri    the kernels in Miri, which checks every access to memory (takes minutes)'
@@ -54,6 +54,7 @@ test-models: test
 test-slow: setup
 	$(env) python3 scripts/models.py smol
 	$(env) cargo test --release --locked --workspace --test loss_curve -- --ignored --nocapture
+	$(env) cargo test --release --locked --workspace --lib unpacking -- --ignored --nocapture
 
 # ggml is compiled a second time, beside the plain build. Drivers that compute on the CPU are skipped
 # unless they are named; the name is given to the tests alone, because cargo would compile ggml again.

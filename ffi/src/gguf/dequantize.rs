@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use cutq_kernels::{QuantBlock, Weights};
 
+use crate::gguf::faster::faster;
 use crate::gguf::file::Gguf;
-use crate::gguf::q6_k;
 use crate::gguf::quants::{self, ReadBlocks};
 use crate::gguf::tensor_info::TensorInfo;
 use crate::sys;
@@ -33,22 +33,33 @@ pub(crate) struct Quantized {
 impl Quantized {
     /// The matrix `info` of `gguf`; `None` if ggml cannot dequantize its type.
     pub fn new(gguf: &Gguf, info: &TensorInfo) -> Option<Self> {
+        Self::of_type(info.kind, gguf.data(info), [info.ne[0], info.ne[1]])
+    }
+
+    /// `n_out` rows of `n_in` elements of one of ggml's types at `data`, which must outlive them.
+    pub(super) fn of_type(
+        kind: sys::ggml_type,
+        data: &[u8],
+        [n_in, n_out]: [usize; 2],
+    ) -> Option<Self> {
         // SAFETY: the type came from a parsed header, which refuses unknown types.
-        let traits = unsafe { &*sys::ggml_get_type_traits(info.kind) };
-        let float = info.kind == sys::GGML_TYPE_F32;
+        let traits = unsafe { &*sys::ggml_get_type_traits(kind) };
+        let float = kind == sys::GGML_TYPE_F32;
         if traits.to_float.is_none() && !float {
             return None;
         }
         let block = traits.blck_size as usize;
+        let row_bytes = n_in / block * traits.type_size;
+        assert!(data.len() >= n_out * row_bytes);
         Some(Self {
-            data: gguf.data(info).as_ptr(),
-            row_bytes: info.ne[0] / block * traits.type_size,
+            data: data.as_ptr(),
+            row_bytes,
             block,
             block_bytes: traits.type_size,
-            to_float: if float { None } else { q6_k::faster(info.kind).or(traits.to_float) },
-            read_blocks: quants::reader(info.kind),
-            n_in: info.ne[0],
-            n_out: info.ne[1],
+            to_float: if float { None } else { faster(kind).or(traits.to_float) },
+            read_blocks: quants::reader(kind),
+            n_in,
+            n_out,
         })
     }
 

@@ -2,12 +2,13 @@
 
 pub(crate) mod dequantize;
 pub(crate) mod error;
+mod faster;
 pub(crate) mod file;
 pub(crate) mod header;
 mod parse;
-mod q6_k;
 mod quants;
 pub(crate) mod replace;
 pub(crate) mod tensor_info;
+pub(crate) mod unpacking;
 pub(crate) mod value;
 pub(crate) mod writer;

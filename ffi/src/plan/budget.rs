@@ -125,6 +125,7 @@ mod tests {
                 layer: 10,
                 panels: Some(25),
                 unpacked: 6,
+                unpacking: 85,
                 in_use: 1,
                 layer_in_use: 12,
                 edges: 3,

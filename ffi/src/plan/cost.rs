@@ -4,13 +4,9 @@ use super::Plan;
 use crate::residency::bytes::WeightBytes;
 use crate::residency::retention::Retention;
 
-/// Unpacking a weight costs as much as multiplying it with this many tokens. Measured in the
-/// kernels' benchmark: 0.28 ns against 0.0033 ns per token.
-const UNPACKING: f64 = 85.0;
-
-/// What giving pages back and reading them again adds to a pass over the weights, relative to
-/// multiplying them with [`UNPACKING`] tokens.
-const RELEASING: f64 = 0.5;
+/// Giving pages back and reading them again adds as much to a pass over the weights as multiplying
+/// them with this many tokens.
+const RELEASING: f64 = 42.0;
 
 /// Copying a layer to a device, while another one is computed, takes as long as multiplying its
 /// weights with this many tokens. Not measured: what PCI Express and the arithmetic of consumer
@@ -25,11 +21,14 @@ impl Plan {
     /// made three times, and never retained. `head_share` is
     /// [`Architecture::head_share`](crate::Architecture::head_share).
     pub(super) fn cost(&self, head_share: f64) -> f64 {
-        let WeightBytes { n_layer, copied, .. } = self.footprint.weights;
+        let WeightBytes { n_layer, copied, unpacking, .. } = self.footprint.weights;
         let Retention { products, panels, weights } = self.retention;
-        let unpacking = UNPACKING / self.micro_batch as f64;
-        let releasing = if copied { 0.0 } else { RELEASING * unpacking };
-        let copying = if copied { COPYING / self.micro_batch as f64 } else { 0.0 };
+        let n_tokens = self.micro_batch as f64;
+        let unpacking = f64::from(unpacking) / n_tokens;
+        let [releasing, copying] = match copied {
+            true => [0.0, COPYING / n_tokens],
+            false => [RELEASING / n_tokens, 0.0],
+        };
         // Layers are counted from the last.
         let layer = |i: usize| {
             let passes = [1.0, if i < products { 1.0 } else { 2.0 }];

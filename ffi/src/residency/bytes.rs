@@ -15,6 +15,9 @@ pub struct WeightBytes {
     pub panels: Option<u64>,
     /// What a layer that retains its weights' panels no longer needs, at least.
     pub unpacked: u64,
+    /// What making panels of a layer's weights costs, in tokens to multiply with; see
+    /// [`unpacking::in_tokens`](crate::gguf::unpacking::in_tokens).
+    pub unpacking: u32,
     /// Layers in use at a time, of those that come and go.
     pub in_use: usize,
     /// The largest of those, with what is mapped beside it.
@@ -61,6 +64,7 @@ mod tests {
             layer: 10,
             panels: None,
             unpacked: 0,
+            unpacking: 0,
             in_use: 2,
             layer_in_use: 10,
             edges: 0,

@@ -12,6 +12,7 @@ use crate::ggml::arena::Arena;
 use crate::ggml::backend::{Backend, BackendError};
 use crate::ggml::graph::Graph;
 use crate::gguf::file::{Gguf, LARGE_PAGE};
+use crate::gguf::unpacking;
 use crate::model::architecture::Architecture;
 use crate::model::error::ArchitectureError;
 use crate::model::layer::{HeadTensors, Layer};
@@ -54,6 +55,18 @@ impl Mapped {
 
     fn stays(&self, n: usize) -> bool {
         n >= self.file.layers.len() - self.retained
+    }
+
+    /// The mean of [`unpacking::in_tokens`] over all weights of layers.
+    fn unpacking(&self) -> u32 {
+        let names = (0..self.file.layers.len()).flat_map(weight_names).collect::<Vec<_>>();
+        let [mut tokens, mut elements] = [0; 2];
+        for info in self.file.infos(&names) {
+            let n = info.ne.iter().product::<usize>() as u64;
+            tokens += n * u64::from(unpacking::in_tokens(info.kind));
+            elements += n;
+        }
+        (tokens / elements.max(1)) as u32
     }
 
     /// Shapes of the panels of a layer's weights.
@@ -161,6 +174,7 @@ impl Residency for Mapped {
             layer: layers.map(of_layer).max().unwrap_or(0),
             panels: panels.max(),
             unpacked: unpacked.min().unwrap_or(0),
+            unpacking: self.unpacking(),
             in_use: 1,
             layer_in_use: in_use.max().unwrap_or(0),
             edges: 2 * LARGE_PAGE as u64,
