@@ -38,6 +38,18 @@ fn training_gives_the_same_bits_whatever_else_runs() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn a_run_says_that_the_machine_is_busy() {
+    let cores = std::thread::available_parallelism().unwrap().get();
+    let place = Place::with_data();
+    let flags = format!("--data data.jsonl --max-steps 2 --threads {cores} --out");
+    let _busy: Vec<_> = (0..4 * cores).map(|_| Busy::start()).collect();
+    let run = succeed(&mut place.finetune(&format!("{flags} a.gguf --run-dir a")));
+    let stderr = String::from_utf8(run.stderr).unwrap();
+    assert!(stderr.contains("machine busy: "), "{stderr}");
+}
+
+#[test]
 fn more_threads_than_cores_are_noted() {
     let place = Place::new();
     let plan = succeed(&mut place.with_model("plan", &["--max-length", "64", "--threads", "99"]));

@@ -39,8 +39,8 @@ impl Progress {
         }
     }
 
-    /// Shows one step.
-    pub fn step(&mut self, line: &StepLine) {
+    /// Shows one step, `lost` seconds of which threads waited for a core.
+    pub fn step(&mut self, line: &StepLine, lost: f64) {
         match self {
             Self::Hidden => {}
             Self::Lines { console, total, seconds, steps } => {
@@ -51,12 +51,12 @@ impl Progress {
                     let left = (*total - step) as f64 * *seconds / *steps as f64;
                     let left = Duration::from_secs(left.round() as u64);
                     let left = humantime::format_duration(left);
-                    let figures = figures(line);
+                    let figures = figures(line, lost);
                     console.note(format_args!("step {step}/{total}  {figures}  {left} left"));
                 }
             }
             Self::Bar(bar) => {
-                bar.set_message(figures(line));
+                bar.set_message(figures(line, lost));
                 bar.set_position(line.report.step);
             }
         }
@@ -70,12 +70,22 @@ impl Progress {
     }
 }
 
-fn figures(line: &StepLine) -> String {
+fn figures(line: &StepLine, lost: f64) -> String {
     let share = match line.report.inappropriate_share() {
         Some(share) => format!("{:.1} %", 100.0 * share),
         None => "-".to_owned(),
     };
-    format!("loss {:.4}  U {share}  {:.0} tok/s", line.report.loss, line.tokens_per_second())
+    let speed = speed(line.tokens_per_second(), lost / line.seconds);
+    format!("loss {:.4}  U {share}  {speed}", line.report.loss)
+}
+
+/// The speed, and where other programs take more than half of it, what it would be without them;
+/// `lost` is a share of the time.
+fn speed(tok_per_s: f64, lost: f64) -> String {
+    match lost > 0.5 && lost < 1.0 {
+        true => format!("machine busy: {tok_per_s:.0} of {:.0} tok/s", tok_per_s / (1.0 - lost)),
+        false => format!("{tok_per_s:.0} tok/s"),
+    }
 }
 
 fn bar(done: u64, total: u64) -> ProgressBar {
@@ -86,4 +96,18 @@ fn bar(done: u64, total: u64) -> ProgressBar {
     bar.reset_eta();
     bar.enable_steady_tick(Duration::from_secs(1));
     bar
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_busy_machine_is_named_from_half_of_the_speed_on() {
+        assert_eq!(speed(47.0, 0.77), "machine busy: 47 of 204 tok/s");
+        assert_eq!(speed(120.0, 0.45), "120 tok/s");
+        assert_eq!(speed(120.0, 0.0), "120 tok/s");
+        // Threads that do not compute wait, too.
+        assert_eq!(speed(120.0, 1.0), "120 tok/s");
+    }
 }

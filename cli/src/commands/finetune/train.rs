@@ -1,6 +1,6 @@
 //! The steps of a run, and what is saved of them.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Error, Result};
 use cutq_core::group::Group;
@@ -13,6 +13,7 @@ use cutq_ffi::{Engine, EngineError};
 use super::examples::Examples;
 use super::interrupt::Interrupt;
 use super::progress::Progress;
+use super::waiting::Waiting;
 use crate::console::Console;
 use crate::run::Settings;
 use crate::run::{Checkpoint, Events, Log, RunFolder, State, StepLine, Summary};
@@ -127,7 +128,7 @@ impl<'a> Training<'a> {
     }
 
     fn step(&mut self) -> Result<()> {
-        let started = Instant::now();
+        let (started, mut waiting) = (Instant::now(), Waiting::start());
         let batch = self.batches.batch(self.trainer.step_count());
         let groups: Vec<&Group> = batch.iter().map(|&i| &self.examples.train[i]).collect();
         let report = self.trainer.step(&mut self.engine, &groups);
@@ -136,8 +137,13 @@ impl<'a> Training<'a> {
         let line = StepLine { report, epoch, seconds: started.elapsed().as_secs_f64() };
         self.log.append(&line)?;
         self.events.append(report.step, &scalars(&line))?;
-        self.progress.step(&line);
+        self.progress.step(&line, self.lost(waiting.lap()));
         Ok(())
+    }
+
+    /// The part of a step's time that it took because threads waited for a core, in seconds.
+    fn lost(&self, waited: Option<Duration>) -> f64 {
+        waited.map_or(0.0, |waited| waited.as_secs_f64() / self.settings.engine.threads as f64)
     }
 
     /// The held-out examples now; none without `--eval-split`.
