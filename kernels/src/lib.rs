@@ -56,6 +56,7 @@
 //! |-----------------------|---------------------------------------------------------------------|
 //! | [`rms_norm`]          | `y = w · x / r`, `r = √(mean(x²) + eps)`                            |
 //! | [`rms_norm_backward`] | `dx = (g − x̂ · mean(g · x̂)) / r`, `g = w · dy`, `x̂ = x / r`         |
+//! | [`rope`]              | `(x_a cos θ − x_b sin θ, x_a sin θ + x_b cos θ)`, `θ = position · frequency` |
 //! | [`gated`]             | `y = f(gate) · up`, `f` a [`Nonlinearity`]                          |
 //! | [`gated_backward`]    | `dgate = dy · up · f'(gate)`, `dup = dy · f(gate)`                  |
 //! | [`dropout`]           | `x · mask`, a mask made of hashes: [`Dropout`]                      |
@@ -81,6 +82,7 @@
 //! [`head_dlogits`]: Kernels::head_dlogits
 //! [`rms_norm`]: Kernels::rms_norm
 //! [`rms_norm_backward`]: Kernels::rms_norm_backward
+//! [`rope`]: Kernels::rope
 //! [`gated`]: Kernels::gated
 //! [`gated_backward`]: Kernels::gated_backward
 //! [`dropout`]: Kernels::dropout
@@ -131,12 +133,13 @@
 //! product                   both products, and that of panels
 //! sweep                     all tokens by some panels
 //! pack, panels              packing tokens, making panels
-//! norm, gated, dropout, log_softmax
+//! norm, rope, gated, dropout, log_softmax
 //! kernels                   Kernels: the functions of this CPU, and how they are detected
 //! micro/                    the innermost loops of the products, per level
 //!                           (contract, plain, neon, avx2, avx_vnni, avx512, table)
 //! loops/                    loops written once, for any vector, and compiled per level
-//!                           (gemm, transpose, tile_softmax, norm, gated, dropout, log_softmax,
+//!                           (gemm, transpose, tile_softmax, norm, rope, gated, dropout,
+//!                           log_softmax,
 //!                           exp, vector, table)
 //! quant                     quantization of a block
 //! operand, chunks, scratch  what the caller hands over; cutting ranges; a thread's memory
@@ -163,6 +166,7 @@ mod panels;
 mod pool;
 mod product;
 mod quant;
+mod rope;
 mod scratch;
 mod sweep;
 
@@ -175,10 +179,11 @@ pub use kernels::{Kernels, SimdError};
 pub use layout::{BLOCK, COLUMNS, GROUP, PackedShape, Precision, TILE_COLUMNS, packed_bytes};
 pub use level::Level;
 pub use log_softmax::LogitGradient;
-pub use loops::{Dropout, Nonlinearity};
+pub use loops::{Dropout, Nonlinearity, RopePairs};
 pub use lora::LoraShape;
 pub use operand::{Output, Packed, QuantBlock, Weights};
 pub use packed_activations::PackedActivations;
 pub use panels::panel_bytes;
 pub use pool::{Pool, Work};
+pub use rope::Rope;
 pub use scratch::Scratch;

@@ -1,8 +1,8 @@
-//! Norm and gated activation against `f64`, gradients against differences, every level.
+//! Norm, rotation and gated activation against `f64`, gradients against differences, every level.
 
 mod support;
 
-use cutq_kernels::{Kernels, Nonlinearity};
+use cutq_kernels::{Kernels, Nonlinearity, Rope, RopePairs, Scratch};
 use support::{levels, numbers, plain, sizes};
 
 const EPS: f32 = 1e-5;
@@ -126,6 +126,46 @@ fn nan_stays_visible() {
     assert!(y.iter().all(|y| y.is_nan()));
 }
 
+fn ropes() -> impl Iterator<Item = Rope> {
+    let sizes = [(2, 2), (8, 8), (64, 64), (20, 32), (128, 128)];
+    [RopePairs::Neighbours, RopePairs::Halves].into_iter().flat_map(move |pairs| {
+        sizes.into_iter().map(move |(n_rot, head_dim)| {
+            let frequency = |i| 1e4f32.powf(-2.0 * i as f32 / n_rot as f32);
+            let frequencies = (0..n_rot / 2).map(frequency).collect();
+            Rope { pairs, frequencies, head_dim }
+        })
+    })
+}
+
+#[test]
+fn heads_turn_with_their_position_and_back() {
+    for rope in ropes() {
+        let (d, n) = (rope.head_dim, rope.frequencies.len());
+        let x = numbers(3 * d, 1);
+        let [mut y, mut back] = [(); 2].map(|()| vec![f32::NAN; 3 * d]);
+        let scratch = &mut Scratch::new();
+        for position in [0.0, 1.0, 777.0] {
+            plain().rope(&rope, position, &x, &mut y, scratch);
+            for (x, y) in x.chunks(d).zip(y.chunks(d)) {
+                let mut expected = wide(x);
+                for i in 0..n {
+                    let (a, b) = match rope.pairs {
+                        RopePairs::Neighbours => (2 * i, 2 * i + 1),
+                        RopePairs::Halves => (i, n + i),
+                    };
+                    // Angles are products in f32.
+                    let (sin, cos) = f64::from(position * rope.frequencies[i]).sin_cos();
+                    let (xa, xb) = (f64::from(x[a]), f64::from(x[b]));
+                    (expected[a], expected[b]) = (xa * cos - xb * sin, xa * sin + xb * cos);
+                }
+                assert_close(y, &expected, &expected, 3e-7, "y");
+            }
+            plain().rope(&rope, -position, &y, &mut back, scratch);
+            assert_close(&back, &wide(&x), &wide(&x), 5e-7, "x");
+        }
+    }
+}
+
 #[test]
 fn every_level_gives_the_same_bits() {
     let results = |kernels: Kernels| {
@@ -145,6 +185,12 @@ fn every_level_gives_the_same_bits() {
             kernels.gated(nonlinearity, &gate, &up, &mut y);
             kernels.gated_backward(nonlinearity, [&gate, &up], &dy, [&mut dgate, &mut dup]);
             all.extend([y, dgate, dup]);
+        }
+        for rope in ropes() {
+            let x = numbers(2 * rope.head_dim, 7);
+            let mut y = vec![0.0; x.len()];
+            kernels.rope(&rope, 321.0, &x, &mut y, &mut Scratch::new());
+            all.push(y);
         }
         all
     };

@@ -165,7 +165,7 @@ impl Engine {
             rotation: Rotation {
                 rope: self.architecture.rope(n),
                 positions: graph.input([n_tokens, 1], batch.positions.clone()),
-                factors: layer.rope_factors.as_ref().map(|f| graph.leaf(f)),
+                factors: layer.rope_factors.as_ref(),
             },
             attention: Attention {
                 shape: self.architecture.attention(n),

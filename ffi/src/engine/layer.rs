@@ -45,8 +45,8 @@ impl<'g> LayerPass<'g> {
         let v = heads(tape, Projection::AttnV, shape.n_head_kv);
         let q = self.norm(tape, q, Norm::Q);
         let k = self.norm(tape, k, Norm::K);
-        let q = tape.rope(q, self.rotation);
-        let k = tape.rope(k, self.rotation);
+        let q = self.ops.rope(tape, q, self.rotation);
+        let k = self.ops.rope(tape, k, self.rotation);
         let out = self.ops.attention(tape, [q, k, v], &self.attention);
         self.project(tape, out, Projection::AttnOutput)
     }

@@ -1,6 +1,7 @@
 //! Rotary position embedding as ggml parameterizes it.
 
 use crate::ggml::node::Node;
+use crate::ggml::tensor::Tensor;
 
 /// How rotary embeddings pair up the dimensions of a head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +32,20 @@ pub(crate) struct Rotation<'g> {
     /// (tokens,), I32.
     pub positions: Node<'g>,
     /// Divisors of the frequencies (Llama 3).
-    pub factors: Option<Node<'g>>,
+    pub factors: Option<&'g Tensor>,
+}
+
+impl Rope {
+    /// How far each pair turns from one position to the next, in radians:
+    /// `freq_scale · freq_base^(−2i / n_rot) / factors[i]`.
+    pub(crate) fn frequencies(&self, factors: Option<&[f32]>) -> Vec<f32> {
+        let (base, scale) = (f64::from(self.freq_base), f64::from(self.freq_scale));
+        let frequency = |i: usize| {
+            let factor = factors.map_or(1.0, |factors| f64::from(factors[i]));
+            (scale * base.powf(-2.0 * i as f64 / self.n_rot as f64) / factor) as f32
+        };
+        (0..self.n_rot / 2).map(frequency).collect()
+    }
 }
 
 /// Which way a rotation turns.

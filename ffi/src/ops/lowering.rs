@@ -5,6 +5,7 @@ use cutq_kernels::{LogProb, Nonlinearity};
 use crate::ggml::backend::BackendError;
 use crate::ggml::graph::Graph;
 use crate::ggml::node::Node;
+use crate::ggml::rope::Rotation;
 use crate::ggml::tensor::Tensor;
 use crate::ops::attention::Attention;
 use crate::ops::head::Head;
@@ -26,6 +27,10 @@ pub(crate) trait Lowering {
     ///
     /// With `x̂ = x / r` and `g = w · dy`: `dx = (g − x̂ · mean(g · x̂)) / r`.
     fn rms_norm<'g>(&self, tape: &mut Tape<'g>, x: Var<'g>, weight: Node<'g>, eps: f32) -> Var<'g>;
+
+    /// `x`, of shape (D, H, T), with each pair of a head's dimensions turned by its frequency times the
+    /// token's position; the gradient turns back.
+    fn rope<'g>(&self, tape: &mut Tape<'g>, x: Var<'g>, rotation: Rotation<'g>) -> Var<'g>;
 
     /// `f(gate) · up`, element by element, all of shape (n_ff, T). See
     /// [`cutq_kernels::Kernels::gated_backward`] for the gradients.

@@ -11,5 +11,4 @@ pub(crate) mod kernels;
 pub(crate) mod linear;
 pub(crate) mod lowering;
 pub(crate) mod portable;
-mod rope;
 pub(crate) mod tape;

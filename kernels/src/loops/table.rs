@@ -7,9 +7,10 @@ use super::dropout::Dropout;
 use super::gated::Nonlinearity;
 use super::gemm::Gemm;
 use super::log_softmax::PartSum;
+use super::rope::RopePairs;
 use super::tile_softmax::{Row, Running, Saved};
 use super::transpose::Matrix;
-use super::{dropout, gated, gemm, log_softmax, norm, tile_softmax, transpose};
+use super::{dropout, gated, gemm, log_softmax, norm, rope, tile_softmax, transpose};
 use crate::level::Level;
 
 /// Hands the list of loops to the macro `$then`, after its own arguments.
@@ -40,6 +41,9 @@ macro_rules! each_loop {
             }
             fn norm_backward(x: &[f32], weight: &[f32], eps: f32, dy: &[f32], dx: &mut [f32]) {
                 norm::backward(x, weight, eps, dy, dx);
+            }
+            fn rope(pairs: RopePairs, turns: [&[f32]; 2], x: &[f32], y: &mut [f32]) {
+                rope::rotate(pairs, turns, x, y);
             }
             fn gated(nonlinearity: Nonlinearity, gate: &[f32], up: &[f32], y: &mut [f32]) {
                 gated::forward(nonlinearity, gate, up, y);

@@ -91,7 +91,7 @@ impl Graph {
             Direction::Forward => sys::ggml_rope_ext,
             Direction::Back => sys::ggml_rope_ext_back,
         };
-        let factors = rope.factors.map_or(std::ptr::null_mut(), Node::as_ptr);
+        let factors = rope.factors.map_or(std::ptr::null_mut(), |f| self.leaf(f).as_ptr());
         let (base, scale) = (rope.rope.freq_base, rope.rope.freq_scale);
         let (ctx, positions, n_rot) = (self.ctx(), rope.positions.as_ptr(), n_rot as i32);
         // YaRN's context length, mix factor, attention factor and two limits: a mix factor of zero

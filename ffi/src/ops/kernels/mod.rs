@@ -7,12 +7,14 @@ mod linear;
 pub(crate) mod panels;
 mod product;
 mod rms_norm;
+mod rope;
 
 use cutq_kernels::{Kernels, LogProb, Nonlinearity, Precision};
 
 use crate::ggml::backend::BackendError;
 use crate::ggml::graph::Graph;
 use crate::ggml::node::Node;
+use crate::ggml::rope::Rotation;
 use crate::ggml::tensor::Tensor;
 use crate::ops::attention::Attention;
 use crate::ops::head::Head;
@@ -37,6 +39,10 @@ impl Lowering for ByKernels {
 
     fn rms_norm<'g>(&self, tape: &mut Tape<'g>, x: Var<'g>, weight: Node<'g>, eps: f32) -> Var<'g> {
         rms_norm::rms_norm(self.kernels, tape, x, weight, eps)
+    }
+
+    fn rope<'g>(&self, tape: &mut Tape<'g>, x: Var<'g>, rotation: Rotation<'g>) -> Var<'g> {
+        rope::rope(self.kernels, tape, x, rotation)
     }
 
     fn gated<'g>(&self, tape: &mut Tape<'g>, f: Nonlinearity, inputs: [Var<'g>; 2]) -> Var<'g> {

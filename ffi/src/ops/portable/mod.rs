@@ -7,12 +7,14 @@ mod head;
 mod linear;
 mod product;
 mod rms_norm;
+mod rope;
 
 use cutq_kernels::{LogProb, Nonlinearity, Precision, Segment};
 
 use crate::ggml::backend::BackendError;
 use crate::ggml::graph::Graph;
 use crate::ggml::node::Node;
+use crate::ggml::rope::Rotation;
 use crate::ggml::tensor::Tensor;
 use crate::model::layer::Layer;
 use crate::ops::attention::Attention;
@@ -49,6 +51,10 @@ impl Lowering for Portable {
 
     fn rms_norm<'g>(&self, tape: &mut Tape<'g>, x: Var<'g>, weight: Node<'g>, eps: f32) -> Var<'g> {
         rms_norm::rms_norm(tape, x, weight, eps)
+    }
+
+    fn rope<'g>(&self, tape: &mut Tape<'g>, x: Var<'g>, rotation: Rotation<'g>) -> Var<'g> {
+        rope::rope(tape, x, rotation)
     }
 
     fn gated<'g>(&self, tape: &mut Tape<'g>, f: Nonlinearity, inputs: [Var<'g>; 2]) -> Var<'g> {
