@@ -121,5 +121,6 @@ pub use plan::demand::Demand;
 pub use residency::bytes::WeightBytes;
 pub use residency::retention::Retention;
 pub use sys::abort::exit_on_abort;
+pub use sys::waiting::Waiting;
 pub use text::chat_template::{ChatTemplate, TemplateError};
 pub use text::tokenizer::Tokenizer;

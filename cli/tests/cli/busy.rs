@@ -38,6 +38,30 @@ fn training_gives_the_same_bits_whatever_else_runs() {
 }
 
 #[test]
+fn an_answer_is_the_same_whatever_else_runs() {
+    let place = Place::new();
+    let answer = |threads: &str| {
+        let prompt = [
+            "--prompt",
+            "Name five rivers.",
+            "--n-predict",
+            "40",
+            "--temperature",
+            "0.8",
+            "--seed",
+            "7",
+        ];
+        let mut command =
+            place.with_model("generate", &[&prompt[..], &["--threads", threads]].concat());
+        succeed(&mut command).stdout
+    };
+    let alone = answer("1");
+    let _busy = Busy::start();
+    // Where threads wait for each other, there are soon fewer of them.
+    assert_eq!(answer("2"), alone);
+}
+
+#[test]
 #[cfg(target_os = "linux")]
 fn a_run_says_that_the_machine_is_busy() {
     let cores = std::thread::available_parallelism().unwrap().get();

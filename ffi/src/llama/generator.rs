@@ -9,6 +9,7 @@ use crate::ggml::device::Device;
 use crate::ggml::threads::Threads;
 use crate::llama::error::LlamaError;
 use crate::llama::model::{LlamaModel, c_path};
+use crate::llama::pace::Pace;
 use crate::llama::sampler::{Sampler, Sampling};
 use crate::llama::utf8::Utf8Stream;
 use crate::sys;
@@ -22,8 +23,7 @@ pub struct GeneratorOptions {
     pub n_ctx: usize,
     /// Threads.
     pub n_threads: usize,
-    /// Whether keys and values are F32 and attention is computed step by step, instead of
-    /// llama.cpp's defaults (F16, fused): slower, for comparisons.
+    /// Whether keys and values are F32 instead of llama.cpp's F16: slower, for comparisons.
     pub exact_attention: bool,
 }
 
@@ -31,7 +31,7 @@ pub struct GeneratorOptions {
 pub struct Generator {
     // Fields are dropped in order: the context before its threads and the model it belongs to.
     context: Context,
-    _threads: Threads,
+    threads: Threads,
     n_ctx: usize,
     model: LlamaModel,
 }
@@ -67,10 +67,11 @@ impl Generator {
             params.n_batch = size;
             params.n_threads = threads.n();
             params.n_threads_batch = threads.n();
+            // Fused, it divides keys by the number of threads: an answer would depend on that.
+            params.flash_attn_type = sys::LLAMA_FLASH_ATTN_TYPE_DISABLED;
             if options.exact_attention {
                 params.type_k = sys::GGML_TYPE_F32;
                 params.type_v = sys::GGML_TYPE_F32;
-                params.flash_attn_type = sys::LLAMA_FLASH_ATTN_TYPE_DISABLED;
             }
             sys::llama_init_from_model(model.as_ptr(), params)
         };
@@ -80,7 +81,7 @@ impl Generator {
             let (context, threads) = (context.0.as_ptr(), threads.as_ptr());
             sys::llama_attach_threadpool(context, threads, threads);
         }
-        let generator = Self { context, _threads: threads, n_ctx, model };
+        let generator = Self { context, threads, n_ctx, model };
         if let Some(adapter) = adapter {
             generator.attach(adapter)?;
         }
@@ -120,6 +121,7 @@ impl Generator {
         self.clear();
         self.decode(prompt, 0, 1)?;
         let room = self.n_ctx.saturating_sub(prompt.len());
+        let mut pace = Pace::new(self.threads.n());
         for n in 0..sampling.n_predict.min(room) {
             // SAFETY: the latest decode asked for the logits of its last token.
             let token = unsafe {
@@ -130,7 +132,9 @@ impl Generator {
             }
             on_text(text.push(&self.model.piece(token)));
             self.decode(&[token], prompt.len() + n, 1)?;
+            self.set_threads(pace.next());
         }
+        self.set_threads(self.threads.n());
         on_text(text.finish());
         Ok(text.all)
     }
@@ -157,6 +161,12 @@ impl Generator {
             f64::from(row[label as usize]) - log_sum_exp(row)
         };
         Ok(response.iter().enumerate().map(log_prob).collect())
+    }
+
+    /// Threads for the next decoding; prompts are read with all of them.
+    fn set_threads(&self, n: i32) {
+        // SAFETY: the context is alive; it has threads enough.
+        unsafe { sys::llama_set_n_threads(self.context.0.as_ptr(), n, self.threads.n()) }
     }
 
     fn clear(&mut self) {

@@ -3,5 +3,6 @@
 pub(crate) mod error;
 pub(crate) mod generator;
 pub(crate) mod model;
+mod pace;
 pub(crate) mod sampler;
 mod utf8;

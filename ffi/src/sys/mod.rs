@@ -3,6 +3,7 @@
 //! Everything above this file is independent of which crate provides the bindings.
 
 pub(crate) mod abort;
+pub(crate) mod waiting;
 
 pub use llama_cpp_sys_2::*;
 

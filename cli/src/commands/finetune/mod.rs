@@ -6,7 +6,6 @@ mod paths;
 mod progress;
 mod resolve;
 mod train;
-mod waiting;
 
 use std::path::Path;
 use std::process::ExitCode;

@@ -8,12 +8,11 @@ use cutq_core::objective::AnyObjective;
 use cutq_core::order::Batches;
 use cutq_core::schedule::LrSchedule;
 use cutq_core::trainer::{Evaluation, TrainError, Trainer, TrainerOptions};
-use cutq_ffi::{Engine, EngineError};
+use cutq_ffi::{Engine, EngineError, Waiting};
 
 use super::examples::Examples;
 use super::interrupt::Interrupt;
 use super::progress::Progress;
-use super::waiting::Waiting;
 use crate::console::Console;
 use crate::run::Settings;
 use crate::run::{Checkpoint, Events, Log, RunFolder, State, StepLine, Summary};

@@ -3,7 +3,9 @@
 use std::fs;
 use std::time::Duration;
 
-/// A stopwatch of that time, for all threads of this process together.
+/// A stopwatch of the time that threads of this process, all together, wait for a core which other
+/// programs have.
+#[derive(Debug)]
 pub struct Waiting {
     so_far: Option<Duration>,
 }
