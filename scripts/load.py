@@ -13,6 +13,10 @@ STAT = pathlib.Path("/proc/stat")
 LIMIT = 0.2
 
 
+def is_busy(cores):
+    return cores > LIMIT
+
+
 def busy_seconds(stat):
     """CPU time that all programs have used since the machine started, from the text of /proc/stat."""
     user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, stat.split(maxsplit=9)[1:9])

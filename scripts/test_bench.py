@@ -2,6 +2,7 @@
 """Tests of bench.py that measure nothing. usage: test_bench.py"""
 import contextlib
 import io
+import json
 import os
 import pathlib
 import subprocess
@@ -12,7 +13,10 @@ from unittest import mock
 
 import bench
 import load
+import report
 import speed_table
+import tools
+from cases import BUSY, CASES
 
 SAMPLE = {"train": 1000.0, "read": 3000.0, "peak": 2**30, "own": 2**29}
 
@@ -42,6 +46,48 @@ class Load(unittest.TestCase):
             self.assertLess(work.cores(), 0.1)
 
 
+    @unittest.skipUnless(load.STAT.exists(), "there is no /proc/stat")
+    def test_busy_programs_of_our_own_count_as_ours_once_they_have_ended(self):
+        work = load.OtherWork()
+        with tools.Busy(1):
+            self.assertGreater(load.other_cores(0.5), load.LIMIT)
+        self.assertLess(work.cores(), load.other_cores(0.5) + load.LIMIT)
+
+
+class Levels(unittest.TestCase):
+    def run_cutq(self, found):
+        figures = {"train_tok_per_s": 1.0, "read_tok_per_s": 2.0, "generate_tok_per_s": None,
+                   "peak_rss_bytes": 3, "peak_anon_bytes": 4, "simd": found}
+        with mock.patch.object(tools, "call", return_value=(json.dumps(figures), 0)) as call:
+            tools.cutq(CASES["smol-avx2"].path(), CASES["smol-avx2"], 2)
+        return call.call_args.kwargs
+
+    def test_a_case_asks_for_its_level(self):
+        self.assertEqual(self.run_cutq("avx2"), {"CUTQ_SIMD": "avx2"})
+
+    def test_another_level_than_the_one_asked_for_is_no_measurement(self):
+        with self.assertRaisesRegex(RuntimeError, "avx512, not avx2"):
+            self.run_cutq("avx512")
+
+    def test_its_row_names_the_level(self):
+        self.assertTrue(CASES["smol-avx2"].cells()[0].endswith("Q4_1 (avx2)"))
+
+
+class Beside(unittest.TestCase):
+    def test_ratios_are_of_the_same_round(self):
+        figures = {"train": [[10.0, 20.0], [5.0, 12.0], [1.0, 4.0]]}
+        found = {"cutq": {busy: [{"train": x, "read": 1.0, "generate": None} for x in values]
+                          for busy, values in zip(BUSY, figures["train"])}}
+        _, _, train, read = report.beside(found).splitlines()
+        self.assertEqual([cell.strip() for cell in train.strip("|").split("|")],
+                         ["cutq trains", "15.0 ±33 %", "8.5 ±41 %", "0.55", "2.5 ±60 %", "0.15"])
+        self.assertIn("cutq reads", read)
+
+    def test_what_failed_is_a_dash(self):
+        found = {"cutq": {0: [{"train": 1.0, "read": 1.0, "generate": 2.0}]}}
+        self.assertEqual(report.beside(found).count("–"), 3 * 4)
+
+
 class Write(unittest.TestCase):
     """`--write` on machines as busy as given before and during the run."""
 
@@ -51,7 +97,8 @@ class Write(unittest.TestCase):
         work = mock.Mock()
         work.return_value.cores.return_value = during
         out, refusal = io.StringIO(), None
-        with mock.patch.multiple(bench, measure=measured, peers=lambda: ({}, [])), \
+        with mock.patch.object(bench, "measure", measured), \
+                mock.patch.object(tools, "peers", lambda: ({}, [])), \
                 mock.patch.multiple(load, other_cores=lambda: before, OtherWork=work), \
                 mock.patch("sys.argv", ["bench.py", "smol", *map(str, flags)]), \
                 contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):

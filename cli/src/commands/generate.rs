@@ -93,6 +93,7 @@ fn sampling(args: &GenerateArgs) -> Result<Sampling, UsageError> {
             top_p: args.top_p.unwrap_or(1.0) as f32,
             top_k: args.top_k.unwrap_or(0),
             seed: args.seed.unwrap_or(42),
+            ignore_eos: false,
         }),
     }
 }

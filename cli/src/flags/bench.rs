@@ -22,6 +22,9 @@ pub struct BenchArgs {
     /// Measurements, of which the median counts, after one to warm up
     #[arg(long, value_name = "N", default_value = "3", value_parser = count)]
     pub repetitions: usize,
+    /// Tokens to generate, as `cutq generate` does; 0 measures no generation
+    #[arg(short, long, value_name = "N", default_value = "0")]
+    pub n_gen: u32,
     /// Projections to adapt, by comma, or `all`
     #[arg(long, value_name = "LIST", default_value = "ffn_gate,ffn_up,ffn_down")]
     pub target_modules: String,

@@ -22,6 +22,7 @@ fn bench_prints_figures_that_hang_together() {
     let operations = 2.0 * (63.0 * layers + 32.0 * 2.0 * head);
     let gops = operations * number("train_tok_per_s") / 64.0 / 1e9;
     assert!((number("train_gops") / gops - 1.0).abs() < 1e-9, "{figures}");
+    assert!(figures["generate_tok_per_s"].is_null(), "{figures}");
     if cfg!(target_os = "linux") {
         let [rss, anon, file] = ["rss", "anon", "file"].map(|m| number(&format!("peak_{m}_bytes")));
         assert!(rss > anon && rss > file && anon + file > 0.95 * rss, "{figures}");
@@ -42,6 +43,19 @@ fn phases_make_up_the_step() {
     assert!(phases.iter().all(|p| p["ms"].as_f64().unwrap() > 0.0), "{figures}");
     let shares: f64 = phases.iter().map(|p| p["share"].as_f64().unwrap()).sum();
     assert!((shares - 1.0).abs() < 1e-6, "{figures}");
+}
+
+#[test]
+fn generation_is_measured_where_it_is_asked_for() {
+    let place = Place::new();
+    let bench = || place.with_model("bench", &[&SHORT[..], &["--n-gen", "8"]].concat());
+    let output = succeed(bench().arg("--json"));
+    let figures: Value = serde_json::from_slice(&output.stdout).unwrap();
+    // Token by token a model is slower than many at once.
+    let [read, generate] = ["read", "generate"].map(|what| &figures[format!("{what}_tok_per_s")]);
+    assert!(generate.as_f64() > Some(1.0) && generate.as_f64() < read.as_f64(), "{figures}");
+    let table = String::from_utf8(succeed(&mut bench()).stdout).unwrap();
+    assert_eq!(table.lines().filter(|line| line.contains("| generate ")).count(), 1, "{table}");
 }
 
 #[test]

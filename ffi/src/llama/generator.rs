@@ -106,7 +106,8 @@ impl Generator {
         }
     }
 
-    /// Continues `prompt` until the model ends its turn; `on_text` sees the text as it comes.
+    /// Continues `prompt` until the model ends its turn; `on_text` sees the text as it comes, token by
+    /// token.
     ///
     /// # Errors
     /// If the prompt does not fit or decoding fails.
@@ -127,7 +128,7 @@ impl Generator {
             let token = unsafe {
                 sys::llama_sampler_sample(sampler.as_ptr(), self.context.0.as_ptr(), -1) as u32
             };
-            if self.model.is_end(token) {
+            if self.model.is_end(token) && !sampling.ignore_eos {
                 break;
             }
             on_text(text.push(&self.model.piece(token)));

@@ -17,6 +17,8 @@ pub struct Sampling {
     pub top_k: usize,
     /// Seed of the draws.
     pub seed: u32,
+    /// Whether to go on where the model ends its turn.
+    pub ignore_eos: bool,
 }
 
 /// A chain of llama.cpp's samplers.

@@ -27,6 +27,8 @@ pub struct Figures {
     pub target_modules: Vec<String>,
     pub read_tok_per_s: f64,
     pub train_tok_per_s: f64,
+    /// Of one stream of tokens; none if it was not asked for.
+    pub generate_tok_per_s: Option<f64>,
     /// Of the products with frozen weights, over all the time of a pass.
     pub read_gops: f64,
     pub train_gops: f64,

@@ -13,6 +13,7 @@ use cutq_core::trainer::{Trainer, TrainerOptions};
 use cutq_ffi::{Adapter, Demand, LoraConfig, Projection, TensorInfo};
 
 use super::figures::{Figures, phases};
+use super::generation;
 use super::memory::Watch;
 use super::operations::Operations;
 use super::sample::{median, repeat};
@@ -40,7 +41,9 @@ pub fn measure(args: &BenchArgs, path: &Path) -> Result<Figures> {
         ))
         .into());
     }
-    Ok(run(args, &model, modules)?.with_peak(watch.stop()))
+    let figures = run(args, &model, modules)?.with_peak(watch.stop());
+    // After the engine is gone: neither time nor memory of the two mix.
+    Ok(Figures { generate_tok_per_s: generation::tok_per_s(args, &model)?, ..figures })
 }
 
 fn run(args: &BenchArgs, model: &ModelFile, modules: Vec<Projection>) -> Result<Figures> {
@@ -103,6 +106,7 @@ fn run(args: &BenchArgs, model: &ModelFile, modules: Vec<Projection>) -> Result<
         target_modules: modules.iter().map(Projection::to_string).collect(),
         read_tok_per_s: per_step / read_seconds,
         train_tok_per_s: per_step / train_seconds,
+        generate_tok_per_s: None,
         read_gops: (forward + head) / read_seconds / 1e9,
         train_gops: (forward + 2.0 * head + backward) / train_seconds / 1e9,
         read_seconds: reading.iter().map(|s| s.seconds).collect(),

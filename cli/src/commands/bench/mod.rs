@@ -1,6 +1,7 @@
 //! `cutq bench`: how fast models are read and trained here, and in how much memory.
 
 mod figures;
+mod generation;
 mod measure;
 mod memory;
 mod operations;

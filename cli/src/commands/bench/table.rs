@@ -12,7 +12,7 @@ const TEXT: usize = 2;
 
 type Row = [String; TITLES.len()];
 
-/// A few rows per model: reading, training, the phases of training. Ends in what all have in common.
+/// A few rows per model: reading, training, the phases of training, a generated token. Ends in what all have in common.
 pub fn markdown(all: &[Figures]) -> String {
     let rows: Vec<Row> = all.iter().flat_map(rows).collect();
     let width = |c: usize| {
@@ -89,7 +89,14 @@ fn rows(figures: &Figures) -> Vec<Row> {
         row[6] = mib(Some(bytes));
         row
     });
-    [read, train].into_iter().chain(phases).chain(device).collect()
+    let generate = figures.generate_tok_per_s.map(|tok_per_s| {
+        let mut row = Row::default();
+        row[1] = "generate".to_owned();
+        row[2] = number(1e3 / tok_per_s);
+        row[4] = number(tok_per_s);
+        row
+    });
+    [read, train].into_iter().chain(phases).chain(device).chain(generate).collect()
 }
 
 #[cfg(test)]
