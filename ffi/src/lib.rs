@@ -33,7 +33,7 @@
 //!
 //! | folder | what it knows |
 //! |---|---|
-//! | `sys` | the bindings, the C side's log, and what is left to do when it aborts |
+//! | `sys` | the bindings, the C side's log, what is left to do when it aborts, how long threads wait |
 //! | `ggml` | devices, backends, buffers, tensors, graphs with checked shapes and operations of our own; no models |
 //! | `gguf` | files: metadata, where tensors lie, how a row is dequantized; writing |
 //! | `llama`, `text` | llama.cpp's model and generation; tokenizers and chat templates |
@@ -61,10 +61,13 @@
 //! - **Dequantized rows stay in F32 on devices**: gradients are easily smaller than the smallest F16.
 //!   Metal's products round both operands to F16 all the same, so gradients are scaled by a power of
 //!   two on their way (`ops::portable`).
-//! - **On the CPU the arithmetic is ours**; ggml allocates, schedules, rotates and adds. Composed of
+//! - **On the CPU the arithmetic is ours**; ggml allocates, orders the nodes and adds. Composed of
 //!   ggml's operations, attention took most of a step, and what surrounds the products another
 //!   half: on 2 × 512 tokens of SmolLM2, 2 threads, the kernels for attention brought 210 to 460
 //!   training tokens per second, those for the norms, the gated nonlinearity and LoRA 480 to 890.
+//! - **So are its threads.** ggml runs a graph on one thread, and our operations divide their work over
+//!   a pool: ggml's threads meet at a barrier after every node, where all wait for the one whose core
+//!   another program has. What an operation computes does not depend on who computes which part.
 //! - **No padding.** Sequences share one row of tokens with restarting positions, and attention
 //!   runs within each.
 //! - **The head never sees the prompt.** Logits exist only where a response token is predicted, for
