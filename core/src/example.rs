@@ -5,19 +5,31 @@ use alloc::string::String;
 use alloc::{format, vec, vec::Vec};
 
 /// One turn of a conversation.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Message {
-    /// Who speaks: `system`, `user`, `assistant`.
+    /// Who speaks: `system`, `user`, `assistant`, `tool`.
     pub role: String,
     /// What is said.
     pub content: String,
+    /// Further fields that a chat template may know, such as `tool_calls` or `reasoning_content`:
+    /// names and values as JSON text.
+    pub fields: Vec<(String, String)>,
+}
+
+impl Message {
+    /// A turn that is only text.
+    pub fn new(role: &str, content: impl Into<String>) -> Self {
+        Self { role: role.to_owned(), content: content.into(), fields: Vec::new() }
+    }
 }
 
 /// A response in its conversation. With a judgment it is a poor response, without one a good one.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Example {
     /// Everything before the response.
     pub messages: Vec<Message>,
+    /// The tools that the conversation may call, as a JSON array for a chat template.
+    pub tools: Option<String>,
     /// The text to learn from, without the closing EOS token.
     pub response: String,
     /// What is wrong with the response, in plain language.
@@ -38,17 +50,13 @@ impl Example {
         } else {
             format!("{instruction}\n{input}")
         };
-        Self {
-            messages: vec![Message { role: "user".to_owned(), content }],
-            response: response.to_owned(),
-            judgment: judgment.map(ToOwned::to_owned),
-        }
+        Self::from_messages(vec![Message::new("user", content)], response, judgment)
     }
 
     /// A conversation and the response that follows it.
     pub fn from_messages(messages: Vec<Message>, response: &str, judgment: Option<&str>) -> Self {
         let judgment = judgment.map(ToOwned::to_owned);
-        Self { messages, response: response.to_owned(), judgment }
+        Self { messages, tools: None, response: response.to_owned(), judgment }
     }
 
     /// The conversation as one text, for templates that know no roles: the messages' contents, one

@@ -69,10 +69,8 @@ fn prompt(args: &GenerateArgs) -> Result<String> {
 }
 
 fn example(args: &GenerateArgs, prompt: &str) -> Example {
-    let message =
-        |role: &str, content: &str| Message { role: role.to_owned(), content: content.to_owned() };
-    let system = args.system.as_deref().map(|text| message("system", text));
-    let messages = system.into_iter().chain([message("user", prompt)]).collect();
+    let system = args.system.as_deref().map(|text| Message::new("system", text));
+    let messages = system.into_iter().chain([Message::new("user", prompt)]).collect();
     Example::from_messages(messages, "", None)
 }
 

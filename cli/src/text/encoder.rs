@@ -46,8 +46,7 @@ impl Encoder {
 fn turn_end(tokenizer: &Tokenizer, template: &AnyTemplate) -> Result<Option<u32>, LlamaError> {
     const RESPONSE: &str = "response";
     let messages = [("user", "question"), ("assistant", RESPONSE), ("user", "another")];
-    let messages = messages
-        .map(|(role, content)| Message { role: role.to_owned(), content: content.to_owned() });
+    let messages = messages.map(|(role, content)| Message::new(role, content));
     let example = Example::from_messages(messages.to_vec(), "", None);
     let Ok(pieces) = template.prompt(&example, None) else {
         return Ok(None);

@@ -153,7 +153,7 @@ impl Template for ChatTemplate {
         let marked: Vec<Message> = messages
             .iter()
             .zip(&marks)
-            .map(|(m, mark)| Message { role: m.role.clone(), content: mark.clone() })
+            .map(|(m, mark)| Message::new(&m.role, mark.clone()))
             .collect();
         let marked = self.render(&marked, judgment.and(marks.last()).map(String::as_str))?;
         let trimmed: Vec<&str> = texts.iter().map(|t| t.trim()).collect();

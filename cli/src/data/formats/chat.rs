@@ -35,11 +35,7 @@ pub(super) fn example(map: &Map<String, Value>) -> Result<Example, Problem> {
     if response.trim().is_empty() {
         return Err(Problem::Blank { field: format!("messages[{}].content", messages.len()) });
     }
-    Ok(Example {
-        messages,
-        response,
-        judgment: fields.optional_text("judgment")?.map(str::to_owned),
-    })
+    Ok(Example::from_messages(messages, &response, fields.optional_text("judgment")?))
 }
 
 fn message(index: usize, value: &Value) -> Result<Message, Problem> {
@@ -51,5 +47,5 @@ fn message(index: usize, value: &Value) -> Result<Message, Problem> {
     if !["system", "user", "assistant"].contains(&role.as_str()) {
         return Err(Problem::Role { index, role });
     }
-    Ok(Message { role, content: text("content")? })
+    Ok(Message::new(&role, text("content")?))
 }
