@@ -38,6 +38,7 @@ fn main() -> ExitCode {
         Command::Finetune(args) => {
             args.refuse_beside_resume(&matches).and_then(|()| commands::finetune(args))
         }
+        Command::Data(args) => commands::data(args),
         Command::Generate(args) => commands::generate(args),
         Command::Inspect(args) => commands::inspect(args),
         Command::Plan(args) => commands::plan(args),

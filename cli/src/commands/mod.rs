@@ -1,6 +1,7 @@
 //! One module per command.
 
 mod bench;
+mod data;
 mod devices;
 mod finetune;
 mod generate;
@@ -8,6 +9,7 @@ mod inspect;
 mod plan;
 
 pub use bench::bench;
+pub use data::data;
 pub use devices::devices;
 pub use finetune::finetune;
 pub use generate::generate;

@@ -1,27 +1,39 @@
 //! Judgments read from files: strict about every line, so that training starts with known data.
 //!
-//! | format   | response                        | judgment   | prompt                     |
-//! |----------|---------------------------------|------------|----------------------------|
-//! | alpaca   | `output`                        | `judgment` | `instruction` and `input`  |
-//! | shepherd | `answer`                        | `feedback` | `question`                 |
-//! | chat     | last of `messages` (assistant)  | `judgment` | the messages before it     |
+//! | format     | response                            | prompt                              |
+//! |------------|-------------------------------------|-------------------------------------|
+//! | alpaca     | `output`                            | `instruction`, `input`, `history`   |
+//! | shepherd   | `answer`                            | `question`                          |
+//! | chat       | last of `messages` (assistant)      | the messages before it, `tools`     |
+//! | sharegpt   | last of `conversations` (gpt)       | the messages before it              |
+//! | completion | `completion` or `response`          | `prompt`                            |
+//! | preference | `chosen`, and `rejected` (criticised) | `prompt`                          |
 //!
-//! A file is a JSON array or has one JSON object per line. Other fields are ignored. An example
-//! without a judgment (absent, `null` or blank) is a positive one.
+//! Every format may have `system`, and `judgment` (or `feedback`, `critique`, `criticism`). An
+//! example without a judgment (absent, `null` or blank) is a positive one; one with `label` false
+//! needs a judgment. Other fields are counted and named; one that looks like criticism is refused.
+//!
+//! The way of an example: `source` (bytes to JSON) → `formats` (JSON to fields) → `read` (records)
+//! → `screen` (both: `load`) → `tokenize`; `report` says what was done on the way.
 
 mod formats;
 mod hold_out;
+mod load;
 mod praise;
 mod problem;
 mod read;
 mod record;
+mod report;
 mod screen;
 mod source;
+mod tally;
 mod tokenize;
 
-pub use formats::Format;
+pub use formats::{FieldName, Format};
 pub use hold_out::hold_out;
-pub use read::{Records, read};
+pub use load::{Loaded, load};
+pub use read::Reading;
 pub use record::{Origin, Record};
-pub use screen::{OnDuplicate, OnFailedJudge, OnPraise, ScreenReport, Screening};
-pub use tokenize::{Encode, OnLong, Tokenize, TokenizeReport};
+pub use report::{Report, View};
+pub use screen::{OnDuplicate, OnFailedJudge, OnPraise, Screening};
+pub use tokenize::{Encode, OnLong, Tokenize};

@@ -26,6 +26,9 @@ pub enum Problem {
         /// Kind of the value found.
         found: &'static str,
     },
+    /// The file ends within an array.
+    #[error("the array that begins here is never closed: is the file complete?")]
+    OpenArray,
     /// A required field is absent.
     #[error("no field `{field}`; found {found}; {format} needs {needs}")]
     Missing {
@@ -62,20 +65,91 @@ pub enum Problem {
         /// The field.
         field: String,
     },
+    /// A field that is not used may hold criticism, and the response would be learned as a good one.
+    #[error(
+        "field `{field}` looks like criticism and is not used, so the response would be learned as \
+         a good one"
+    )]
+    Criticism {
+        /// The field, with where it is.
+        field: String,
+        /// Its name alone.
+        name: String,
+    },
+    /// Two fields that both hold a judgment.
+    #[error("`{first}` and `{second}` both hold a judgment")]
+    TwoJudgments {
+        /// One field.
+        first: String,
+        /// The other.
+        second: String,
+    },
+    /// A bad response, and nobody says why.
+    #[error(
+        "{what} has no judgment that says what is wrong, and criticism is what training learns from"
+    )]
+    Unjudged {
+        /// What is bad.
+        what: &'static str,
+    },
+    /// The response is not to be learned.
+    #[error("the response has weight 0, so it is not to be trained on")]
+    WeightZero,
+    /// A system prompt in a field, and another among the messages.
+    #[error("field `system` and a system message say different things")]
+    TwoSystems,
+    /// A turn of `history` is not a pair of texts.
+    #[error("`history` must hold pairs of an instruction and its response, both strings")]
+    History,
+    /// A part of a message is not text.
+    #[error("{field} holds {kind:?}: only text can be read")]
+    Part {
+        /// Where it is.
+        field: String,
+        /// The part's `type`.
+        kind: String,
+    },
+    /// The response is no text.
+    #[error("the response calls a tool, and only text is trained on")]
+    ToolCall,
     /// `messages` is not a conversation that ends in a response.
-    #[error("`messages` must end in an assistant message after at least one other, found {found}")]
+    #[error("`{field}` must end in an assistant message after at least one other, found {found}")]
     Conversation {
+        /// The field.
+        field: &'static str,
         /// The roles found, in order.
         found: String,
     },
     /// A role that no chat template knows.
-    #[error("message {index}: role must be system, user or assistant, found {role:?}")]
+    #[error(
+        "{field}: role must be system, developer, user, assistant or tool (or human, gpt, model, \
+         function), found {role:?}"
+    )]
     Role {
-        /// Position in `messages`, counted from 0.
-        index: usize,
+        /// Where it is.
+        field: String,
         /// The role found.
         role: String,
     },
+}
+
+impl Problem {
+    /// What to do about it, where there is more to say than to mend the line or to leave it out.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::UnknownFormat { .. } => {
+                Some("--field output=NAME reads a field under another name".to_owned())
+            }
+            Self::Criticism { name, .. } => Some(format!(
+                "--field judgment={name} takes it as the judgment, --ignore-field {name} does \
+                 without it"
+            )),
+            Self::TwoJudgments { second, .. } => {
+                Some(format!("--ignore-field {second} does without one of them"))
+            }
+            _ => None,
+        }
+    }
 }
 
 /// The kind of a JSON value, for messages.

@@ -1,13 +1,17 @@
 //! From files to records, strict about every line.
 
-use std::io;
+use std::collections::BTreeMap;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::formats::Format;
-use super::problem::Problem;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::formats::{FieldName, Format, Object, Renaming};
+use super::problem::{Problem, kind};
 use super::record::{Origin, Record};
-use super::source;
+use super::source::{self, Fault, Item, Items, OpenError};
 
 /// A line that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -19,11 +23,26 @@ pub struct BadLine {
     pub problem: Problem,
 }
 
+impl BadLine {
+    fn hints(&self) -> String {
+        let own = self.problem.hint().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
+        own + "\nhint: --skip-bad-lines leaves such lines out and lists them"
+    }
+}
+
 /// Why data could not be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
-    /// The file cannot be opened or read.
+    /// The file cannot be opened, or is none of data.
+    #[error("cannot read the data file {}", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        source: OpenError,
+    },
+    /// The file cannot be read to its end.
     #[error("cannot read the data file {}", path.display())]
     Read {
         /// The file.
@@ -41,67 +60,150 @@ pub enum ReadError {
         path: PathBuf,
     },
     /// A line cannot be used and bad lines are not skipped.
-    #[error("{0}\nhint: --skip-bad-lines leaves such lines out and lists them")]
+    #[error("{}{}", .0, .0.hints())]
     BadLine(#[from] BadLine),
-    /// The whole file cannot be split into examples.
-    #[error("{0}")]
-    BadFile(BadLine),
+    /// A field that was asked for.
+    #[error("no example has a field {name:?}, which --field or --ignore-field asks for")]
+    NoField {
+        /// Its name.
+        name: String,
+    },
+}
+
+/// How files are read.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading<'a> {
+    /// The format of every example.
+    pub format: Format,
+    /// Fields under other names.
+    pub fields: &'a [FieldName],
+    /// Fields that are left out.
+    pub ignored: &'a [String],
+    /// Leave out lines that cannot be used, instead of stopping.
+    pub skip_bad_lines: bool,
 }
 
 /// What was read.
 #[derive(Debug, Default)]
 pub struct Records {
-    /// One per example, in the order of the files.
+    /// The examples, in the order of the files.
     pub good: Vec<Record>,
     /// Lines left out, with the reasons; empty unless bad lines are skipped.
     pub skipped: Vec<BadLine>,
+    /// What was understood.
+    pub understood: Understood,
 }
 
-/// Reads every file in the order given.
-///
-/// # Errors
-/// A file that cannot be read or holds nothing; a bad line unless `skip_bad_lines`.
-pub fn read(files: &[PathBuf], format: Format, skip_bad_lines: bool) -> Result<Records, ReadError> {
-    let mut records = Records::default();
-    for file in files {
-        let bytes =
-            std::fs::read(file).map_err(|source| ReadError::Read { path: file.clone(), source })?;
-        read_bytes(&bytes, file, format, skip_bad_lines, &mut records)?;
-    }
-    Ok(records)
+/// What was understood of the objects, and what not.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Understood {
+    /// Objects by the format they were read as.
+    pub formats: BTreeMap<Format, usize>,
+    /// Fields that nothing uses, each with the number of objects that have it.
+    pub unused: BTreeMap<String, usize>,
 }
 
-/// Reads the content of one file and appends to `records`.
-fn read_bytes(
-    bytes: &[u8],
-    file: &Path,
-    format: Format,
-    skip_bad_lines: bool,
-    records: &mut Records,
-) -> Result<(), ReadError> {
-    let file: Arc<Path> = file.into();
-    let origin = |line| Origin { file: file.clone(), line };
-    let items = source::items(bytes).map_err(|fault| {
-        ReadError::BadFile(BadLine { origin: origin(fault.line), problem: fault.problem })
-    })?;
-    if items.is_empty() {
-        return Err(ReadError::Empty { path: file.to_path_buf() });
+impl Reading<'_> {
+    /// Reads every file in the order given.
+    ///
+    /// # Errors
+    /// A file that cannot be read or holds nothing; a bad line unless they are skipped; a field of
+    /// another name that no example has.
+    pub fn files(&self, files: &[PathBuf]) -> Result<Records, ReadError> {
+        let mut reader = self.reader();
+        for path in files {
+            let file = source::open(path)
+                .map_err(|source| ReadError::Open { path: path.clone(), source })?;
+            reader.file(file, path)?;
+        }
+        reader.finish()
     }
-    for item in items {
-        match item.parse().and_then(|fields| {
-            format.example(&fields).map_err(|problem| source::Fault { line: item.line, problem })
-        }) {
-            Ok(example) => records.good.push(Record { example, origin: origin(item.line) }),
-            Err(fault) => {
-                let bad = BadLine { origin: origin(fault.line), problem: fault.problem };
-                if !skip_bad_lines {
-                    return Err(bad.into());
-                }
-                records.skipped.push(bad);
+
+    fn reader(&self) -> Reader<'_> {
+        let renaming = Renaming::new(self.fields, self.ignored);
+        Reader { reading: self, renaming, records: Records::default() }
+    }
+}
+
+/// Reads one file after the other.
+struct Reader<'a> {
+    reading: &'a Reading<'a>,
+    renaming: Renaming<'a>,
+    records: Records,
+}
+
+impl Reader<'_> {
+    fn file(&mut self, file: impl Read, path: &Path) -> Result<(), ReadError> {
+        let name: Arc<Path> = path.into();
+        let before = (self.records.good.len(), self.records.skipped.len());
+        let mut items = Items::new(file);
+        let failed = |source| ReadError::Read { path: path.to_path_buf(), source };
+        while let Some(item) = items.next().map_err(failed)? {
+            match item {
+                Ok(item) => self.item(item, &name)?,
+                Err(fault) => self.bad(fault, &name)?,
             }
         }
+        match before == (self.records.good.len(), self.records.skipped.len()) {
+            true => Err(ReadError::Empty { path: path.to_path_buf() }),
+            false => Ok(()),
+        }
     }
-    Ok(())
+
+    /// One object, or a list of them inside one.
+    fn item(&mut self, item: Item<'_>, file: &Arc<Path>) -> Result<(), ReadError> {
+        match self.object(item, file) {
+            Err(Fault { problem: Problem::UnknownFormat { .. }, .. })
+                if let Some(inner) = source::wrapped(item) =>
+            {
+                for item in inner {
+                    if let Err(fault) = self.object(item, file) {
+                        self.bad(fault, file)?;
+                    }
+                }
+                Ok(())
+            }
+            Err(fault) => self.bad(fault, file),
+            Ok(()) => Ok(()),
+        }
+    }
+
+    fn object(&mut self, item: Item<'_>, file: &Arc<Path>) -> Result<(), Fault> {
+        let line = item.line;
+        let fault = |problem| Fault { line, problem };
+        if !item.text.starts_with('{') {
+            let found = kind(&item.parse::<Value>()?);
+            return Err(fault(Problem::NotAnObject { found }));
+        }
+        let Object(mut fields) = item.parse()?;
+        self.renaming.apply(&mut fields);
+        let parsed = self.reading.format.parse(fields).map_err(fault)?;
+        let Understood { formats, unused } = &mut self.records.understood;
+        *formats.entry(parsed.format).or_default() += 1;
+        for name in parsed.unused {
+            *unused.entry(name).or_default() += 1;
+        }
+        let record = |example| Record { example, origin: Origin { file: file.clone(), line } };
+        self.records.good.extend(parsed.examples.into_iter().map(record));
+        Ok(())
+    }
+
+    fn bad(&mut self, fault: Fault, file: &Arc<Path>) -> Result<(), ReadError> {
+        let origin = Origin { file: file.clone(), line: fault.line };
+        let bad = BadLine { origin, problem: fault.problem };
+        if !self.reading.skip_bad_lines {
+            return Err(bad.into());
+        }
+        self.records.skipped.push(bad);
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Records, ReadError> {
+        match self.renaming.missing().first() {
+            Some(name) => Err(ReadError::NoField { name: (*name).to_owned() }),
+            None => Ok(self.records),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -109,9 +211,11 @@ mod tests {
     use super::*;
 
     fn read_text(text: &[u8], skip: bool) -> Result<Records, ReadError> {
-        let mut records = Records::default();
-        read_bytes(text, Path::new("d.jsonl"), Format::Auto, skip, &mut records)?;
-        Ok(records)
+        let reading =
+            Reading { format: Format::Auto, fields: &[], ignored: &[], skip_bad_lines: skip };
+        let mut reader = reading.reader();
+        reader.file(text, Path::new("d.jsonl"))?;
+        reader.finish()
     }
 
     #[test]
@@ -124,11 +228,18 @@ mod tests {
     }
 
     #[test]
-    fn array_elements_keep_their_line_numbers() {
-        let text = b"[\n {\"instruction\":\"a\",\n  \"output\":\"b\"},\n\n {\"instruction\":\"c\",\"output\":\"d\"}]\n";
-        let records = read_text(text, false).expect("good array").good;
-        let lines: Vec<_> = records.iter().map(|r| r.origin.line).collect();
-        assert_eq!(lines, [2, 5]);
+    fn a_list_inside_an_object_is_found() {
+        let text = b"{\"version\": 2,\n \"data\": [\n {\"instruction\":\"a\",\"output\":\"b\"},\n {\"instruction\":\"c\"}]}";
+        let records = read_text(text, true).expect("one is good");
+        assert_eq!(records.good[0].origin.line, 3);
+        assert_eq!(records.skipped[0].origin.line, 4);
+    }
+
+    #[test]
+    fn a_field_that_occurs_twice_is_a_bad_line() {
+        let text = b"{\"instruction\":\"a\",\"output\":\"b\",\"judgment\":\"c\",\"judgment\":null}";
+        let error = read_text(text, false).expect_err("twice").to_string();
+        assert!(error.contains("field `judgment` occurs twice"), "{error}");
     }
 
     #[test]
@@ -138,16 +249,6 @@ mod tests {
         assert!(error.starts_with("d.jsonl:2: "), "{error}");
         let records = read_text(text, true).expect("skips");
         assert_eq!((records.good.len(), records.skipped.len()), (1, 1));
-    }
-
-    #[test]
-    fn invalid_utf8_is_named_with_line_and_byte() {
-        let text = b"{\"instruction\":\"a\",\"output\":\"b\"}\n{\"instruction\":\"\xff\"}\n";
-        let error = read_text(text, false).expect_err("not UTF-8").to_string();
-        assert!(error.starts_with("d.jsonl:2: invalid UTF-8 at byte 17"), "{error}");
-        let array = b"[\n{\"instruction\":\"\xff\"}]";
-        let error = read_text(array, true).expect_err("whole file").to_string();
-        assert!(error.starts_with("d.jsonl:2: invalid UTF-8 at byte 17"), "{error}");
     }
 
     #[test]

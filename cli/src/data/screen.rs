@@ -2,13 +2,17 @@
 //! criticism, too many positives.
 
 use std::collections::HashSet;
+use std::hash::{Hash, Hasher};
 
 use clap::ValueEnum;
+use cutq_core::example::Example;
 use cutq_core::order::choose;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::praise::{is_failed_judge, praises_only};
 use super::record::{Origin, Record};
+use super::tally::Tally;
 
 /// What to do with an example that occurred before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
@@ -60,16 +64,16 @@ pub struct Screening {
 }
 
 /// What screening did.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct ScreenReport {
     /// Records before screening.
     pub read: usize,
     /// Examples that occurred before.
-    pub duplicates: usize,
+    pub duplicates: Tally,
     /// Judgments that are failed calls.
-    pub failed_judge: usize,
+    pub failed_judge: Tally,
     /// Judgments that only praise.
-    pub praise: usize,
+    pub praise: Tally,
     /// Positives left out by the ratio.
     pub surplus_positives: usize,
     /// Positives after screening.
@@ -120,23 +124,25 @@ impl Screening {
     pub fn apply(&self, records: Vec<Record>) -> Result<(Vec<Record>, ScreenReport), ScreenError> {
         let mut report = ScreenReport { read: records.len(), ..ScreenReport::default() };
         let mut seen = HashSet::new();
-        let mut kept = Vec::with_capacity(records.len());
-        for record in records {
-            if !seen.insert(identity(&record)) {
-                report.duplicates += 1;
+        // The vector keeps its place: there may be millions of records.
+        let kept = records.into_iter().map(|record| {
+            if !seen.insert(identity(&record.example)) {
+                report.duplicates.add(&record.origin, &record.example.response);
                 if self.on_duplicate == OnDuplicate::Drop {
-                    continue;
+                    return Ok(None);
                 }
             }
-            kept.extend(self.judge(record, &mut report)?);
-        }
+            self.judge(record, &mut report)
+        });
+        let kept = kept.filter_map(Result::transpose).collect::<Result<Vec<_>, _>>()?;
+        drop(seen);
         let kept = self.limit_positives(kept, &mut report);
         if kept.is_empty() {
             return Err(ScreenError::NothingLeft {
                 read: report.read,
-                duplicates: report.duplicates,
-                failed_judge: report.failed_judge,
-                praise: report.praise,
+                duplicates: report.duplicates.count,
+                failed_judge: report.failed_judge.count,
+                praise: report.praise.count,
                 surplus_positives: report.surplus_positives,
             });
         }
@@ -153,7 +159,7 @@ impl Screening {
             return Ok(Some(record));
         };
         if is_failed_judge(judgment) {
-            report.failed_judge += 1;
+            report.failed_judge.add(&record.origin, judgment);
             match self.on_failed_judge {
                 OnFailedJudge::Drop => return Ok(None),
                 OnFailedJudge::Keep => {}
@@ -165,7 +171,7 @@ impl Screening {
                 }
             }
         } else if praises_only(judgment) {
-            report.praise += 1;
+            report.praise.add(&record.origin, judgment);
             match self.on_praise {
                 OnPraise::Drop => return Ok(None),
                 OnPraise::Keep => {}
@@ -175,35 +181,46 @@ impl Screening {
         Ok(Some(record))
     }
 
-    fn limit_positives(&self, records: Vec<Record>, report: &mut ScreenReport) -> Vec<Record> {
-        let positives: Vec<usize> =
-            (0..records.len()).filter(|&i| records[i].example.judgment.is_none()).collect();
-        report.negatives = records.len() - positives.len();
-        let limit = self.positive_ratio.map_or(positives.len(), |ratio| {
+    fn limit_positives(&self, mut records: Vec<Record>, report: &mut ScreenReport) -> Vec<Record> {
+        let positives = records.iter().filter(|record| !record.example.is_judged()).count();
+        report.negatives = records.len() - positives;
+        let limit = self.positive_ratio.map_or(positives, |ratio| {
             // A ratio such as 0.25 is exact, so the floor of the product is what a reader expects.
             (ratio * report.negatives as f64).floor() as usize
         });
-        let chosen = choose(positives.len(), limit, self.seed);
-        let chosen: HashSet<usize> = chosen.into_iter().map(|i| positives[i]).collect();
-        report.positives = chosen.len();
-        report.surplus_positives = positives.len() - chosen.len();
-        let stays = |i, record: &Record| record.example.is_judged() || chosen.contains(&i);
-        let records = (0..).zip(records).filter(|(i, record)| stays(*i, record));
-        records.map(|(_, record)| record).collect()
+        report.positives = limit.min(positives);
+        report.surplus_positives = positives - report.positives;
+        if report.surplus_positives > 0 {
+            let chosen: HashSet<usize> = choose(positives, limit, self.seed).into_iter().collect();
+            let mut numbers = 0..;
+            records.retain(|record| {
+                record.example.is_judged() || numbers.next().is_some_and(|n| chosen.contains(&n))
+            });
+        }
+        records
     }
 }
 
-/// What makes two records the same example.
-fn identity(record: &Record) -> (Vec<(String, String)>, String, Option<String>) {
-    let example = &record.example;
-    let messages = example.messages.iter().map(|m| (m.role.clone(), m.content.clone())).collect();
-    (messages, example.response.clone(), example.judgment.clone())
+/// What two records have in common exactly if they are the same example: 128 bits of its hash, much
+/// smaller than the example.
+fn identity(example: &Example) -> [u8; 16] {
+    struct Bytes(Sha256);
+    impl Hasher for Bytes {
+        fn write(&mut self, bytes: &[u8]) {
+            self.0.update(bytes);
+        }
+        fn finish(&self) -> u64 {
+            unreachable!("the digest is taken instead")
+        }
+    }
+    let mut bytes = Bytes(Sha256::new());
+    example.hash(&mut bytes);
+    *bytes.0.finalize().first_chunk().expect("the hash has 32 bytes")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cutq_core::example::Example;
     use std::path::Path;
 
     fn record(line: usize, response: &str, judgment: Option<&str>) -> Record {
@@ -242,16 +259,11 @@ mod tests {
         let (kept, report) = screening().apply(records()).expect("some are left");
         assert_eq!(lines(&kept), [1, 4, 5]);
         assert_eq!(kept[1].example.judgment, None);
-        let expected = ScreenReport {
-            read: 5,
-            duplicates: 1,
-            failed_judge: 1,
-            praise: 1,
-            surplus_positives: 0,
-            positives: 2,
-            negatives: 1,
-        };
-        assert_eq!(report, expected);
+        let counts = [&report.duplicates, &report.failed_judge, &report.praise];
+        assert_eq!(counts.map(|tally| tally.count), [1, 1, 1]);
+        assert_eq!(report.praise.samples[0].origin, "d:4");
+        let left = (report.read, report.surplus_positives, report.positives, report.negatives);
+        assert_eq!(left, (5, 0, 2, 1));
     }
 
     #[test]

@@ -1,55 +1,30 @@
-//! Flags about data: its fields, and what to do with doubtful examples.
+//! `cutq data`.
+
+use std::path::PathBuf;
 
 use clap::Args;
-use serde::{Deserialize, Serialize};
 
-use super::range::{inner_share, non_negative};
-use crate::data::{Format, OnDuplicate, OnFailedJudge, OnPraise, Screening};
+use super::{PromptArgs, ReadArgs, ScreenArgs};
 
-/// How data is read; in this form it is saved, too.
-#[derive(Clone, Debug, PartialEq, Args, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[command(next_help_heading = "Data")]
-pub struct ReadArgs {
-    /// Fields of the data
-    #[arg(long, value_enum, default_value = "auto")]
-    pub format: Format,
-    /// Leave out lines that cannot be read, and list them
+/// What to look at.
+#[derive(Debug, Args)]
+pub struct DataArgs {
+    /// Judgments: JSON or JSON lines, compressed (gzip, zstd) or not; `-` is standard input
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// Also show what becomes of the examples for this model: tokens, cuts, prompts
+    #[arg(long, value_name = "MODEL.gguf")]
+    pub model: Option<PathBuf>,
+    /// Print one JSON object
     #[arg(long)]
-    pub skip_bad_lines: bool,
-}
-
-/// What to do with doubtful examples; in this form it is saved, too.
-#[derive(Clone, Debug, PartialEq, Args, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[command(next_help_heading = "Data")]
-pub struct ScreenArgs {
-    /// What to do with duplicates
-    #[arg(long, value_enum, default_value = "drop")]
-    pub on_duplicate: OnDuplicate,
-    /// What to do with judgments such as "$ERROR$" that a failed judge call left
-    #[arg(long, value_enum, default_value = "drop")]
-    pub on_failed_judge: OnFailedJudge,
-    /// What to do with judgments that only praise
-    #[arg(long, value_enum, default_value = "positive")]
-    pub on_praise: OnPraise,
-    /// Keep at most this many positives per negative [default: all; preset paper: 0.25]
-    #[arg(long, value_name = "RATIO", value_parser = non_negative)]
-    pub positive_ratio: Option<f64>,
-    /// Hold out this share of the examples, and report their loss before and after training
-    #[arg(long, value_name = "SHARE", value_parser = inner_share)]
-    pub eval_split: Option<f64>,
-}
-
-impl ScreenArgs {
-    /// The rules of screening; `seed` decides which positives stay.
-    pub fn screening(&self, seed: u64) -> Screening {
-        Screening {
-            on_duplicate: self.on_duplicate,
-            on_failed_judge: self.on_failed_judge,
-            on_praise: self.on_praise,
-            positive_ratio: self.positive_ratio,
-            seed,
-        }
-    }
+    pub json: bool,
+    /// How it is read.
+    #[command(flatten)]
+    pub read: ReadArgs,
+    /// What is doubtful.
+    #[command(flatten)]
+    pub screen: ScreenArgs,
+    /// How it is put before the model.
+    #[command(flatten)]
+    pub prompt: PromptArgs,
 }

@@ -8,6 +8,7 @@ use clap::{ArgMatches, Args, Command};
 
 use super::{
     EngineArgs, LoraArgs, MemoryArgs, ObjectiveArgs, PromptArgs, ReadArgs, RecipeArgs, ScreenArgs,
+    SelectArgs,
 };
 use crate::usage::UsageError;
 
@@ -32,15 +33,18 @@ pub struct FinetuneArgs {
     /// Print errors only, and the lines that --skip-bad-lines leaves out
     #[arg(long)]
     pub quiet: bool,
-    /// Judgments: JSON arrays or files with one JSON object per line
+    /// Judgments: JSON or JSON lines, compressed (gzip, zstd) or not; `-` is standard input
     #[arg(long, value_name = "FILE", num_args = 1.., required_unless_present = "resume", help_heading = "Data")]
     pub data: Vec<PathBuf>,
     /// How it is read.
     #[command(flatten)]
     pub read: ReadArgs,
-    /// Which of it.
+    /// What is doubtful.
     #[command(flatten)]
     pub screen: ScreenArgs,
+    /// How much of it.
+    #[command(flatten)]
+    pub select: SelectArgs,
     /// How it is put before the model.
     #[command(flatten)]
     pub prompt: PromptArgs,

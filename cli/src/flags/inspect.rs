@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{EngineArgs, ObjectiveArgs, PromptArgs, ReadArgs};
+use super::{EngineArgs, ObjectiveArgs, PromptArgs, ReadArgs, ScreenArgs};
 
 /// What to look at.
 #[derive(Debug, Args)]
@@ -21,12 +21,15 @@ pub struct InspectArgs {
     /// Also list every token with its probability in both contexts
     #[arg(long)]
     pub probs: bool,
-    /// Judgments: JSON arrays or files with one JSON object per line
+    /// Judgments: JSON or JSON lines, compressed (gzip, zstd) or not; `-` is standard input
     #[arg(long, value_name = "FILE", num_args = 1.., required = true, help_heading = "Data")]
     pub data: Vec<PathBuf>,
     /// How it is read.
     #[command(flatten)]
     pub read: ReadArgs,
+    /// What is doubtful.
+    #[command(flatten)]
+    pub screen: ScreenArgs,
     /// How it is put before the model.
     #[command(flatten)]
     pub prompt: PromptArgs,

@@ -1,7 +1,7 @@
 //! The command line: a file per command, and one per group of flags that commands share.
 //!
 //! A group in which every flag has its value is what `config.json` saves, too: `ReadArgs`,
-//! `ScreenArgs` and `RecipeArgs`.
+//! `ScreenArgs`, `SelectArgs` and `RecipeArgs`.
 
 mod bench;
 mod choice;
@@ -18,10 +18,12 @@ mod objective;
 mod plan;
 mod prompt;
 mod range;
+mod read;
 mod recipe;
+mod screen;
 
 pub use bench::BenchArgs;
-pub use data::{ReadArgs, ScreenArgs};
+pub use data::DataArgs;
 pub use device::DeviceArgs;
 pub use devices::DevicesArgs;
 pub use engine::{EngineArgs, PrecisionName};
@@ -33,7 +35,9 @@ pub use memory::MemoryArgs;
 pub use objective::{ObjectiveArgs, Preset};
 pub use plan::PlanArgs;
 pub use prompt::PromptArgs;
+pub use read::ReadArgs;
 pub use recipe::{OptimizerName, RecipeArgs};
+pub use screen::{ScreenArgs, SelectArgs};
 
 use clap::{Parser, Subcommand};
 
@@ -60,6 +64,8 @@ pub struct Args {
 pub enum Command {
     /// Train a LoRA adapter on judgments
     Finetune(Box<FinetuneArgs>),
+    /// Show how data is understood: what is used, changed, left out or doubtful
+    Data(DataArgs),
     /// Answer a prompt, with or without an adapter
     Generate(GenerateArgs),
     /// Show which response tokens a judgment makes inappropriate

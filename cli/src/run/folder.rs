@@ -99,6 +99,17 @@ fn versions(found: &Option<String>) -> String {
 }
 
 impl RunFolder {
+    /// Checks that no run is in the folder yet, as [`RunFolder::create`] does.
+    ///
+    /// # Errors
+    /// A folder that holds a run.
+    pub fn refuse_occupied(path: &Path) -> Result<(), FolderError> {
+        match path.join(CONFIG).exists() {
+            true => Err(FolderError::Occupied { path: path.to_owned() }),
+            false => Ok(()),
+        }
+    }
+
     /// Makes the folder of a new run and writes its settings.
     ///
     /// # Errors
@@ -108,9 +119,7 @@ impl RunFolder {
             .map_err(|source| FolderError::Create { path: path.to_owned(), source })?;
         // The lock comes first, so that of two processes at most one finds no settings.
         let folder = Self::lock(path)?;
-        if path.join(CONFIG).exists() {
-            return Err(FolderError::Occupied { path: path.to_owned() });
-        }
+        Self::refuse_occupied(path)?;
         folder.write_json(CONFIG, config)?;
         Ok(folder)
     }

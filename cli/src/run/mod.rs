@@ -3,6 +3,7 @@
 //! | file                     | content                                              |
 //! |--------------------------|------------------------------------------------------|
 //! | `config.json`            | every setting, resolved, and the hashes of the inputs |
+//! | `data-N.jsonl`           | data that came through a pipe                        |
 //! | `log.jsonl`              | one JSON object per step                             |
 //! | `events.out.tfevents.*`  | the same curves for TensorBoard                      |
 //! | `checkpoint/`            | adapter, optimizer state and step of the last save   |

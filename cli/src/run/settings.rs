@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::input::InputFile;
 use crate::data::OnLong;
-use crate::flags::{PrecisionName, ReadArgs, RecipeArgs, ScreenArgs};
+use crate::flags::{PrecisionName, ReadArgs, RecipeArgs, ScreenArgs, SelectArgs};
 use crate::text::TemplateName;
 
 /// Where the data comes from and which of it is used.
@@ -20,8 +20,10 @@ pub struct DataSettings {
     pub files: Vec<InputFile>,
     /// How they are read.
     pub read: ReadArgs,
-    /// Which examples are used.
+    /// What becomes of doubtful examples.
     pub screen: ScreenArgs,
+    /// How many are used.
+    pub select: SelectArgs,
 }
 
 /// How examples become tokens.

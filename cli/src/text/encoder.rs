@@ -36,6 +36,15 @@ impl Encoder {
     pub fn piece(&self, token: u32) -> String {
         self.tokenizer.piece(token)
     }
+
+    /// The text of one token, between `⟦` and `⟧` if it is a special one.
+    pub fn shown(&self, token: u32) -> String {
+        let piece = self.tokenizer.piece(token);
+        match self.tokenizer.is_special(token) {
+            true => format!("⟦{piece}⟧"),
+            false => piece,
+        }
+    }
 }
 
 /// The special token that a chat template writes after an assistant's message; none if it writes

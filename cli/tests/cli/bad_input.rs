@@ -94,8 +94,8 @@ fn data_that_cannot_be_read_is_named_with_its_line() {
         (line("{"), "bad.jsonl:2: not valid JSON"),
         (line("[1]"), "bad.jsonl:2: each example must be a JSON object"),
         (
-            line(r#"{"prompt":"a","text":"b"}"#),
-            "bad.jsonl:2: the fields fit no known format; found `prompt`, `text`",
+            line(r#"{"title":"a","text":"b"}"#),
+            "bad.jsonl:2: the fields fit no known format; found `text`, `title`",
         ),
         (line(r#"{"instruction":"a"}"#), "bad.jsonl:2: no field `output`"),
         (line(r#"{"instruction":"a","output":7}"#), "bad.jsonl:2: field `output` must be a string"),
@@ -103,7 +103,7 @@ fn data_that_cannot_be_read_is_named_with_its_line() {
         let message = with_data(&content, "");
         assert!(message.contains(expected), "{message} lacks {expected}");
     }
-    let message = with_data(b"{\"instruction\":\"a\",\n\"output\":\"\xff\"}", "");
+    let message = with_data(b"{\"instruction\":\"\xff\",\n\"output\":\"a\"}", "");
     assert!(message.contains("bad.jsonl:1:"), "{message}");
     let message = with_data([good.as_bytes(), b"\n{\"output\":\"\xff\"}"].concat(), "");
     assert!(message.contains("bad.jsonl:2: invalid UTF-8 at byte 12"), "{message}");

@@ -6,6 +6,7 @@
 mod bad_input;
 mod bench;
 mod busy;
+mod data;
 mod devices;
 mod finetune;
 mod generate;

@@ -96,6 +96,11 @@ impl Tokenizer {
         self.model.piece(token)
     }
 
+    /// Whether the token is one that text never becomes.
+    pub fn is_special(&self, token: u32) -> bool {
+        self.controls.iter().any(|(_, id)| *id == token)
+    }
+
     /// The end-of-sequence token.
     pub fn eos(&self) -> u32 {
         // SAFETY: the vocabulary is alive.

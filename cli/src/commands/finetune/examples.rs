@@ -5,7 +5,7 @@ use cutq_core::group::Group;
 use cutq_core::objective::{AnyObjective, Objective};
 
 use crate::console::Console;
-use crate::data::{Origin, Records, ScreenReport, Tokenize, TokenizeReport, hold_out, read};
+use crate::data::{Loaded, Origin, Tokenize, View, hold_out, load};
 use crate::run::Settings;
 use crate::session::model::ModelFile;
 use crate::text::AnyTemplate;
@@ -37,11 +37,12 @@ impl Examples {
 
         let (data, seed) = (&settings.data, settings.recipe.seed);
         let files: Vec<_> = data.files.iter().map(|file| file.path.clone()).collect();
-        let Records { good, skipped } = read(&files, data.read.format, data.read.skip_bad_lines)?;
-        for bad in &skipped {
+        let screening = data.screen.screening(data.select.positive_ratio, seed);
+        let Loaded { records, bad_lines, mut report } =
+            load(&files, data.read.reading(), &screening)?;
+        for bad in &bad_lines {
             console.warn(format_args!("skipped: {bad}"));
         }
-        let (records, screened) = data.screen.screening(seed).apply(good)?;
         let tokenize = Tokenize {
             encode: &encoder,
             template: &template,
@@ -51,9 +52,10 @@ impl Examples {
             on_long: prompt.on_long,
         };
         let (groups, tokenized) = tokenize.all(&records)?;
-        console.note(report(skipped.len(), &screened, &tokenized));
+        report.tokenized = Some(tokenized);
+        console.note(View { report: &report, samples: false });
         let origins = records.into_iter().map(|record| record.origin).collect();
-        let (train, held_out) = match data.screen.eval_split {
+        let (train, held_out) = match data.select.eval_split {
             None => (groups, Vec::new()),
             Some(share) => hold_out(groups, share, seed),
         };
@@ -82,28 +84,4 @@ impl Examples {
     pub fn origin(&self, index: usize) -> Option<&Origin> {
         self.origins.get(index)
     }
-}
-
-/// Counts, each with the flag that changes it.
-fn report(skipped: usize, screened: &ScreenReport, tokenized: &TokenizeReport) -> String {
-    let mut text = format!("data: {} examples read\n", screened.read);
-    let mut line = |count: usize, what: &str| {
-        if count > 0 {
-            text.push_str(&format!("  {count:5} {what}\n"));
-        }
-    };
-    line(skipped, "bad lines skipped (--skip-bad-lines)");
-    line(screened.duplicates, "duplicates (--on-duplicate)");
-    line(screened.failed_judge, "failed judge calls (--on-failed-judge)");
-    line(screened.praise, "judgments that only praise (--on-praise)");
-    line(screened.surplus_positives, "positives above the ratio left out (--positive-ratio)");
-    line(tokenized.truncated, "prompts shortened (--max-length, --on-long)");
-    line(tokenized.dropped, "examples too long left out (--max-length, --on-long)");
-    let (negatives, positives) = (screened.negatives, screened.positives);
-    let (tokens, longest) = (tokenized.response_tokens, tokenized.longest);
-    text.push_str(&format!(
-        "  {negatives:5} negatives and {positives} positives to use: {tokens} response tokens, \
-         the longest sequence has {longest}"
-    ));
-    text
 }

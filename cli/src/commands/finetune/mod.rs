@@ -3,6 +3,7 @@
 mod examples;
 mod interrupt;
 mod paths;
+mod piped;
 mod progress;
 mod resolve;
 mod train;
@@ -15,6 +16,7 @@ use cutq_ffi::{Adapter, Demand, Engine, Plan};
 
 use self::examples::Examples;
 use self::interrupt::INTERRUPTED;
+use self::piped::Piped;
 use self::train::{Outcome, Training};
 use crate::console::Console;
 use crate::flags::FinetuneArgs;
@@ -35,7 +37,8 @@ pub fn finetune(args: &FinetuneArgs) -> Result<ExitCode> {
 }
 
 fn begin(args: &FinetuneArgs, console: Console) -> Result<ExitCode> {
-    let (mut settings, model) = resolve::settings(args, console)?;
+    let (data, piped) = Piped::collect(&args.data)?;
+    let (mut settings, model) = resolve::settings(args, &data, console)?;
     paths::check_writable(&settings.out)?;
     let examples = Examples::read(&settings, &model, console)?;
     let demand = demand(&settings, &examples);
@@ -46,6 +49,8 @@ fn begin(args: &FinetuneArgs, console: Console) -> Result<ExitCode> {
         Some(path) => path.clone(),
         None => paths::default_run_dir(&settings),
     };
+    RunFolder::refuse_occupied(&run_dir)?;
+    piped.keep(&run_dir, &mut settings)?;
     let folder = RunFolder::create(&run_dir, &settings)?;
     run(&settings, &examples, &folder, (engine, plan), None, console)
 }

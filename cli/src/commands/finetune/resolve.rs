@@ -1,13 +1,13 @@
 //! From flags to the settings of a run.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use cutq_ffi::{Adapter, LoraConfig, Projection};
 
 use super::paths;
 use crate::console::Console;
-use crate::flags::{FinetuneArgs, LoraArgs, Preset, ScreenArgs, target_modules};
+use crate::flags::{FinetuneArgs, LoraArgs, Preset, SelectArgs, target_modules};
 use crate::run::{DataSettings, EngineSettings, InputFile, LoraSettings, PromptSettings, Settings};
 use crate::session::model::{ModelFile, device, threads};
 use crate::text::{AnyTemplate, TemplateName};
@@ -18,11 +18,15 @@ const DEFAULT_ALPHA: f64 = 16.0;
 /// Positives per negative in the paper.
 const PAPER_POSITIVE_RATIO: f64 = 0.25;
 
-/// The settings that the flags give, and the model they are for.
+/// The settings that the flags give, with the files of `data`, and the model they are for.
 ///
 /// # Errors
 /// Flags that contradict each other or the files they name; files that cannot be read.
-pub fn settings(args: &FinetuneArgs, console: Console) -> Result<(Settings, ModelFile)> {
+pub fn settings(
+    args: &FinetuneArgs,
+    data: &[PathBuf],
+    console: Console,
+) -> Result<(Settings, ModelFile)> {
     let objective = args.objective.resolve()?;
     let modules = args.lora.target_modules.as_deref().map(target_modules).transpose()?;
     let path = args.model.as_deref().expect("required without --resume");
@@ -35,7 +39,7 @@ pub fn settings(args: &FinetuneArgs, console: Console) -> Result<(Settings, Mode
         model: InputFile::head(path)?,
         out,
         save_peft: args.save_peft.as_ref().map(std::path::absolute).transpose()?,
-        data: data(args)?,
+        data: data_settings(args, data)?,
         prompt: prompt(args, &model)?,
         objective,
         lora: lora(&args.lora, modules.as_deref(), &model)?,
@@ -66,13 +70,14 @@ pub fn first_adapter(settings: &Settings, model: &ModelFile) -> Result<Adapter> 
     }
 }
 
-fn data(args: &FinetuneArgs) -> Result<DataSettings> {
+fn data_settings(args: &FinetuneArgs, files: &[PathBuf]) -> Result<DataSettings> {
     let paper = args.objective.preset == Some(Preset::Paper);
-    let ratio = args.screen.positive_ratio.or(paper.then_some(PAPER_POSITIVE_RATIO));
+    let ratio = args.select.positive_ratio.or(paper.then_some(PAPER_POSITIVE_RATIO));
     Ok(DataSettings {
-        files: args.data.iter().map(|path| InputFile::whole(path)).collect::<Result<_>>()?,
+        files: files.iter().map(|path| InputFile::whole(path)).collect::<Result<_>>()?,
         read: args.read.clone(),
-        screen: ScreenArgs { positive_ratio: ratio, ..args.screen.clone() },
+        screen: args.screen.clone(),
+        select: SelectArgs { positive_ratio: ratio, ..args.select },
     })
 }
 

@@ -13,7 +13,7 @@ use cutq_core::trainer::{evaluate_examples, micro_batches};
 use self::line::InspectLine;
 use self::view::View;
 use crate::console::Console;
-use crate::data::{Record, Tokenize, read};
+use crate::data::{self, Loaded, Record, Tokenize, load};
 use crate::flags::InspectArgs;
 use crate::output;
 use crate::session::budget::MICRO_BATCH;
@@ -33,8 +33,10 @@ pub fn inspect(args: &InspectArgs) -> Result<ExitCode> {
         None => model.no_adapter(),
     };
     let console = Console::default();
-    let records = read(&args.data, args.read.format, args.read.skip_bad_lines)?;
-    for bad in &records.skipped {
+    let screening = args.screen.screening(None, 0);
+    let Loaded { records, bad_lines, mut report } =
+        load(&args.data, args.read.reading(), &screening)?;
+    for bad in &bad_lines {
         console.warn(format_args!("skipped: {bad}"));
     }
     let tokenize = Tokenize {
@@ -45,13 +47,15 @@ pub fn inspect(args: &InspectArgs) -> Result<ExitCode> {
         context_length: model.architecture.context_length,
         on_long: args.prompt.on_long,
     };
-    let (groups, _) = tokenize.all(&records.good)?;
+    let (groups, tokenized) = tokenize.all(&records)?;
+    report.tokenized = Some(tokenized);
+    console.note(data::View { report: &report, samples: false });
 
     let engine_args = &args.engine;
     let threads = threads(engine_args.device.threads, console);
     let device = device(&engine_args.device.name, threads, console)?;
     let mut engine = model.engine(adapter, device, threads, engine_args.precision)?;
-    let mut show = Show::new(args, &records.good);
+    let mut show = Show::new(args, &records);
     let groups: Vec<&Group> = groups.iter().collect();
     let max_tokens = engine_args.micro_batch.unwrap_or(MICRO_BATCH);
     for batch in micro_batches(&objective, &groups, max_tokens) {

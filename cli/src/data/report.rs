@@ -1,0 +1,84 @@
+//! One report of what became of data, for every command that reads some.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::read::Understood;
+use super::screen::ScreenReport;
+use super::tally::Tally;
+use super::tokenize::TokenizeReport;
+
+/// What was read, and what was done to it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// Formats and fields.
+    pub understood: Understood,
+    /// Lines that could not be used.
+    pub bad_lines: Tally,
+    /// What was doubtful.
+    pub screened: ScreenReport,
+    /// What became of the length; only with a model.
+    pub tokenized: Option<TokenizeReport>,
+}
+
+/// How a report is written.
+pub struct View<'a> {
+    /// What.
+    pub report: &'a Report,
+    /// Whether to show samples of everything that was changed or left out.
+    pub samples: bool,
+}
+
+impl fmt::Display for View<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Report { understood, bad_lines, screened, tokenized } = self.report;
+        let formats = understood.formats.iter();
+        let formats = join(formats.map(|(format, n)| format!("{n} {format}")));
+        writeln!(f, "data: {} examples read ({formats})", screened.read)?;
+        if !understood.unused.is_empty() {
+            let unused = understood.unused.iter().map(|(name, n)| format!("{name} ({n})"));
+            writeln!(f, "        fields not used: {} (--field)", join(unused))?;
+        }
+        self.tally(f, bad_lines, "bad lines left out (--skip-bad-lines)")?;
+        self.tally(f, &screened.duplicates, "duplicates (--on-duplicate)")?;
+        self.tally(f, &screened.failed_judge, "failed judge calls (--on-failed-judge)")?;
+        self.tally(f, &screened.praise, "judgments that only praise (--on-praise)")?;
+        let surplus = screened.surplus_positives;
+        count(f, surplus, "positives above the ratio left out (--positive-ratio)")?;
+        if let Some(tokenized) = tokenized {
+            let TokenizeReport { truncated, dropped, .. } = *tokenized;
+            count(f, truncated, "prompts shortened (--max-length, --on-long)")?;
+            count(f, dropped, "examples too long left out (--max-length, --on-long)")?;
+        }
+        let (negatives, positives) = (screened.negatives, screened.positives);
+        write!(f, "  {negatives:5} negatives and {positives} positives to use")?;
+        match tokenized {
+            None => Ok(()),
+            Some(TokenizeReport { response_tokens, longest, .. }) => {
+                write!(f, ": {response_tokens} response tokens, the longest sequence has {longest}")
+            }
+        }
+    }
+}
+
+impl View<'_> {
+    fn tally(&self, f: &mut fmt::Formatter<'_>, tally: &Tally, what: &str) -> fmt::Result {
+        count(f, tally.count, what)?;
+        for sample in tally.samples.iter().filter(|_| self.samples) {
+            writeln!(f, "          {}: {}", sample.origin, sample.text)?;
+        }
+        Ok(())
+    }
+}
+
+fn count(f: &mut fmt::Formatter<'_>, count: usize, what: &str) -> fmt::Result {
+    match count {
+        0 => Ok(()),
+        _ => writeln!(f, "  {count:5} {what}"),
+    }
+}
+
+fn join(words: impl Iterator<Item = String>) -> String {
+    words.collect::<Vec<_>>().join(", ")
+}
