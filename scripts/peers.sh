@@ -4,7 +4,7 @@
 # for AVX2 alone into target/peers/llama-avx2; with --torch also PyTorch, transformers and PEFT, into
 # target/peers/torch (a gigabyte).
 #
-# usage: scripts/peers.sh [--torch]
+# usage: scripts/peers.sh [--torch|--source], the latter to fetch llama.cpp's source alone
 # About 12 minutes of two cores for each llama.cpp; needs cmake and a compiler (scripts/setup.sh).
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -50,5 +50,6 @@ install_torch() {
 case ${1:-} in
   '') build_llamas ;;
   --torch) build_llamas; install_torch ;;
-  *) echo "usage: scripts/peers.sh [--torch]" >&2; exit 2 ;;
+  --source) source_of_llama ;;
+  *) echo "usage: scripts/peers.sh [--torch|--source]" >&2; exit 2 ;;
 esac

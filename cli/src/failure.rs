@@ -69,7 +69,9 @@ fn hint_for(cause: &(dyn Error + 'static)) -> Option<String> {
         "the tokenizer belongs to another model"
     } else if let Some(NoDevice::Unknown { .. }) = cause.downcast_ref() {
         "`cutq devices` says why others are missing"
-    } else if let Some(TemplateError::Rewrites { .. }) = cause.downcast_ref() {
+    } else if let Some(TemplateError::Rewrites { .. } | TemplateError::LosesJudgment { .. }) =
+        cause.downcast_ref()
+    {
         "--template paper takes any text"
     } else if let Some(LlamaError::NoTokenizer { .. }) = cause.downcast_ref() {
         "give one with --tokenizer tokenizer.json"
@@ -99,7 +101,7 @@ mod tests {
             (anyhow!(operation).context("the run stopped"), "--device cpu"),
             (anyhow!(EngineError::Token { token: 9, n_vocab: 9 }), "another model"),
             (anyhow!(NoDevice::Unknown { name: device(), known }), "`cutq devices`"),
-            (anyhow!(TemplateError::Rewrites { origin: "m".to_owned() }), "--template paper"),
+            (anyhow!(TemplateError::LosesJudgment { origin: "m".to_owned() }), "--template paper"),
             (anyhow!(LlamaError::NoTokenizer { path: "m".into() }), "--tokenizer"),
         ];
         for (error, expected) in cases {

@@ -125,5 +125,5 @@ pub use residency::bytes::WeightBytes;
 pub use residency::retention::Retention;
 pub use sys::abort::exit_on_abort;
 pub use sys::waiting::Waiting;
-pub use text::chat_template::{ChatTemplate, TemplateError};
+pub use text::chat_template::{ChatTemplate, NotATime, Now, TemplateError};
 pub use text::tokenizer::Tokenizer;

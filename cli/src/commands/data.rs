@@ -6,6 +6,7 @@ use anyhow::Result;
 use cutq_core::context::Contexts;
 use cutq_core::objective::Cut;
 use cutq_core::prompts;
+use cutq_ffi::Now;
 use serde::Serialize;
 
 use crate::console::Console;
@@ -65,7 +66,8 @@ fn with_model(
     records: &[Record],
     report: &mut Report,
 ) -> Result<Prompts> {
-    let (_, template) = AnyTemplate::open(args.prompt.template.as_ref(), &model.gguf)?;
+    let (_, template) =
+        AnyTemplate::open(args.prompt.template.as_ref(), &model.gguf, Now::local())?;
     let encoder = Encoder::open(&model.gguf, args.prompt.tokenizer.as_deref(), &template)?;
     let tokenize = Tokenize {
         encode: &encoder,

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use cutq_core::example::{Example, Message};
 use cutq_core::template::Template;
-use cutq_ffi::{Generator, GeneratorOptions, Gguf, Sampling};
+use cutq_ffi::{Generator, GeneratorOptions, Gguf, Now, Sampling};
 use serde::Serialize;
 
 use crate::console::Console;
@@ -33,7 +33,7 @@ struct Answers {
 pub fn generate(args: &GenerateArgs) -> Result<ExitCode> {
     let sampling = sampling(args)?;
     let gguf = Gguf::open(&args.model).context("cannot open the model")?;
-    let (_, template) = AnyTemplate::open(args.template.as_ref(), &gguf)?;
+    let (_, template) = AnyTemplate::open(args.template.as_ref(), &gguf, Now::local())?;
     let encoder = Encoder::open(&gguf, args.tokenizer.as_deref(), &template)?;
     let prompt = prompt(args)?;
     let pieces = template

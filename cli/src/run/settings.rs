@@ -33,6 +33,8 @@ pub struct PromptSettings {
     pub template: TemplateName,
     /// The template's file, if it is one.
     pub template_file: Option<InputFile>,
+    /// The date and time that the template is told.
+    pub now: String,
     pub tokenizer: Option<InputFile>,
     pub max_length: usize,
     pub on_long: OnLong,

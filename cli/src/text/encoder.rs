@@ -37,6 +37,13 @@ impl Encoder {
         self.tokenizer.piece(token)
     }
 
+    /// How many texts of control tokens, such as `<|im_end|>`, an example holds. They stay text.
+    pub fn control_texts(&self, example: &Example) -> usize {
+        let texts = example.messages.iter().map(|message| &message.content);
+        let texts = texts.chain([&example.response]).chain(&example.judgment);
+        texts.map(|text| self.tokenizer.control_texts(text)).sum()
+    }
+
     /// The text of one token, between `⟦` and `⟧` if it is a special one.
     pub fn shown(&self, token: u32) -> String {
         let piece = self.tokenizer.piece(token);
@@ -47,8 +54,8 @@ impl Encoder {
     }
 }
 
-/// The special token that a chat template writes after an assistant's message; none if it writes
-/// none, or refuses a conversation that goes on after a response.
+/// The token that ends an answer and that a chat template writes after an assistant's message; none
+/// if it writes none, or refuses a conversation that goes on after a response.
 ///
 /// Asked of the template rather than of the model: files name an end of turn that their own
 /// template never uses.
@@ -64,14 +71,9 @@ fn turn_end(tokenizer: &Tokenizer, template: &AnyTemplate) -> Result<Option<u32>
     let Some(markup) = after.nth(1) else {
         return Ok(None);
     };
-    for id in tokenizer.encode_prompt(&[markup])? {
-        // What text never becomes is special.
-        let is_special = tokenizer.encode_response(&tokenizer.piece(id))? != [id];
-        if is_special && Some(id) != tokenizer.bos() {
-            return Ok(Some(id));
-        }
-    }
-    Ok(None)
+    // What begins the next turn is special, too, but llama.cpp goes on after it.
+    let ids = tokenizer.encode_prompt(&[markup])?;
+    Ok(ids.into_iter().find(|&id| tokenizer.is_end(id)))
 }
 
 impl Encode for Encoder {

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use anyhow::{Context, Result, bail};
 use cutq_core::example::Example;
 use cutq_core::template::{PaperTemplate, Piece, Template};
-use cutq_ffi::{ChatTemplate, Gguf};
+use cutq_ffi::{ChatTemplate, Gguf, Now};
 use serde::{Deserialize, Serialize};
 
 /// Which template.
@@ -54,9 +54,14 @@ pub enum AnyTemplate {
 }
 
 impl AnyTemplate {
-    /// The template asked for, or else the model's own if it has one, or else the paper's.
-    pub fn open(name: Option<&TemplateName>, gguf: &Gguf) -> Result<(TemplateName, Self)> {
-        let own = || ChatTemplate::from_gguf(gguf).transpose();
+    /// The template asked for, or else the model's own if it has one, or else the paper's; `now` is
+    /// what it is told as the time.
+    pub fn open(
+        name: Option<&TemplateName>,
+        gguf: &Gguf,
+        now: Now,
+    ) -> Result<(TemplateName, Self)> {
+        let own = || ChatTemplate::from_gguf(gguf, now).transpose();
         let model = gguf.path().display();
         let unusable = || format!("the chat template of {model} cannot be used");
         Ok(match name {
@@ -70,7 +75,7 @@ impl AnyTemplate {
                 None => bail!("{model} has no chat template\nhint: --template paper"),
             },
             Some(TemplateName::File(path)) => {
-                let template = ChatTemplate::from_file(path, gguf)
+                let template = ChatTemplate::from_file(path, gguf, now)
                     .with_context(|| format!("the template {} cannot be used", path.display()))?;
                 (TemplateName::File(path.clone()), Self::Chat(Box::new(template)))
             }

@@ -20,6 +20,12 @@ pub enum LlamaError {
         /// The file.
         path: PathBuf,
     },
+    /// The tokenizer has no token that ends a text.
+    #[error("{path}: the tokenizer names no token that ends a text (tokenizer.ggml.eos_token_id)")]
+    NoEnd {
+        /// The file.
+        path: PathBuf,
+    },
     /// A tokenizer.json cannot be used.
     #[error("{path}: not a tokenizer.json: {reason}")]
     TokenizerJson {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use aho_corasick::{AhoCorasick, MatchKind};
 use cutq_core::template::Piece;
 
 use crate::gguf::file::Gguf;
@@ -16,8 +17,13 @@ use crate::sys;
 pub struct Tokenizer {
     model: LlamaModel,
     json: Option<Box<tokenizers::Tokenizer>>,
-    /// Control tokens and their text, longest first.
-    controls: Vec<(String, u32)>,
+    /// Finds the text of control tokens; of several at one place the longest.
+    controls: AhoCorasick,
+    /// Their ids, by the number of the pattern.
+    control_ids: Vec<u32>,
+    eos: u32,
+    /// Whether a blank is put before text that begins anew.
+    adds_blank: bool,
 }
 
 /// A run of a prompt: one special token, or text without any.
@@ -38,8 +44,15 @@ impl Tokenizer {
             return Err(LlamaError::NoTokenizer { path: path.to_owned() });
         }
         let model = LlamaModel::load(path, None)?;
-        let controls = control_tokens(&model);
-        Ok(Self { model, json: None, controls })
+        let (texts, control_ids): (Vec<_>, Vec<_>) = control_tokens(&model).into_iter().unzip();
+        let controls = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(texts);
+        let controls = controls.expect("a vocabulary's tokens are few and short");
+        let eos = end_token(gguf, &model, &control_ids)
+            .ok_or_else(|| LlamaError::NoEnd { path: path.to_owned() })?;
+        let mut tokenizer =
+            Self { model, json: None, controls, control_ids, eos, adds_blank: false };
+        tokenizer.adds_blank = tokenizer.finds_blank()?;
+        Ok(tokenizer)
     }
 
     /// A Hugging Face `tokenizer.json`; special tokens come from the GGUF it stands in for.
@@ -55,6 +68,7 @@ impl Tokenizer {
         // "Encode special tokens" as the text they look like.
         json.set_encode_special_tokens(true);
         tokenizer.json = Some(json);
+        tokenizer.adds_blank = tokenizer.finds_blank()?;
         Ok(tokenizer)
     }
 
@@ -78,12 +92,31 @@ impl Tokenizer {
         Ok(ids)
     }
 
-    /// The ids of a response, without an end token.
+    /// The ids of a response, without an end token. It goes on where its prompt ends, so no blank
+    /// is put before it.
     ///
     /// # Errors
     /// If the tokenizer refuses the text.
     pub fn encode_response(&self, text: &str) -> Result<Vec<u32>, LlamaError> {
-        self.encode_text(text)
+        if !self.adds_blank || text.is_empty() {
+            return self.encode_text(text);
+        }
+        let before = self.encode_text(SEAM)?;
+        let ids = self.encode_text(&format!("{SEAM}{text}"))?;
+        match ids.strip_prefix(&before[..]) {
+            Some(rest) => Ok(rest.to_vec()),
+            None => self.encode_text(text),
+        }
+    }
+
+    /// How many texts of control tokens, such as `<|im_end|>`, stand in `text`. They stay text.
+    pub fn control_texts(&self, text: &str) -> usize {
+        self.controls.find_iter(text).count()
+    }
+
+    fn finds_blank(&self) -> Result<bool, LlamaError> {
+        let ids = self.encode_text("a")?;
+        Ok(ids.first().is_some_and(|&id| self.piece_bytes(id).starts_with(b" ")))
     }
 
     /// What a token stands for; bytes that are not UTF-8 are replaced.
@@ -98,13 +131,19 @@ impl Tokenizer {
 
     /// Whether the token is one that text never becomes.
     pub fn is_special(&self, token: u32) -> bool {
-        self.controls.iter().any(|(_, id)| *id == token)
+        self.control_ids.contains(&token)
     }
 
-    /// The end-of-sequence token.
+    /// The token that ends a text: the end-of-sequence token, or if the file names none or an
+    /// impossible one, another at which llama.cpp ends an answer.
     pub fn eos(&self) -> u32 {
-        // SAFETY: the vocabulary is alive.
-        unsafe { sys::llama_vocab_eos(self.model.vocab()) as u32 }
+        self.eos
+    }
+
+    /// Whether llama.cpp ends an answer at this token.
+    pub fn is_end(&self, token: u32) -> bool {
+        // SAFETY: the vocabulary is alive, and only its own ids are passed.
+        unsafe { sys::llama_vocab_is_eog(self.model.vocab(), token as i32) }
     }
 
     /// The beginning-of-sequence token, if prompts start with one.
@@ -130,13 +169,13 @@ impl Tokenizer {
                 }
                 Piece::Template(template) => template.as_str(),
             };
-            while let Some((at, (token, id))) = self.first_control(rest) {
-                text.push_str(&rest[..at]);
+            while let Some(found) = self.controls.find(rest) {
+                text.push_str(&rest[..found.start()]);
                 if !text.is_empty() {
                     runs.push(Run::Text(std::mem::take(&mut text)));
                 }
-                runs.push(Run::Special(*id));
-                rest = &rest[at + token.len()..];
+                runs.push(Run::Special(self.control_ids[found.pattern().as_usize()]));
+                rest = &rest[found.end()..];
             }
             text.push_str(rest);
         }
@@ -144,14 +183,6 @@ impl Tokenizer {
             runs.push(Run::Text(text));
         }
         runs
-    }
-
-    /// The first control token in `text`; of several at one place the longest.
-    fn first_control(&self, text: &str) -> Option<(usize, &(String, u32))> {
-        self.controls
-            .iter()
-            .filter_map(|control| Some((text.find(&control.0)?, control)))
-            .min_by_key(|&(at, control)| (at, usize::MAX - control.0.len()))
     }
 
     fn encode_text(&self, text: &str) -> Result<Vec<u32>, LlamaError> {
@@ -175,6 +206,29 @@ impl Tokenizer {
         let n = usize::try_from(n).map_err(|_| fail(format!("{} tokens", n.unsigned_abs())))?;
         Ok(ids[..n].iter().map(|&id| id as u32).collect())
     }
+}
+
+/// A character that is in no token but its own, for a text to go on after.
+const SEAM: &str = "\u{1}";
+
+/// The token that ends a text. Where a file names none, llama.cpp takes a number that may be any
+/// token: that is no end unless it is a control token.
+fn end_token(gguf: &Gguf, model: &LlamaModel, controls: &[u32]) -> Option<u32> {
+    let vocab = model.vocab();
+    // SAFETY: the vocabulary is alive; every id is one of its own.
+    let (n_tokens, eos, eot) = unsafe {
+        let n_tokens = sys::llama_vocab_n_tokens(vocab);
+        (n_tokens, sys::llama_vocab_eos(vocab), sys::llama_vocab_eot(vocab))
+    };
+    let named = gguf.int("tokenizer.ggml.eos_token_id");
+    let is_named = named.is_some_and(|id| (0..i128::from(n_tokens)).contains(&i128::from(id)));
+    let id = |token: i32| u32::try_from(token).ok();
+    // SAFETY: as above.
+    let is_end = |id: &&u32| unsafe { sys::llama_vocab_is_eog(vocab, **id as i32) };
+    id(eos)
+        .filter(|eos| is_named || controls.contains(eos))
+        .or_else(|| id(eot))
+        .or_else(|| controls.iter().find(is_end).copied())
 }
 
 fn control_tokens(model: &LlamaModel) -> Vec<(String, u32)> {

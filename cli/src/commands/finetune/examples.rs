@@ -31,7 +31,8 @@ impl Examples {
     pub fn read(settings: &Settings, model: &ModelFile, console: Console) -> Result<Self> {
         let objective = settings.objective;
         let prompt = &settings.prompt;
-        let (_, template) = AnyTemplate::open(Some(&prompt.template), &model.gguf)?;
+        let (_, template) =
+            AnyTemplate::open(Some(&prompt.template), &model.gguf, prompt.now.parse()?)?;
         let tokenizer = prompt.tokenizer.as_ref().map(|file| file.path.as_path());
         let encoder = Encoder::open(&model.gguf, tokenizer, &template)?;
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use cutq_ffi::{Adapter, LoraConfig, Projection};
+use cutq_ffi::{Adapter, LoraConfig, Now, Projection};
 
 use super::paths;
 use crate::console::Console;
@@ -82,7 +82,8 @@ fn data_settings(args: &FinetuneArgs, files: &[PathBuf]) -> Result<DataSettings>
 }
 
 fn prompt(args: &FinetuneArgs, model: &ModelFile) -> Result<PromptSettings> {
-    let (mut template, _) = AnyTemplate::open(args.prompt.template.as_ref(), &model.gguf)?;
+    let now = Now::local();
+    let (mut template, _) = AnyTemplate::open(args.prompt.template.as_ref(), &model.gguf, now)?;
     let mut template_file = None;
     if let TemplateName::File(path) = &mut template {
         let file = InputFile::whole(path)?;
@@ -93,6 +94,7 @@ fn prompt(args: &FinetuneArgs, model: &ModelFile) -> Result<PromptSettings> {
     Ok(PromptSettings {
         template,
         template_file,
+        now: now.to_string(),
         tokenizer: tokenizer.map(InputFile::whole).transpose()?,
         max_length: model.max_length(args.prompt.max_length)?,
         on_long: args.prompt.on_long,

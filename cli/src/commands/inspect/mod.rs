@@ -9,6 +9,7 @@ use anyhow::Result;
 use cutq_core::group::Group;
 use cutq_core::model::Mode;
 use cutq_core::trainer::{evaluate_examples, micro_batches};
+use cutq_ffi::Now;
 
 use self::line::InspectLine;
 use self::view::View;
@@ -26,7 +27,8 @@ pub fn inspect(args: &InspectArgs) -> Result<ExitCode> {
     let objective = args.objective.resolve()?;
     let model = ModelFile::open(&args.model)?;
     let max_length = model.max_length(args.prompt.max_length)?;
-    let (_, template) = AnyTemplate::open(args.prompt.template.as_ref(), &model.gguf)?;
+    let (_, template) =
+        AnyTemplate::open(args.prompt.template.as_ref(), &model.gguf, Now::local())?;
     let encoder = Encoder::open(&model.gguf, args.prompt.tokenizer.as_deref(), &template)?;
     let adapter = match &args.adapter {
         Some(path) => model.adapter(path)?,
