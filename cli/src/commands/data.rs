@@ -76,6 +76,7 @@ fn with_model(
         max_length: model.max_length(args.prompt.max_length)?,
         context_length: model.architecture.context_length,
         on_long: args.prompt.on_long,
+        skip_refused: args.read.skip_bad_lines,
     };
     report.tokenized = Some(tokenize.all(records)?.1);
     let judged = records.iter().find(|record| record.example.is_judged());

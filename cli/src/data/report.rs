@@ -47,17 +47,18 @@ impl fmt::Display for View<'_> {
         let surplus = screened.surplus_positives;
         count(f, surplus, "positives above the ratio left out (--positive-ratio)")?;
         if let Some(tokenized) = tokenized {
-            let TokenizeReport { truncated, dropped, .. } = *tokenized;
-            count(f, truncated, "prompts shortened (--max-length, --on-long)")?;
-            count(f, dropped, "examples too long left out (--max-length, --on-long)")?;
+            self.tokenized(f, tokenized)?;
         }
-        let (negatives, positives) = (screened.negatives, screened.positives);
-        write!(f, "  {negatives:5} negatives and {positives} positives to use")?;
         match tokenized {
-            None => Ok(()),
-            Some(TokenizeReport { response_tokens, longest, .. }) => {
-                write!(f, ": {response_tokens} response tokens, the longest sequence has {longest}")
+            None => {
+                let (negatives, positives) = (screened.negatives, screened.positives);
+                write!(f, "  {negatives:5} negatives and {positives} positives to use")
             }
+            Some(TokenizeReport { negatives, positives, response_tokens, longest, .. }) => write!(
+                f,
+                "  {negatives:5} negatives and {positives} positives to use: {response_tokens} \
+                 response tokens, the longest sequence has {longest}"
+            ),
         }
     }
 }
@@ -69,6 +70,27 @@ impl View<'_> {
             writeln!(f, "          {}: {}", sample.origin, sample.text)?;
         }
         Ok(())
+    }
+
+    /// What became of the length.
+    fn tokenized(&self, f: &mut fmt::Formatter<'_>, tokenized: &TokenizeReport) -> fmt::Result {
+        let TokenizeReport { truncated, cut_tokens, most_cut_tokens, .. } = tokenized;
+        let shortened = format!(
+            "prompts shortened, by {cut_tokens} tokens in all and {most_cut_tokens} at most \
+             (--max-length, --on-long)"
+        );
+        count(f, *truncated, &shortened)?;
+        for sample in tokenized.samples.iter().filter(|_| self.samples) {
+            writeln!(f, "          {sample}")?;
+        }
+        count(f, tokenized.dropped, "examples too long left out (--max-length, --on-long)")?;
+        let refused = tokenized.refused.len();
+        count(f, refused, "examples that the template cannot render left out (--skip-bad-lines)")?;
+        self.tally(
+            f,
+            &tokenized.control_texts,
+            "examples with texts like <|im_end|>, which stay text",
+        )
     }
 }
 

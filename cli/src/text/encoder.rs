@@ -14,6 +14,8 @@ use crate::text::AnyTemplate;
 pub struct Encoder {
     tokenizer: Tokenizer,
     end: u32,
+    /// The blanks after the `<think>` that prompts end in, if they do.
+    thought: Option<String>,
 }
 
 impl Encoder {
@@ -29,19 +31,12 @@ impl Encoder {
             true => turn_end(&tokenizer, template)?.unwrap_or_else(|| tokenizer.eos()),
             false => tokenizer.eos(),
         };
-        Ok(Self { tokenizer, end })
+        Ok(Self { tokenizer, end, thought: opened_thought(template) })
     }
 
     /// The text of one token; bytes that are not text by themselves become U+FFFD.
     pub fn piece(&self, token: u32) -> String {
         self.tokenizer.piece(token)
-    }
-
-    /// How many texts of control tokens, such as `<|im_end|>`, an example holds. They stay text.
-    pub fn control_texts(&self, example: &Example) -> usize {
-        let texts = example.messages.iter().map(|message| &message.content);
-        let texts = texts.chain([&example.response]).chain(&example.judgment);
-        texts.map(|text| self.tokenizer.control_texts(text)).sum()
     }
 
     /// The text of one token, between `⟦` and `⟧` if it is a special one.
@@ -51,6 +46,25 @@ impl Encoder {
             true => format!("⟦{piece}⟧"),
             false => piece,
         }
+    }
+}
+
+const THOUGHT_TAG: &str = "<think>";
+
+/// The blanks after the tag, if the template's prompts end in one: the response begins inside a
+/// thought.
+fn opened_thought(template: &AnyTemplate) -> Option<String> {
+    let question = Example::from_messages(vec![Message::new("user", "question")], "", None);
+    let pieces = template.prompt(&question, None).ok()?;
+    let (_, blanks) = pieces.last()?.text().rsplit_once(THOUGHT_TAG)?;
+    blanks.trim().is_empty().then(|| blanks.to_owned())
+}
+
+/// A response without the tag that its prompt has already.
+fn without_thought_tag<'a>(response: &'a str, blanks: &str) -> &'a str {
+    match response.trim_start().strip_prefix(THOUGHT_TAG) {
+        Some(thought) => thought.strip_prefix(blanks).unwrap_or(thought),
+        None => response,
     }
 }
 
@@ -84,8 +98,34 @@ impl Encode for Encoder {
     }
 
     fn response(&self, text: &str) -> Result<Vec<u32>, LlamaError> {
+        let text = match &self.thought {
+            Some(blanks) => without_thought_tag(text, blanks),
+            None => text,
+        };
         let mut ids = self.tokenizer.encode_response(text)?;
         ids.push(self.end);
         Ok(ids)
+    }
+
+    fn has_control_text(&self, text: &str) -> bool {
+        self.tokenizer.has_control_text(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thought_is_opened_once() {
+        for (response, blanks, expected) in [
+            ("<think>\nhm\n</think>\n\n7", "\n", "hm\n</think>\n\n7"),
+            ("\n<think>\nhm</think>7", "", "\nhm</think>7"),
+            ("<think>hm</think>7", "\n", "hm</think>7"),
+            ("7", "\n", "7"),
+            ("say <think>", "\n", "say <think>"),
+        ] {
+            assert_eq!(without_thought_tag(response, blanks), expected, "{response:?}");
+        }
     }
 }

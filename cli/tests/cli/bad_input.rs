@@ -95,7 +95,7 @@ fn data_that_cannot_be_read_is_named_with_its_line() {
         (line("[1]"), "bad.jsonl:2: each example must be a JSON object"),
         (
             line(r#"{"title":"a","text":"b"}"#),
-            "bad.jsonl:2: the fields fit no known format; found `text`, `title`",
+            "bad.jsonl:2: the fields fit no known format; found `title`, `text`",
         ),
         (line(r#"{"instruction":"a"}"#), "bad.jsonl:2: no field `output`"),
         (line(r#"{"instruction":"a","output":7}"#), "bad.jsonl:2: field `output` must be a string"),

@@ -12,7 +12,10 @@ mod finetune;
 mod generate;
 mod help;
 mod inspect;
+mod length;
 mod memory;
 mod place;
 mod resume;
+#[path = "../../src/data/tokenize/scripts.rs"]
+mod scripts;
 mod simd;

@@ -109,9 +109,9 @@ impl Tokenizer {
         }
     }
 
-    /// How many texts of control tokens, such as `<|im_end|>`, stand in `text`. They stay text.
-    pub fn control_texts(&self, text: &str) -> usize {
-        self.controls.find_iter(text).count()
+    /// Whether the text of a control token, such as `<|im_end|>`, stands in `text`. It stays text.
+    pub fn has_control_text(&self, text: &str) -> bool {
+        self.controls.is_match(text)
     }
 
     fn finds_blank(&self) -> Result<bool, LlamaError> {

@@ -51,8 +51,12 @@ impl Examples {
             max_length: prompt.max_length,
             context_length: model.architecture.context_length,
             on_long: prompt.on_long,
+            skip_refused: data.read.skip_bad_lines,
         };
         let (groups, tokenized) = tokenize.all(&records)?;
+        for refused in &tokenized.refused {
+            console.warn(format_args!("skipped: {refused}"));
+        }
         report.tokenized = Some(tokenized);
         console.note(View { report: &report, samples: false });
         let origins = records.into_iter().map(|record| record.origin).collect();

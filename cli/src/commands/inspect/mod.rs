@@ -48,8 +48,12 @@ pub fn inspect(args: &InspectArgs) -> Result<ExitCode> {
         max_length,
         context_length: model.architecture.context_length,
         on_long: args.prompt.on_long,
+        skip_refused: args.read.skip_bad_lines,
     };
     let (groups, tokenized) = tokenize.all(&records)?;
+    for refused in &tokenized.refused {
+        console.warn(format_args!("skipped: {refused}"));
+    }
     report.tokenized = Some(tokenized);
     console.note(data::View { report: &report, samples: false });
 

@@ -124,7 +124,7 @@ fn no_bad_response_is_taken_for_a_good_one() {
         (json!({"instruction": "q", "output": "a", "judgment": ["Wrong."]}), "must be a string"),
         (
             json!({"instruction": "q", "output": "a", "judgment": "x", "feedback": "y"}),
-            "`feedback` and `judgment` both hold",
+            "`judgment` and `feedback` both hold",
         ),
         (
             json!({"messages": chat(json!({"role": "assistant", "content": "a", "rating": 1}))}),
