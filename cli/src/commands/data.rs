@@ -29,6 +29,9 @@ pub fn data(args: &DataArgs) -> Result<ExitCode> {
         Some(path) => Some(with_model(args, &ModelFile::open(path)?, &records, &mut report)?),
         None => None,
     };
+    for refused in report.tokenized.iter().flat_map(|tokenized| &tokenized.refused) {
+        console.warn(format_args!("skipped: {refused}"));
+    }
     match args.json {
         true => output::print_json(&Shown { report: &report, prompts })?,
         false => {

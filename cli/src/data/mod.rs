@@ -14,12 +14,12 @@
 //! needs a judgment. Other fields are counted and named; one that looks like criticism is refused.
 //!
 //! The way of an example: `source` (bytes to JSON) → `formats` (JSON to fields) → `read` (records)
-//! → `screen` (both: `load`) → `tokenize`; `report` says what was done on the way.
+//! → `screen`, by what a `judgment` is (both: `load`) → `tokenize`; `report` says what was done on the way.
 
 mod formats;
 mod hold_out;
+mod judgment;
 mod load;
-mod praise;
 mod problem;
 mod read;
 mod record;

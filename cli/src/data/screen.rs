@@ -10,7 +10,7 @@ use cutq_core::order::choose;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::praise::{is_failed_judge, praises_only};
+use super::judgment::Verdict;
 use super::record::{Origin, Record};
 use super::tally::Tally;
 
@@ -158,24 +158,26 @@ impl Screening {
         let Some(judgment) = &record.example.judgment else {
             return Ok(Some(record));
         };
-        if is_failed_judge(judgment) {
-            report.failed_judge.add(&record.origin, judgment);
-            match self.on_failed_judge {
-                OnFailedJudge::Drop => return Ok(None),
-                OnFailedJudge::Keep => {}
-                OnFailedJudge::Error => {
-                    return Err(ScreenError::FailedJudge {
-                        judgment: judgment.clone(),
-                        origin: record.origin,
-                    });
+        match Verdict::of(judgment) {
+            Verdict::Criticism => {}
+            Verdict::FailedCall => {
+                report.failed_judge.add(&record.origin, judgment);
+                match self.on_failed_judge {
+                    OnFailedJudge::Drop => return Ok(None),
+                    OnFailedJudge::Keep => {}
+                    OnFailedJudge::Error => {
+                        let (judgment, origin) = (judgment.clone(), record.origin);
+                        return Err(ScreenError::FailedJudge { judgment, origin });
+                    }
                 }
             }
-        } else if praises_only(judgment) {
-            report.praise.add(&record.origin, judgment);
-            match self.on_praise {
-                OnPraise::Drop => return Ok(None),
-                OnPraise::Keep => {}
-                OnPraise::Positive => record.example.judgment = None,
+            Verdict::Praise => {
+                report.praise.add(&record.origin, judgment);
+                match self.on_praise {
+                    OnPraise::Drop => return Ok(None),
+                    OnPraise::Keep => {}
+                    OnPraise::Positive => record.example.judgment = None,
+                }
             }
         }
         Ok(Some(record))
