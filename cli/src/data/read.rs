@@ -1,17 +1,18 @@
 //! From files to records, strict about every line.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::formats::{FieldName, Format, Object, Renaming};
 use super::problem::{Problem, kind};
 use super::record::{Origin, Record};
-use super::source::{self, Fault, Item, Items, OpenError};
+use super::source::{self, Fault, Item, Items, OpenError, Rows, Source};
 
 /// A line that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -112,9 +113,9 @@ impl Reading<'_> {
     pub fn files(&self, files: &[PathBuf]) -> Result<Records, ReadError> {
         let mut reader = self.reader();
         for path in files {
-            let file = source::open(path)
+            let source = source::open(path)
                 .map_err(|source| ReadError::Open { path: path.clone(), source })?;
-            reader.file(file, path)?;
+            reader.source(source, path)?;
         }
         reader.finish()
     }
@@ -133,21 +134,40 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn file(&mut self, file: impl Read, path: &Path) -> Result<(), ReadError> {
+    fn source(&mut self, source: Source, path: &Path) -> Result<(), ReadError> {
         let name: Arc<Path> = path.into();
         let before = (self.records.good.len(), self.records.skipped.len());
-        let mut items = Items::new(file);
-        let failed = |source| ReadError::Read { path: path.to_path_buf(), source };
-        while let Some(item) = items.next().map_err(failed)? {
-            match item {
-                Ok(item) => self.item(item, &name)?,
-                Err(fault) => self.bad(fault, &name)?,
-            }
+        match source {
+            Source::Json(file) => self.json(file, &name)?,
+            Source::Parquet(file) => self.rows(file, &name)?,
         }
         match before == (self.records.good.len(), self.records.skipped.len()) {
             true => Err(ReadError::Empty { path: path.to_path_buf() }),
             false => Ok(()),
         }
+    }
+
+    fn json(&mut self, file: impl Read, name: &Arc<Path>) -> Result<(), ReadError> {
+        let mut items = Items::new(file);
+        while let Some(item) = items.next().map_err(|source| failed(name, source))? {
+            match item {
+                Ok(item) => self.item(item, name)?,
+                Err(fault) => self.bad(fault, name)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// The rows of a table; they have numbers as lines do.
+    fn rows(&mut self, file: File, name: &Arc<Path>) -> Result<(), ReadError> {
+        let rows = Rows::open(file).map_err(|source| failed(name, source))?;
+        for (row, line) in rows.zip(1..) {
+            let fields = row.map_err(|source| failed(name, source))?;
+            if let Err(fault) = self.fields(fields, line, name) {
+                self.bad(fault, name)?;
+            }
+        }
+        Ok(())
     }
 
     /// One object, or a list of them inside one.
@@ -169,15 +189,23 @@ impl Reader<'_> {
     }
 
     fn object(&mut self, item: Item<'_>, file: &Arc<Path>) -> Result<(), Fault> {
-        let line = item.line;
-        let fault = |problem| Fault { line, problem };
         if !item.text.starts_with('{') {
             let found = kind(&item.parse::<Value>()?);
-            return Err(fault(Problem::NotAnObject { found }));
+            return Err(Fault { line: item.line, problem: Problem::NotAnObject { found } });
         }
-        let Object(mut fields) = item.parse()?;
+        let Object(fields) = item.parse()?;
+        self.fields(fields, item.line, file)
+    }
+
+    fn fields(
+        &mut self,
+        mut fields: Map<String, Value>,
+        line: usize,
+        file: &Arc<Path>,
+    ) -> Result<(), Fault> {
         self.renaming.apply(&mut fields);
-        let parsed = self.reading.format.parse(fields).map_err(fault)?;
+        let parsed = self.reading.format.parse(fields);
+        let parsed = parsed.map_err(|problem| Fault { line, problem })?;
         let Understood { formats, unused } = &mut self.records.understood;
         *formats.entry(parsed.format).or_default() += 1;
         for name in parsed.unused {
@@ -206,15 +234,19 @@ impl Reader<'_> {
     }
 }
 
+fn failed(path: &Path, source: io::Error) -> ReadError {
+    ReadError::Read { path: path.to_path_buf(), source }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn read_text(text: &[u8], skip: bool) -> Result<Records, ReadError> {
+    fn read_text(text: &'static [u8], skip: bool) -> Result<Records, ReadError> {
         let reading =
             Reading { format: Format::Auto, fields: &[], ignored: &[], skip_bad_lines: skip };
         let mut reader = reading.reader();
-        reader.file(text, Path::new("d.jsonl"))?;
+        reader.source(Source::Json(Box::new(text)), Path::new("d.jsonl"))?;
         reader.finish()
     }
 

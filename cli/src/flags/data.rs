@@ -9,7 +9,7 @@ use super::{PromptArgs, ReadArgs, ScreenArgs};
 /// What to look at.
 #[derive(Debug, Args)]
 pub struct DataArgs {
-    /// Judgments: JSON or JSON lines, compressed (gzip, zstd) or not; `-` is standard input
+    /// Judgments: JSON or JSON lines, also compressed (gzip, zstd), or Parquet; `-` is standard input
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
     /// Also show what becomes of the examples for this model: tokens, cuts, prompts

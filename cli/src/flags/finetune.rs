@@ -33,7 +33,7 @@ pub struct FinetuneArgs {
     /// Print errors only, and the lines that --skip-bad-lines leaves out
     #[arg(long)]
     pub quiet: bool,
-    /// Judgments: JSON or JSON lines, compressed (gzip, zstd) or not; `-` is standard input
+    /// Judgments: JSON or JSON lines, also compressed (gzip, zstd), or Parquet; `-` is standard input
     #[arg(long, value_name = "FILE", num_args = 1.., required_unless_present = "resume", help_heading = "Data")]
     pub data: Vec<PathBuf>,
     /// How it is read.

@@ -21,7 +21,7 @@ pub struct InspectArgs {
     /// Also list every token with its probability in both contexts
     #[arg(long)]
     pub probs: bool,
-    /// Judgments: JSON or JSON lines, compressed (gzip, zstd) or not; `-` is standard input
+    /// Judgments: JSON or JSON lines, also compressed (gzip, zstd), or Parquet; `-` is standard input
     #[arg(long, value_name = "FILE", num_args = 1.., required = true, help_heading = "Data")]
     pub data: Vec<PathBuf>,
     /// How it is read.

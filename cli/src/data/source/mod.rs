@@ -1,9 +1,11 @@
-//! From a file, compressed or not, or a pipe, to one JSON text per example.
+//! From a file, compressed or not, or a pipe, to one JSON object per example.
 
 mod items;
 mod open;
+mod rows;
 mod wrapped;
 
 pub(super) use items::{Fault, Item, Items};
-pub(super) use open::{OpenError, open};
+pub(super) use open::{OpenError, Source, open};
+pub(super) use rows::Rows;
 pub(super) use wrapped::wrapped;

@@ -1,6 +1,6 @@
 //! Opens a data file, whatever it is packed in.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, stdin};
 use std::path::Path;
 
@@ -22,12 +22,7 @@ pub enum OpenError {
 }
 
 /// First bytes of what people take for data, with what to do about it.
-const FOREIGN: [(&[u8], &str, &str); 8] = [
-    (
-        b"PAR1",
-        "a Parquet file",
-        "write it as JSON lines first: pandas.read_parquet(…).to_json(…, orient=\"records\", lines=True)",
-    ),
+const FOREIGN: [(&[u8], &str, &str); 7] = [
     (b"PK\x03\x04", "a zip archive", "unpack it first"),
     (b"BZh", "compressed with bzip2", "unpack it first, or compress it with gzip or zstd"),
     (b"\xfd7zXZ\0", "compressed with xz", "unpack it first, or compress it with gzip or zstd"),
@@ -37,31 +32,55 @@ const FOREIGN: [(&[u8], &str, &str); 8] = [
     (b"version https://git-lfs", "a pointer of Git LFS", "fetch the file itself: git lfs pull"),
 ];
 
+const PARQUET: &[u8] = b"PAR1";
 const GZIP: &[u8] = b"\x1f\x8b";
 const ZSTD: &[u8] = b"\x28\xb5\x2f\xfd";
 
-/// The bytes of a file, of a pipe, or of standard input (`-`), unpacked if they are compressed with
-/// gzip or zstd. Read once, from start to end.
+/// An open data file.
+pub(crate) enum Source {
+    /// JSON, unpacked, from a file or a pipe.
+    Json(Box<dyn Read>),
+    /// Rows of a table.
+    Parquet(File),
+}
+
+/// A file, a pipe, or standard input (`-`), read once, from start to end. What is compressed with
+/// gzip or zstd is unpacked.
 ///
 /// # Errors
 /// A file that cannot be opened or is none of data.
-pub(crate) fn open(path: &Path) -> Result<Box<dyn Read>, OpenError> {
+pub(crate) fn open(path: &Path) -> Result<Source, OpenError> {
     let mut file: Box<dyn Read> = match path.as_os_str() == "-" {
         true => Box::new(stdin()),
         false => Box::new(File::open(path)?),
     };
     let mut head = Vec::new();
     file.by_ref().take(32).read_to_end(&mut head)?;
+    if head.starts_with(PARQUET) {
+        return parquet(path).map(Source::Parquet);
+    }
     if let Some(&(_, found, hint)) = FOREIGN.iter().find(|(magic, ..)| head.starts_with(magic)) {
         return Err(OpenError::Foreign { found, hint });
     }
     let (gzip, zstd) = (head.starts_with(GZIP), head.starts_with(ZSTD));
     let bytes = io::Cursor::new(head).chain(file);
-    Ok(if gzip {
+    Ok(Source::Json(if gzip {
         Box::new(flate2::read::MultiGzDecoder::new(bytes))
     } else if zstd {
         Box::new(ruzstd::decoding::StreamingDecoder::new(bytes).map_err(io::Error::other)?)
     } else {
         Box::new(bytes)
-    })
+    }))
+}
+
+/// A Parquet file has its contents at its end, so a pipe will not do.
+fn parquet(path: &Path) -> Result<File, OpenError> {
+    let is_file = fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
+    match is_file && path.as_os_str() != "-" {
+        true => Ok(File::open(path)?),
+        false => Err(OpenError::Foreign {
+            found: "a Parquet file in a pipe",
+            hint: "save it as a file: its contents are at its end",
+        }),
+    }
 }
