@@ -12,6 +12,8 @@
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle as Template};
+
 /// What a command says while it works.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Console {
@@ -45,6 +47,21 @@ impl Console {
     /// Says what has to be known, whether quiet or not.
     pub fn warn(self, text: impl Display) {
         print(text);
+    }
+
+    /// A bar for work on data, shown at a terminal only; without `total` it counts.
+    pub fn bar(self, what: &'static str, total: Option<usize>) -> ProgressBar {
+        if self.progress_style() != ProgressStyle::Bar {
+            return ProgressBar::hidden();
+        }
+        let template = match total {
+            Some(_) => "{wide_bar} {human_pos}/{human_len}  {msg}  {eta} left",
+            None => "{spinner} {human_pos}  {msg}",
+        };
+        let total = total.map(|total| total as u64);
+        let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr());
+        bar.set_style(Template::with_template(template).expect("the template is a constant"));
+        bar.with_message(what).with_finish(ProgressFinish::AndClear)
     }
 
     /// How to show progress here.

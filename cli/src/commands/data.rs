@@ -19,14 +19,17 @@ use crate::text::{AnyTemplate, Encoder};
 /// Runs the command.
 pub fn data(args: &DataArgs) -> Result<ExitCode> {
     let screening = args.screen.screening(None, 0);
-    let Loaded { records, bad_lines, mut report } =
-        load(&args.files, args.read.reading(), &screening)?;
     let console = Console::default();
+    let Loaded { records, bad_lines, mut report } =
+        load(&args.files, args.read.reading(), &screening, console)?;
     for bad in &bad_lines {
         console.warn(format_args!("skipped: {bad}"));
     }
     let prompts = match &args.model {
-        Some(path) => Some(with_model(args, &ModelFile::open(path)?, &records, &mut report)?),
+        Some(path) => {
+            let model = ModelFile::open(path)?;
+            Some(with_model(args, &model, &records, &mut report, console)?)
+        }
         None => None,
     };
     for refused in report.tokenized.iter().flat_map(|tokenized| &tokenized.refused) {
@@ -68,6 +71,7 @@ fn with_model(
     model: &ModelFile,
     records: &[Record],
     report: &mut Report,
+    console: Console,
 ) -> Result<Prompts> {
     let (_, template) =
         AnyTemplate::open(args.prompt.template.as_ref(), &model.gguf, Now::local())?;
@@ -81,7 +85,8 @@ fn with_model(
         on_long: args.prompt.on_long,
         skip_refused: args.read.skip_bad_lines,
     };
-    report.tokenized = Some(tokenize.all(records)?.1);
+    report.tokenized =
+        Some(tokenize.all(records, &console.bar("tokenized", Some(records.len())))?.1);
     let judged = records.iter().find(|record| record.example.is_judged());
     let Record { example, origin } = judged.unwrap_or(&records[0]);
     let contexts = prompts::render(example, &template, Contexts::BOTH)?;

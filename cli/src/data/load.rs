@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::console::Console;
+
 use super::read::{BadLine, ReadError, Reading, Records};
 use super::record::Record;
 use super::report::Report;
@@ -30,7 +32,7 @@ pub enum LoadError {
     Screen(#[from] ScreenError),
 }
 
-/// Reads the files and screens what they hold.
+/// Reads the files and screens what they hold; `console` shows how far it is.
 ///
 /// # Errors
 /// See [`Reading::files`] and [`Screening::apply`].
@@ -38,8 +40,9 @@ pub fn load(
     files: &[PathBuf],
     reading: Reading<'_>,
     screening: &Screening,
+    console: Console,
 ) -> Result<Loaded, LoadError> {
-    let Records { good, skipped, understood } = reading.files(files)?;
+    let Records { good, skipped, understood } = reading.files(files, &console.bar("read", None))?;
     let mut bad_lines = Tally::default();
     for bad in &skipped {
         bad_lines.add(&bad.origin, &bad.problem.to_string());

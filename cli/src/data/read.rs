@@ -6,6 +6,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use indicatif::ProgressBar;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -105,13 +106,13 @@ pub struct Understood {
 }
 
 impl Reading<'_> {
-    /// Reads every file in the order given.
+    /// Reads every file in the order given; `bar` counts the examples.
     ///
     /// # Errors
     /// A file that cannot be read or holds nothing; a bad line unless they are skipped; a field of
     /// another name that no example has.
-    pub fn files(&self, files: &[PathBuf]) -> Result<Records, ReadError> {
-        let mut reader = self.reader();
+    pub fn files(&self, files: &[PathBuf], bar: &ProgressBar) -> Result<Records, ReadError> {
+        let mut reader = self.reader(bar);
         for path in files {
             let source = source::open(path)
                 .map_err(|source| ReadError::Open { path: path.clone(), source })?;
@@ -120,9 +121,9 @@ impl Reading<'_> {
         reader.finish()
     }
 
-    fn reader(&self) -> Reader<'_> {
+    fn reader<'a>(&'a self, bar: &'a ProgressBar) -> Reader<'a> {
         let renaming = Renaming::new(self.fields, self.ignored);
-        Reader { reading: self, renaming, records: Records::default() }
+        Reader { reading: self, renaming, bar, records: Records::default() }
     }
 }
 
@@ -130,6 +131,7 @@ impl Reading<'_> {
 struct Reader<'a> {
     reading: &'a Reading<'a>,
     renaming: Renaming<'a>,
+    bar: &'a ProgressBar,
     records: Records,
 }
 
@@ -203,6 +205,7 @@ impl Reader<'_> {
         line: usize,
         file: &Arc<Path>,
     ) -> Result<(), Fault> {
+        self.bar.inc(1);
         self.renaming.apply(&mut fields);
         let parsed = self.reading.format.parse(fields);
         let parsed = parsed.map_err(|problem| Fault { line, problem })?;
@@ -245,7 +248,8 @@ mod tests {
     fn read_text(text: &'static [u8], skip: bool) -> Result<Records, ReadError> {
         let reading =
             Reading { format: Format::Auto, fields: &[], ignored: &[], skip_bad_lines: skip };
-        let mut reader = reading.reader();
+        let bar = ProgressBar::hidden();
+        let mut reader = reading.reader(&bar);
         reader.source(Source::Json(Box::new(text)), Path::new("d.jsonl"))?;
         reader.finish()
     }

@@ -19,7 +19,7 @@ pub struct ReadArgs {
     /// Do without this field, even if it looks like criticism. Can be given several times
     #[arg(long = "ignore-field", value_name = "NAME")]
     pub ignored_fields: Vec<String>,
-    /// Leave out lines that cannot be used, and list them
+    /// Leave out lines that cannot be used and what the template refuses, and list them
     #[arg(long)]
     pub skip_bad_lines: bool,
 }

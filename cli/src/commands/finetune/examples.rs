@@ -40,7 +40,7 @@ impl Examples {
         let files: Vec<_> = data.files.iter().map(|file| file.path.clone()).collect();
         let screening = data.screen.screening(data.select.positive_ratio, seed);
         let Loaded { records, bad_lines, mut report } =
-            load(&files, data.read.reading(), &screening)?;
+            load(&files, data.read.reading(), &screening, console)?;
         for bad in &bad_lines {
             console.warn(format_args!("skipped: {bad}"));
         }
@@ -53,7 +53,8 @@ impl Examples {
             on_long: prompt.on_long,
             skip_refused: data.read.skip_bad_lines,
         };
-        let (groups, tokenized) = tokenize.all(&records)?;
+        let (groups, tokenized) =
+            tokenize.all(&records, &console.bar("tokenized", Some(records.len())))?;
         for refused in &tokenized.refused {
             console.warn(format_args!("skipped: {refused}"));
         }

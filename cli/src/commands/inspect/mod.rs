@@ -37,7 +37,7 @@ pub fn inspect(args: &InspectArgs) -> Result<ExitCode> {
     let console = Console::default();
     let screening = args.screen.screening(None, 0);
     let Loaded { records, bad_lines, mut report } =
-        load(&args.data, args.read.reading(), &screening)?;
+        load(&args.data, args.read.reading(), &screening, console)?;
     for bad in &bad_lines {
         console.warn(format_args!("skipped: {bad}"));
     }
@@ -50,7 +50,8 @@ pub fn inspect(args: &InspectArgs) -> Result<ExitCode> {
         on_long: args.prompt.on_long,
         skip_refused: args.read.skip_bad_lines,
     };
-    let (groups, tokenized) = tokenize.all(&records)?;
+    let (groups, tokenized) =
+        tokenize.all(&records, &console.bar("tokenized", Some(records.len())))?;
     for refused in &tokenized.refused {
         console.warn(format_args!("skipped: {refused}"));
     }

@@ -33,7 +33,13 @@ impl Iterator for Rows {
 }
 
 fn failed(error: ParquetError) -> io::Error {
-    io::Error::other(error.to_string())
+    let reason = error.to_string();
+    match reason.split_once("feature at compile time: ") {
+        Some((_, codec)) => io::Error::other(format!(
+            "its columns are compressed with {codec}\nhint: write it with snappy or gzip"
+        )),
+        None => io::Error::other(reason),
+    }
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use cutq_core::group::Group;
 use cutq_core::objective::Objective;
 use cutq_core::prompts;
 use cutq_core::template::{Piece, Template};
+use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 
 pub use self::error::TokenizeError;
@@ -100,15 +101,20 @@ where
     T::Error: std::error::Error + Send + Sync + 'static,
     O: Objective,
 {
-    /// One group per record that stays; a group's index is its record's.
+    /// One group per record that stays; a group's index is its record's. `bar` counts the records.
     ///
     /// # Errors
     /// A record that cannot be rendered, encoded or made to fit; nothing left.
-    pub fn all(&self, records: &[Record]) -> Result<(Vec<Group>, TokenizeReport), TokenizeError> {
+    pub fn all(
+        &self,
+        records: &[Record],
+        bar: &ProgressBar,
+    ) -> Result<(Vec<Group>, TokenizeReport), TokenizeError> {
         let mut report = TokenizeReport::default();
         let mut groups = Vec::new();
         let mut refusal = None;
         for (index, record) in records.iter().enumerate() {
+            bar.inc(1);
             match self.group(record, index, &mut report) {
                 Ok(Some(group)) => {
                     self.note_control_text(record, &mut report);
@@ -263,7 +269,7 @@ mod tests {
             on_long,
             skip_refused: false,
         };
-        tokenize.all(&records).map_err(|error| error.to_string())
+        tokenize.all(&records, &ProgressBar::hidden()).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -380,7 +386,7 @@ mod tests {
             skip_refused,
         };
         let records = instructions.iter().map(|text| record(text, "one", None));
-        tokenize.all(&records.collect::<Vec<_>>())
+        tokenize.all(&records.collect::<Vec<_>>(), &ProgressBar::hidden())
     }
 
     #[test]

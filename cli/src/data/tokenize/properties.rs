@@ -9,6 +9,7 @@ use cutq_core::example::{Example, Message};
 use cutq_core::group::Group;
 use cutq_core::objective::{Cut, Objective};
 use cutq_core::template::{PaperTemplate, Piece, Template};
+use indicatif::ProgressBar;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
@@ -97,7 +98,8 @@ fn tokenize(
         skip_refused: false,
     };
     let origin = Origin { file: Path::new("d").into(), line: 1 };
-    let (mut groups, report) = tokenize.all(&[Record { example: example.clone(), origin }])?;
+    let (mut groups, report) =
+        tokenize.all(&[Record { example: example.clone(), origin }], &ProgressBar::hidden())?;
     Ok((groups.remove(0), report))
 }
 

@@ -5,7 +5,7 @@
 pub struct Point {
     /// Bytes of text.
     pub bytes: usize,
-    /// Tokens of the whole sequence.
+    /// Tokens of the longest prompt.
     pub tokens: usize,
 }
 
