@@ -49,16 +49,18 @@ impl fmt::Display for View<'_> {
         if let Some(tokenized) = tokenized {
             self.tokenized(f, tokenized)?;
         }
-        match tokenized {
-            None => {
-                let (negatives, positives) = (screened.negatives, screened.positives);
-                write!(f, "  {negatives:5} negatives and {positives} positives to use")
-            }
-            Some(TokenizeReport { negatives, positives, response_tokens, longest, .. }) => write!(
-                f,
-                "  {negatives:5} negatives and {positives} positives to use: {response_tokens} \
-                 response tokens, the longest sequence has {longest}"
-            ),
+        let (negatives, positives) = match tokenized {
+            None => (screened.negatives, screened.positives),
+            Some(tokenized) => (tokenized.negatives, tokenized.positives),
+        };
+        write!(f, "  {negatives:5} negatives and {positives} positives to use")?;
+        let Some(TokenizeReport { response_tokens, longest, longest_at, .. }) = tokenized else {
+            return Ok(());
+        };
+        write!(f, ": {response_tokens} response tokens, the longest sequence has {longest}")?;
+        match longest_at.as_ref().filter(|_| self.samples) {
+            Some(origin) => write!(f, " ({origin})"),
+            None => Ok(()),
         }
     }
 }

@@ -131,7 +131,8 @@ impl<'a> Training<'a> {
         let batch = self.batches.batch(self.trainer.step_count());
         let groups: Vec<&Group> = batch.iter().map(|&i| &self.examples.train[i]).collect();
         let report = self.trainer.step(&mut self.engine, &groups);
-        let report = report.map_err(|error| located(error, self.examples))?;
+        let report =
+            report.map_err(|error| located(error, self.examples, self.trainer.step_count()))?;
         let epoch = report.step as f64 / self.batches.per_epoch() as f64;
         let line = StepLine { report, epoch, seconds: started.elapsed().as_secs_f64() };
         self.log.append(&line)?;
@@ -152,7 +153,8 @@ impl<'a> Training<'a> {
         }
         let groups: Vec<&Group> = self.examples.held_out.iter().collect();
         let eval = self.trainer.evaluate(&mut self.engine, &groups);
-        let eval = eval.map_err(|error| located(error, self.examples))?;
+        let eval =
+            eval.map_err(|error| located(error, self.examples, self.trainer.step_count()))?;
         let mut curves = vec![("eval/loss", eval.loss)];
         curves.extend(eval.judged_nll.map(|nll| ("eval/judged_nll", nll)));
         self.events.append(self.trainer.step_count(), &curves)?;
@@ -201,8 +203,11 @@ fn scalars(line: &StepLine) -> Vec<(&'static str, f64)> {
     scalars
 }
 
-/// Adds the file and line of the example that an error names.
-fn located(error: TrainError<EngineError>, examples: &Examples) -> Error {
+/// Adds the file and line of the example that an error names. After `steps` that have changed the
+/// adapter, it may be the adapter that is at fault, and the example only the first to show it.
+fn located(error: TrainError<EngineError>, examples: &Examples, steps: u64) -> Error {
+    let overflows =
+        matches!(&error, TrainError::NonFinite { .. } | TrainError::NonFiniteSum { .. });
     let indices = match &error {
         TrainError::NonFinite { example, .. } | TrainError::Loss { example, .. } => {
             vec![*example]
@@ -214,8 +219,13 @@ fn located(error: TrainError<EngineError>, examples: &Examples) -> Error {
         .into_iter()
         .filter_map(|index| Some(format!("example {index} is {}", examples.origin(index)?)))
         .collect();
-    match places.is_empty() {
-        true => error.into(),
-        false => Error::new(error).context(places.join(", ")),
+    let places = places.join(", ");
+    match (places.is_empty(), overflows && steps > 0) {
+        (true, _) => error.into(),
+        (false, false) => Error::new(error).context(places),
+        (false, true) => Error::new(error).context(format!(
+            "{places}\nhint: after {steps} steps this may as well be the adapter, grown without \
+             bound: lower --lr, or --max-grad-norm limits each step"
+        )),
     }
 }

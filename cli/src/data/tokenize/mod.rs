@@ -177,7 +177,10 @@ where
                 }
             }
         }
-        report.longest = report.longest.max(length);
+        if length > report.longest {
+            report.longest = length;
+            report.longest_at = Some(origin.to_string());
+        }
         Ok(Some(Group { index, prompts, response, ends_with_eos: true }))
     }
 

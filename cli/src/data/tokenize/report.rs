@@ -33,6 +33,8 @@ pub struct TokenizeReport {
     pub positives: usize,
     /// The longest sequence, in tokens.
     pub longest: usize,
+    /// File and line of the first that long.
+    pub longest_at: Option<String>,
     /// Response tokens of all examples.
     pub response_tokens: usize,
 }
