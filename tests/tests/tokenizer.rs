@@ -1,6 +1,6 @@
 //! Where a response begins and where it ends, on real vocabularies with other metadata.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use cutq_core::template::Piece;
 use cutq_ffi::{Gguf, Tokenizer};
@@ -18,7 +18,7 @@ fn changed(folder: &TempDir, model: TestModel, key: &str, offset: usize, bytes: 
     path
 }
 
-fn open(path: &PathBuf) -> Tokenizer {
+fn open(path: &Path) -> Tokenizer {
     let gguf = Gguf::open(path).expect("is a GGUF");
     Tokenizer::from_gguf(&gguf).expect("has a tokenizer")
 }

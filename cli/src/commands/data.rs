@@ -10,7 +10,7 @@ use cutq_ffi::Now;
 use serde::Serialize;
 
 use crate::console::Console;
-use crate::data::{Encode, Loaded, Record, Report, Tokenize, View, load};
+use crate::data::{Encode, Loaded, Record, Report, Tokenize, View};
 use crate::flags::DataArgs;
 use crate::output;
 use crate::session::model::ModelFile;
@@ -20,25 +20,16 @@ use crate::text::{AnyTemplate, Encoder};
 pub fn data(args: &DataArgs) -> Result<ExitCode> {
     let screening = args.screen.screening(None, 0);
     let console = Console::default();
-    let Loaded { records, bad_lines, mut report } =
-        load(&args.files, args.read.reading(), &screening, console)?;
-    for bad in &bad_lines {
-        console.warn(format_args!("skipped: {bad}"));
-    }
+    let mut loaded = Loaded::load(&args.files, args.read.reading(), &screening, console)?;
     let prompts = match &args.model {
-        Some(path) => {
-            let model = ModelFile::open(path)?;
-            Some(with_model(args, &model, &records, &mut report, console)?)
-        }
+        Some(path) => Some(with_model(args, &ModelFile::open(path)?, &mut loaded, console)?),
         None => None,
     };
-    for refused in report.tokenized.iter().flat_map(|tokenized| &tokenized.refused) {
-        console.warn(format_args!("skipped: {refused}"));
-    }
+    let report = &loaded.report;
     match args.json {
-        true => output::print_json(&Shown { report: &report, prompts })?,
+        true => output::print_json(&Shown { report, prompts })?,
         false => {
-            output::print(format_args!("{}\n", View { report: &report, samples: true }))?;
+            output::print(format_args!("{}\n", View { report, samples: true }))?;
             prompts.iter().try_for_each(print)?;
         }
     }
@@ -65,12 +56,11 @@ struct Prompts {
     response: String,
 }
 
-/// What becomes of the records for a model, and the prompts of the first judged one.
+/// What becomes of the examples for a model, and the prompts of the first judged one.
 fn with_model(
     args: &DataArgs,
     model: &ModelFile,
-    records: &[Record],
-    report: &mut Report,
+    loaded: &mut Loaded,
     console: Console,
 ) -> Result<Prompts> {
     let (_, template) =
@@ -85,8 +75,8 @@ fn with_model(
         on_long: args.prompt.on_long,
         skip_refused: args.read.skip_bad_lines,
     };
-    report.tokenized =
-        Some(tokenize.all(records, &console.bar("tokenized", Some(records.len())))?.1);
+    loaded.tokenize(&tokenize, console)?;
+    let records = &loaded.records;
     let judged = records.iter().find(|record| record.example.is_judged());
     let Record { example, origin } = judged.unwrap_or(&records[0]);
     let contexts = prompts::render(example, &template, Contexts::BOTH)?;

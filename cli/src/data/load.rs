@@ -1,21 +1,23 @@
-//! Reading and screening in one, the same for every command.
+//! From files to tokens, the same way for every command; what is left out is listed as it happens.
 
 use std::path::PathBuf;
 
-use crate::console::Console;
+use cutq_core::group::Group;
+use cutq_core::objective::Objective;
+use cutq_core::template::Template;
 
-use super::read::{BadLine, ReadError, Reading, Records};
+use super::read::{ReadError, Reading, Records};
 use super::record::Record;
 use super::report::Report;
 use super::screen::{ScreenError, Screening};
 use super::tally::Tally;
+use super::tokenize::{Encode, Tokenize, TokenizeError};
+use crate::console::Console;
 
 /// Data that is ready for a template.
 pub struct Loaded {
     /// The examples that stay.
     pub records: Vec<Record>,
-    /// Lines that were left out.
-    pub bad_lines: Vec<BadLine>,
     /// What was done so far.
     pub report: Report,
 }
@@ -32,22 +34,51 @@ pub enum LoadError {
     Screen(#[from] ScreenError),
 }
 
-/// Reads the files and screens what they hold; `console` shows how far it is.
-///
-/// # Errors
-/// See [`Reading::files`] and [`Screening::apply`].
-pub fn load(
-    files: &[PathBuf],
-    reading: Reading<'_>,
-    screening: &Screening,
-    console: Console,
-) -> Result<Loaded, LoadError> {
-    let Records { good, skipped, understood } = reading.files(files, &console.bar("read", None))?;
-    let mut bad_lines = Tally::default();
-    for bad in &skipped {
-        bad_lines.add(&bad.origin, &bad.problem.to_string());
+impl Loaded {
+    /// Reads the files and screens what they hold.
+    ///
+    /// # Errors
+    /// See [`Reading::files`] and [`Screening::apply`].
+    pub fn load(
+        files: &[PathBuf],
+        reading: Reading<'_>,
+        screening: &Screening,
+        console: Console,
+    ) -> Result<Self, LoadError> {
+        let Records { good, skipped, understood } =
+            reading.files(files, &console.bar("read", None))?;
+        let mut bad_lines = Tally::default();
+        for bad in &skipped {
+            console.warn(format_args!("skipped: {bad}"));
+            bad_lines.add(&bad.origin, &bad.problem.to_string());
+        }
+        let (records, screened) = screening.apply(good)?;
+        let report = Report { understood, bad_lines, screened, tokenized: None };
+        Ok(Self { records, report })
     }
-    let (records, screened) = screening.apply(good)?;
-    let report = Report { understood, bad_lines, screened, tokenized: None };
-    Ok(Loaded { records, bad_lines: skipped, report })
+
+    /// The examples' tokens; what became of them is in the report then.
+    ///
+    /// # Errors
+    /// See [`Tokenize::all`].
+    pub fn tokenize<E, T, O>(
+        &mut self,
+        tokenize: &Tokenize<'_, E, T, O>,
+        console: Console,
+    ) -> Result<Vec<Group>, TokenizeError>
+    where
+        E: Encode,
+        T: Template,
+        T::Error: std::error::Error + Send + Sync + 'static,
+        O: Objective,
+    {
+        let bar = console.bar("tokenized", Some(self.records.len()));
+        let (groups, tokenized) = tokenize.all(&self.records, &bar)?;
+        bar.finish_and_clear();
+        for refused in &tokenized.refused {
+            console.warn(format_args!("skipped: {refused}"));
+        }
+        self.report.tokenized = Some(tokenized);
+        Ok(groups)
+    }
 }

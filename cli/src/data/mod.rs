@@ -14,7 +14,8 @@
 //! needs a judgment. Other fields are counted and named; one that looks like criticism is refused.
 //!
 //! The way of an example: `source` (bytes to JSON) → `formats` (JSON to fields) → `read` (records)
-//! → `screen`, by what a `judgment` is (both: `load`) → `tokenize`; `report` says what was done on the way.
+//! → `screen`, by what a `judgment` is → `tokenize`. `load` goes this way for every command, and
+//! `report` says what was done on it.
 
 mod formats;
 mod hold_out;
@@ -31,7 +32,7 @@ mod tokenize;
 
 pub use formats::{FieldName, Format};
 pub use hold_out::hold_out;
-pub use load::{Loaded, load};
+pub use load::Loaded;
 pub use read::Reading;
 pub use record::{Origin, Record};
 pub use report::{Report, View};

@@ -5,7 +5,7 @@ use cutq_core::group::Group;
 use cutq_core::objective::{AnyObjective, Objective};
 
 use crate::console::Console;
-use crate::data::{Loaded, Origin, Tokenize, View, hold_out, load};
+use crate::data::{Loaded, Origin, Tokenize, View, hold_out};
 use crate::run::Settings;
 use crate::session::model::ModelFile;
 use crate::text::AnyTemplate;
@@ -39,11 +39,7 @@ impl Examples {
         let (data, seed) = (&settings.data, settings.recipe.seed);
         let files: Vec<_> = data.files.iter().map(|file| file.path.clone()).collect();
         let screening = data.screen.screening(data.select.positive_ratio, seed);
-        let Loaded { records, bad_lines, mut report } =
-            load(&files, data.read.reading(), &screening, console)?;
-        for bad in &bad_lines {
-            console.warn(format_args!("skipped: {bad}"));
-        }
+        let mut loaded = Loaded::load(&files, data.read.reading(), &screening, console)?;
         let tokenize = Tokenize {
             encode: &encoder,
             template: &template,
@@ -53,14 +49,9 @@ impl Examples {
             on_long: prompt.on_long,
             skip_refused: data.read.skip_bad_lines,
         };
-        let (groups, tokenized) =
-            tokenize.all(&records, &console.bar("tokenized", Some(records.len())))?;
-        for refused in &tokenized.refused {
-            console.warn(format_args!("skipped: {refused}"));
-        }
-        report.tokenized = Some(tokenized);
-        console.note(View { report: &report, samples: false });
-        let origins = records.into_iter().map(|record| record.origin).collect();
+        let groups = loaded.tokenize(&tokenize, console)?;
+        console.note(View { report: &loaded.report, samples: false });
+        let origins = loaded.records.into_iter().map(|record| record.origin).collect();
         let (train, held_out) = match data.select.eval_split {
             None => (groups, Vec::new()),
             Some(share) => hold_out(groups, share, seed),

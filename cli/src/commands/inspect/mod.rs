@@ -14,7 +14,7 @@ use cutq_ffi::Now;
 use self::line::InspectLine;
 use self::view::View;
 use crate::console::Console;
-use crate::data::{self, Loaded, Record, Tokenize, load};
+use crate::data::{self, Loaded, Record, Tokenize};
 use crate::flags::InspectArgs;
 use crate::output;
 use crate::session::budget::MICRO_BATCH;
@@ -36,11 +36,7 @@ pub fn inspect(args: &InspectArgs) -> Result<ExitCode> {
     };
     let console = Console::default();
     let screening = args.screen.screening(None, 0);
-    let Loaded { records, bad_lines, mut report } =
-        load(&args.data, args.read.reading(), &screening, console)?;
-    for bad in &bad_lines {
-        console.warn(format_args!("skipped: {bad}"));
-    }
+    let mut loaded = Loaded::load(&args.data, args.read.reading(), &screening, console)?;
     let tokenize = Tokenize {
         encode: &encoder,
         template: &template,
@@ -50,19 +46,14 @@ pub fn inspect(args: &InspectArgs) -> Result<ExitCode> {
         on_long: args.prompt.on_long,
         skip_refused: args.read.skip_bad_lines,
     };
-    let (groups, tokenized) =
-        tokenize.all(&records, &console.bar("tokenized", Some(records.len())))?;
-    for refused in &tokenized.refused {
-        console.warn(format_args!("skipped: {refused}"));
-    }
-    report.tokenized = Some(tokenized);
-    console.note(data::View { report: &report, samples: false });
+    let groups = loaded.tokenize(&tokenize, console)?;
+    console.note(data::View { report: &loaded.report, samples: false });
 
     let engine_args = &args.engine;
     let threads = threads(engine_args.device.threads, console);
     let device = device(&engine_args.device.name, threads, console)?;
     let mut engine = model.engine(adapter, device, threads, engine_args.precision)?;
-    let mut show = Show::new(args, &records);
+    let mut show = Show::new(args, &loaded.records);
     let groups: Vec<&Group> = groups.iter().collect();
     let max_tokens = engine_args.micro_batch.unwrap_or(MICRO_BATCH);
     for batch in micro_batches(&objective, &groups, max_tokens) {
