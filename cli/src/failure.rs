@@ -69,8 +69,12 @@ fn hint_for(cause: &(dyn Error + 'static)) -> Option<String> {
         "the tokenizer belongs to another model"
     } else if let Some(NoDevice::Unknown { .. }) = cause.downcast_ref() {
         "`cutq devices` says why others are missing"
-    } else if let Some(TemplateError::Rewrites { .. } | TemplateError::LosesJudgment { .. }) =
-        cause.downcast_ref()
+    } else if let Some(
+        TemplateError::Rewrites { .. }
+        | TemplateError::Refuses { .. }
+        | TemplateError::NoMessages { .. }
+        | TemplateError::LosesJudgment { .. },
+    ) = cause.downcast_ref()
     {
         "--template paper takes any text"
     } else if let Some(LlamaError::NoTokenizer { .. }) = cause.downcast_ref() {

@@ -65,6 +65,7 @@ fn with_model(
 ) -> Result<Prompts> {
     let (_, template) =
         AnyTemplate::open(args.prompt.template.as_ref(), &model.gguf, Now::local())?;
+    template.warn_of_lost_turns(console);
     let encoder = Encoder::open(&model.gguf, args.prompt.tokenizer.as_deref(), &template)?;
     let tokenize = Tokenize {
         encode: &encoder,

@@ -14,9 +14,12 @@ use crate::text::AnyTemplate;
 pub struct Encoder {
     tokenizer: Tokenizer,
     end: u32,
-    /// The blanks after the `<think>` that prompts end in, if they do.
-    thought: Option<String>,
+    /// What prompts end in if that begins a thought.
+    opens_thought: Option<String>,
 }
+
+/// Begins a thought, in prompts and in responses.
+const THOUGHT: &str = "<think>";
 
 impl Encoder {
     /// The model's own tokenizer, or the one in a `tokenizer.json`.
@@ -31,7 +34,8 @@ impl Encoder {
             true => turn_end(&tokenizer, template)?.unwrap_or_else(|| tokenizer.eos()),
             false => tokenizer.eos(),
         };
-        Ok(Self { tokenizer, end, thought: opened_thought(template) })
+        let opens_thought = template.opens_thought().map(str::to_owned);
+        Ok(Self { tokenizer, end, opens_thought })
     }
 
     /// The text of one token; bytes that are not text by themselves become U+FFFD.
@@ -49,45 +53,40 @@ impl Encoder {
     }
 }
 
-const THOUGHT_TAG: &str = "<think>";
-
-/// The blanks after the tag, if the template's prompts end in one: the response begins inside a
-/// thought.
-fn opened_thought(template: &AnyTemplate) -> Option<String> {
-    let question = Example::from_messages(vec![Message::new("user", "question")], "", None);
-    let pieces = template.prompt(&question, None).ok()?;
-    let (_, blanks) = pieces.last()?.text().rsplit_once(THOUGHT_TAG)?;
-    blanks.trim().is_empty().then(|| blanks.to_owned())
-}
-
-/// A response without the tag that its prompt has already.
-fn without_thought_tag<'a>(response: &'a str, blanks: &str) -> &'a str {
-    match response.trim_start().strip_prefix(THOUGHT_TAG) {
-        Some(thought) => thought.strip_prefix(blanks).unwrap_or(thought),
-        None => response,
-    }
-}
-
-/// The token that ends an answer and that a chat template writes after an assistant's message; none
-/// if it writes none, or refuses a conversation that goes on after a response.
+/// The token that a chat template writes after an assistant's message and at which llama.cpp ends
+/// generation; none if it writes none, or refuses a conversation that goes on after a response.
 ///
 /// Asked of the template rather than of the model: files name an end of turn that their own
 /// template never uses.
 fn turn_end(tokenizer: &Tokenizer, template: &AnyTemplate) -> Result<Option<u32>, LlamaError> {
-    const RESPONSE: &str = "response";
-    let messages = [("user", "question"), ("assistant", RESPONSE), ("user", "another")];
+    // Words that no template has of its own.
+    let [response, next] = ["qvwresponse", "qvwnext"];
+    let messages = [("user", "question"), ("assistant", response), ("user", next)];
     let messages = messages.map(|(role, content)| Message::new(role, content));
     let example = Example::from_messages(messages.to_vec(), "", None);
     let Ok(pieces) = template.prompt(&example, None) else {
         return Ok(None);
     };
-    let mut after = pieces.into_iter().skip_while(|piece| *piece != Piece::Data(RESPONSE.into()));
-    let Some(markup) = after.nth(1) else {
+    let text: String = pieces.iter().map(Piece::text).collect();
+    let between = text.split_once(response).and_then(|(_, after)| after.split_once(next));
+    let Some((between, _)) = between else {
         return Ok(None);
     };
-    // What begins the next turn is special, too, but llama.cpp goes on after it.
-    let ids = tokenizer.encode_prompt(&[markup])?;
-    Ok(ids.into_iter().find(|&id| tokenizer.is_end(id)))
+    let mut ids = tokenizer.encode_prompt(&[Piece::Template(between.to_owned())])?.into_iter();
+    Ok(ids.find(|&id| {
+        tokenizer.is_special(id) && tokenizer.is_end(id) && Some(id) != tokenizer.bos()
+    }))
+}
+
+/// The response without the tag with which `opened`, the end of its prompt, has begun its thought,
+/// nor the blanks after it.
+fn continued<'a>(response: &'a str, opened: Option<&str>) -> &'a str {
+    let blanks = opened.and_then(|opened| opened.strip_prefix(THOUGHT));
+    let (Some(blanks), Some(thought)) = (blanks, response.trim_start().strip_prefix(THOUGHT))
+    else {
+        return response;
+    };
+    thought.strip_prefix(blanks).unwrap_or(thought)
 }
 
 impl Encode for Encoder {
@@ -98,10 +97,7 @@ impl Encode for Encoder {
     }
 
     fn response(&self, text: &str) -> Result<Vec<u32>, LlamaError> {
-        let text = match &self.thought {
-            Some(blanks) => without_thought_tag(text, blanks),
-            None => text,
-        };
+        let text = continued(text, self.opens_thought.as_deref());
         let mut ids = self.tokenizer.encode_response(text)?;
         ids.push(self.end);
         Ok(ids)
@@ -117,15 +113,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_thought_is_opened_once() {
-        for (response, blanks, expected) in [
-            ("<think>\nhm\n</think>\n\n7", "\n", "hm\n</think>\n\n7"),
-            ("\n<think>\nhm</think>7", "", "\nhm</think>7"),
-            ("<think>hm</think>7", "\n", "hm</think>7"),
-            ("7", "\n", "7"),
-            ("say <think>", "\n", "say <think>"),
-        ] {
-            assert_eq!(without_thought_tag(response, blanks), expected, "{response:?}");
-        }
+    fn a_thought_that_the_prompt_has_begun_is_not_begun_again() {
+        let opened = Some("<think>\n");
+        assert_eq!(continued("<think>\nAdd.</think>7", opened), "Add.</think>7");
+        assert_eq!(continued("\n<think>Add.</think>7", opened), "Add.</think>7");
+        assert_eq!(continued("<think>\nAdd.", Some("<think>")), "\nAdd.");
+        assert_eq!(continued("7", opened), "7");
+        assert_eq!(continued("<think>Add.", None), "<think>Add.");
     }
 }

@@ -11,6 +11,8 @@ use cutq_core::template::{PaperTemplate, Piece, Template};
 use cutq_ffi::{ChatTemplate, Gguf, Now};
 use serde::{Deserialize, Serialize};
 
+use crate::console::Console;
+
 /// Which template.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -85,6 +87,23 @@ impl AnyTemplate {
     /// Whether a response ends as a turn of a chat does, rather than with the end of the text.
     pub fn is_chat(&self) -> bool {
         matches!(self, Self::Chat(_))
+    }
+
+    /// What prompts end in if that begins a thought, as [`ChatTemplate::opens_thought`] has it.
+    pub fn opens_thought(&self) -> Option<&str> {
+        match self {
+            Self::Paper(_) => None,
+            Self::Chat(template) => template.opens_thought(),
+        }
+    }
+
+    /// Says so if the template leaves out earlier turns.
+    pub fn warn_of_lost_turns(&self, console: Console) {
+        if let Self::Chat(template) = self
+            && !template.keeps_history()
+        {
+            console.warn("the chat template writes the last message only: earlier turns are lost");
+        }
     }
 }
 

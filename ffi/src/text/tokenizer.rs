@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
-use aho_corasick::{AhoCorasick, MatchKind};
 use cutq_core::template::Piece;
 
 use crate::gguf::file::Gguf;
 use crate::llama::error::LlamaError;
 use crate::llama::model::LlamaModel;
 use crate::sys;
+use crate::text::controls::Controls;
+use crate::text::end_token::end_token;
 
 /// A tokenizer.
 ///
@@ -17,10 +18,7 @@ use crate::sys;
 pub struct Tokenizer {
     model: LlamaModel,
     json: Option<Box<tokenizers::Tokenizer>>,
-    /// Finds the text of control tokens; of several at one place the longest.
-    controls: AhoCorasick,
-    /// Their ids, by the number of the pattern.
-    control_ids: Vec<u32>,
+    controls: Controls,
     eos: u32,
     /// Whether a blank is put before text that begins anew.
     adds_blank: bool,
@@ -44,13 +42,10 @@ impl Tokenizer {
             return Err(LlamaError::NoTokenizer { path: path.to_owned() });
         }
         let model = LlamaModel::load(path, None)?;
-        let (texts, control_ids): (Vec<_>, Vec<_>) = control_tokens(&model).into_iter().unzip();
-        let controls = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(texts);
-        let controls = controls.expect("a vocabulary's tokens are few and short");
-        let eos = end_token(gguf, &model, &control_ids)
+        let controls = Controls::of_model(&model);
+        let eos = end_token(gguf, &model, &controls)
             .ok_or_else(|| LlamaError::NoEnd { path: path.to_owned() })?;
-        let mut tokenizer =
-            Self { model, json: None, controls, control_ids, eos, adds_blank: false };
+        let mut tokenizer = Self { model, json: None, controls, eos, adds_blank: false };
         tokenizer.adds_blank = tokenizer.finds_blank()?;
         Ok(tokenizer)
     }
@@ -111,7 +106,7 @@ impl Tokenizer {
 
     /// Whether the text of a control token, such as `<|im_end|>`, stands in `text`. It stays text.
     pub fn has_control_text(&self, text: &str) -> bool {
-        self.controls.is_match(text)
+        self.controls.find(text, 0).is_some()
     }
 
     fn finds_blank(&self) -> Result<bool, LlamaError> {
@@ -131,7 +126,7 @@ impl Tokenizer {
 
     /// Whether the token is one that text never becomes.
     pub fn is_special(&self, token: u32) -> bool {
-        self.control_ids.contains(&token)
+        self.controls.contains(token)
     }
 
     /// The token that ends a text: the end-of-sequence token, or if the file names none or an
@@ -142,8 +137,7 @@ impl Tokenizer {
 
     /// Whether llama.cpp ends an answer at this token.
     pub fn is_end(&self, token: u32) -> bool {
-        // SAFETY: the vocabulary is alive, and only its own ids are passed.
-        unsafe { sys::llama_vocab_is_eog(self.model.vocab(), token as i32) }
+        self.model.is_end(token)
     }
 
     /// The beginning-of-sequence token, if prompts start with one.
@@ -169,13 +163,13 @@ impl Tokenizer {
                 }
                 Piece::Template(template) => template.as_str(),
             };
-            while let Some(found) = self.controls.find(rest) {
-                text.push_str(&rest[..found.start()]);
+            while let Some(found) = self.controls.find(rest, 0) {
+                text.push_str(&rest[..found.start]);
                 if !text.is_empty() {
                     runs.push(Run::Text(std::mem::take(&mut text)));
                 }
-                runs.push(Run::Special(self.control_ids[found.pattern().as_usize()]));
-                rest = &rest[found.end()..];
+                runs.push(Run::Special(found.id));
+                rest = &rest[found.end..];
             }
             text.push_str(rest);
         }
@@ -210,39 +204,3 @@ impl Tokenizer {
 
 /// A character that is in no token but its own, for a text to go on after.
 const SEAM: &str = "\u{1}";
-
-/// The token that ends a text. Where a file names none, llama.cpp takes a number that may be any
-/// token: that is no end unless it is a control token.
-fn end_token(gguf: &Gguf, model: &LlamaModel, controls: &[u32]) -> Option<u32> {
-    let vocab = model.vocab();
-    // SAFETY: the vocabulary is alive; every id is one of its own.
-    let (n_tokens, eos, eot) = unsafe {
-        let n_tokens = sys::llama_vocab_n_tokens(vocab);
-        (n_tokens, sys::llama_vocab_eos(vocab), sys::llama_vocab_eot(vocab))
-    };
-    let named = gguf.int("tokenizer.ggml.eos_token_id");
-    let is_named = named.is_some_and(|id| (0..i128::from(n_tokens)).contains(&i128::from(id)));
-    let id = |token: i32| u32::try_from(token).ok();
-    // SAFETY: as above.
-    let is_end = |id: &&u32| unsafe { sys::llama_vocab_is_eog(vocab, **id as i32) };
-    id(eos)
-        .filter(|eos| is_named || controls.contains(eos))
-        .or_else(|| id(eot))
-        .or_else(|| controls.iter().find(is_end).copied())
-}
-
-fn control_tokens(model: &LlamaModel) -> Vec<(String, u32)> {
-    let vocab = model.vocab();
-    let control = sys::LLAMA_TOKEN_ATTR_CONTROL;
-    // SAFETY: the vocabulary is alive and every id is below its size; texts are NUL-terminated.
-    unsafe {
-        (0..sys::llama_vocab_n_tokens(vocab))
-            .filter(|&id| sys::llama_vocab_get_attr(vocab, id) & control != 0)
-            .map(|id| {
-                let text = std::ffi::CStr::from_ptr(sys::llama_vocab_get_text(vocab, id));
-                (text.to_string_lossy().into_owned(), id as u32)
-            })
-            .filter(|(text, _)| !text.is_empty())
-            .collect()
-    }
-}

@@ -33,6 +33,7 @@ impl Examples {
         let prompt = &settings.prompt;
         let (_, template) =
             AnyTemplate::open(Some(&prompt.template), &model.gguf, prompt.now.parse()?)?;
+        template.warn_of_lost_turns(console);
         let tokenizer = prompt.tokenizer.as_ref().map(|file| file.path.as_path());
         let encoder = Encoder::open(&model.gguf, tokenizer, &template)?;
 

@@ -24,17 +24,18 @@ use crate::text::Encoder;
 
 /// Runs the command.
 pub fn inspect(args: &InspectArgs) -> Result<ExitCode> {
+    let console = Console::default();
     let objective = args.objective.resolve()?;
     let model = ModelFile::open(&args.model)?;
     let max_length = model.max_length(args.prompt.max_length)?;
     let (_, template) =
         AnyTemplate::open(args.prompt.template.as_ref(), &model.gguf, Now::local())?;
+    template.warn_of_lost_turns(console);
     let encoder = Encoder::open(&model.gguf, args.prompt.tokenizer.as_deref(), &template)?;
     let adapter = match &args.adapter {
         Some(path) => model.adapter(path)?,
         None => model.no_adapter(),
     };
-    let console = Console::default();
     let screening = args.screen.screening(None, 0);
     let mut loaded = Loaded::load(&args.data, args.read.reading(), &screening, console)?;
     let tokenize = Tokenize {

@@ -2,22 +2,18 @@
 //! test-templates` builds what is needed: CUTQ_TEMPLATES is their folder, CUTQ_RENDER the program of
 //! `tests/templates`.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value as JsonValue, json};
 
 use super::*;
 
 /// Where the two differ: template, conversation (or all of them), reason.
-const DIFFERENCES: [(&str, &str, &str); 5] = [
+const DIFFERENCES: [(&str, &str, &str); 4] = [
     ("Kimi-K2-Instruct", "call", "it appends to a list, and lists of this engine do not change"),
     ("Kimi-K2-Thinking", "call", "it appends to a list, and lists of this engine do not change"),
-    (
-        "Reka-Edge",
-        "call",
-        "it puts a part of a user's text elsewhere, so data cannot be told from markup",
-    ),
     (
         "fireworks-ai-llama-3-firefunction-v2",
         "all",
@@ -68,14 +64,16 @@ fn conversations() -> Vec<(&'static str, Example)> {
 fn llama_cpp(template: &Path, conversations: &[(&str, Example)]) -> Vec<Result<String, String>> {
     let mut lines = String::new();
     for (_, example) in conversations {
-        let tools: Option<Value> =
-            example.tools.as_ref().map(|json| serde_json::from_str(json).expect("JSON"));
-        let messages = Conversation::new(example, false).messages;
-        let mut given = json!({"messages": messages, "add_generation_prompt": true,
-            "bos_token": BOS, "eos_token": EOS});
-        if let Some(tools) = tools {
-            given["tools"] = tools;
-        }
+        let conversation = Conversation::new(&example.messages, example.tools.as_deref(), None);
+        let variables = conversation.expect("JSON").variables(Shape::default());
+        let mut given: Map<String, JsonValue> = variables
+            .into_iter()
+            .filter(|(_, value)| !value.is_none())
+            .map(|(name, value)| (name.to_owned(), serde_json::to_value(value).expect("JSON")))
+            .collect();
+        let common = json!({"add_generation_prompt": true, "bos_token": BOS, "eos_token": EOS});
+        given.extend(common.as_object().expect("an object").clone());
+        let given = JsonValue::Object(given);
         lines += &format!("{given}\n");
     }
     let file = tempfile::NamedTempFile::new().expect("a file");
@@ -83,7 +81,7 @@ fn llama_cpp(template: &Path, conversations: &[(&str, Example)]) -> Vec<Result<S
     let program = std::env::var_os("CUTQ_RENDER").expect("make test-templates sets CUTQ_RENDER");
     let output = Command::new(program).arg(template).arg(file.path()).output().expect("runs");
     let result = |line: &str| {
-        let result: Value = serde_json::from_str(line).expect("JSON");
+        let result: JsonValue = serde_json::from_str(line).expect("JSON");
         let text = |name: &str| result[name].as_str().map(str::to_owned);
         text("text").ok_or_else(|| text("error").unwrap_or_default())
     };
@@ -92,8 +90,9 @@ fn llama_cpp(template: &Path, conversations: &[(&str, Example)]) -> Vec<Result<S
 
 fn ours(source: &str, example: &Example) -> Result<String, String> {
     let now = "1970-01-01T00:00:00".parse().expect("a time");
-    let tokens = [BOS, EOS].map(str::to_owned);
-    let template = ChatTemplate::of_source(source, "it".to_owned(), tokens, now);
+    let [bos_token, eos_token] = [BOS, EOS].map(str::to_owned);
+    let vocabulary = Vocabulary { controls: Controls::default(), bos_token, eos_token };
+    let template = ChatTemplate::new(source, "it".to_owned(), vocabulary, now);
     let pieces = template.and_then(|template| template.prompt(example, None));
     pieces.map(|pieces| pieces.iter().map(Piece::text).collect()).map_err(|error| error.to_string())
 }
@@ -110,18 +109,19 @@ fn every_template_that_llama_cpp_ships_prints_the_same() {
     paths.sort();
     let conversations = conversations();
     let (mut same, mut refused, mut wrong) = (0, 0, Vec::new());
+    let mut differing = BTreeSet::new();
     for path in &paths {
         let name = path.file_stem().expect("a name").to_string_lossy();
         let source = std::fs::read_to_string(path).expect("reads");
         let expected = llama_cpp(path, &conversations);
         assert_eq!(expected.len(), conversations.len(), "{name}");
         for ((kind, example), expected) in conversations.iter().zip(expected) {
-            let known =
-                DIFFERENCES.iter().any(|(n, k, _)| *n == name && [*kind, "all"].contains(k));
+            let is_it = |(n, k, _): &(&str, &str, &str)| *n == name && [*kind, "all"].contains(k);
+            let known = DIFFERENCES.iter().position(is_it);
             match (ours(&source, example), expected) {
                 (Ok(found), Ok(expected)) if found == expected => same += 1,
                 (Err(_), Err(_)) => refused += 1,
-                _ if known => {}
+                _ if known.is_some() => differing.extend(known),
                 (found, expected) => {
                     wrong.push(format!("{name}, {kind}:\n  {found:?}\n  {expected:?}"));
                 }
@@ -130,5 +130,6 @@ fn every_template_that_llama_cpp_ships_prints_the_same() {
     }
     println!("{} templates: {same} prompts are the same, {refused} refused by both", paths.len());
     assert!(paths.len() > 50 && same > 350, "{} templates, {same} the same", paths.len());
+    assert_eq!(differing.len(), DIFFERENCES.len(), "every difference of the table is still one");
     assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n"));
 }

@@ -1,36 +1,21 @@
 //! The Jinja engine, with what chat templates find in transformers and in llama.cpp.
 
-use std::fmt;
-
 use minijinja::value::{Kwargs, Rest, Value, ValueKind, ViaDeserialize};
 use minijinja::{Environment, Error, ErrorKind};
 use serde::Serialize;
 use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
 
+use super::error::raise_exception;
+use super::methods::method;
 use super::now::Now;
-
-/// What a template says when it refuses a conversation.
-#[derive(Debug)]
-pub(super) struct Raised(pub String);
-
-impl fmt::Display for Raised {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Raised {}
 
 /// An environment in which a template has what it has elsewhere.
 pub(super) fn environment(now: Now) -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_trim_blocks(true);
     environment.set_lstrip_blocks(true);
-    environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-    environment.add_function("raise_exception", |message: String| {
-        let error = Error::new(ErrorKind::InvalidOperation, message.clone());
-        Err::<String, _>(error.with_source(Raised(message)))
-    });
+    environment.set_unknown_method_callback(method);
+    environment.add_function("raise_exception", raise_exception);
     environment.add_function("strftime_now", move |format: String| {
         now.format(&format).map_err(|reason| Error::new(ErrorKind::InvalidOperation, reason))
     });

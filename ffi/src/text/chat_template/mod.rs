@@ -1,87 +1,57 @@
 //! Chat templates: the Jinja text in a GGUF, or one in a file.
 
-mod align;
+#[cfg(test)]
+mod comparison;
 mod conversation;
 mod engine;
+mod error;
+mod guard;
+mod methods;
 mod now;
+mod probe;
 mod source;
+#[cfg(test)]
+mod tests;
 
-use std::error::Error as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use cutq_core::example::{Example, Message};
 use cutq_core::template::{Piece, Template};
-use minijinja::{Environment, Error, context};
+use minijinja::Environment;
+use minijinja::value::Value;
 
-use self::conversation::Conversation;
-use self::engine::Raised;
+use self::conversation::{Conversation, Shape};
+pub use self::error::TemplateError;
+use self::guard::Guard;
 pub use self::now::{NotATime, Now};
+use self::probe::Probe;
+use super::controls::Controls;
 use crate::gguf::file::Gguf;
-use crate::gguf::value::Value;
-
-/// Why a template cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum TemplateError {
-    /// The file cannot be read.
-    #[error("{path}: {source}")]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// The template does not parse or render.
-    #[error("the chat template of {origin} fails: {source:#}")]
-    Render {
-        /// Where it comes from.
-        origin: String,
-        /// What the engine said.
-        source: Error,
-    },
-    /// The template does not take this conversation.
-    #[error("the chat template of {origin} refuses this conversation: {reason}")]
-    Refuses {
-        /// Where it comes from.
-        origin: String,
-        /// What the template says.
-        reason: String,
-    },
-    /// The template prints nothing of a conversation.
-    #[error("the chat template of {origin} prints no message")]
-    Silent {
-        /// Where it comes from.
-        origin: String,
-    },
-    /// The template leaves out the judgment.
-    #[error("the chat template of {origin} does not print the judgment of this example")]
-    LosesJudgment {
-        /// Where it comes from.
-        origin: String,
-    },
-    /// The template changes the text of messages, so that it cannot be told from markup.
-    #[error("the chat template of {origin} rewrites the text of {what}")]
-    Rewrites {
-        /// Where it comes from.
-        origin: String,
-        /// Which text.
-        what: String,
-    },
-}
+use crate::gguf::value::Value as GgufValue;
 
 /// A Jinja chat template.
 ///
-/// It is rendered with `messages`, `tools` (none without any), `add_generation_prompt`, `bos_token` and
-/// `eos_token`, as in transformers, and with `judgment` (undefined in the plain context). A template
-/// that does not mention `judgment` gets it at the end of the last user message, or of the last
-/// message if no user speaks.
+/// It is rendered with `messages` (`role`, `content` and the further fields of each), `tools` (none
+/// without any), `add_generation_prompt`, `bos_token` and `eos_token`, as in transformers, and with
+/// `judgment` (undefined in the plain context). A template that does not mention
+/// `judgment` gets it at the end of the last user message, or of the last message if no user
+/// speaks.
+///
+/// What a prompt's pieces call data is what must not be taken for markup; other text of an example
+/// stands among the template's own.
 #[derive(Debug)]
 pub struct ChatTemplate {
     environment: Environment<'static>,
+    /// Of the vocabulary that the prompts are for.
+    controls: Controls,
     origin: String,
     bos_token: String,
     eos_token: String,
+    /// Names that the template reads.
     takes_judgment: bool,
+    shape: Shape,
+    keeps_history: bool,
+    opens_thought: Option<String>,
 }
 
 /// Stands before a judgment at the end of the user's message.
@@ -89,165 +59,170 @@ const JUDGMENT_LEAD: &str = "\n\nThe response should match this judgment of it:\
 
 const NAME: &str = "chat";
 
+/// Where the texts of the vocabulary's special tokens come from.
+struct Vocabulary {
+    controls: Controls,
+    bos_token: String,
+    eos_token: String,
+}
+
 impl ChatTemplate {
     /// The template inside a GGUF, if it has one; `now` is what it is told as the time.
     pub fn from_gguf(gguf: &Gguf, now: Now) -> Option<Result<Self, TemplateError>> {
         let source = gguf.str("tokenizer.chat_template")?;
-        Some(Self::new(source, gguf.path().display().to_string(), gguf, now))
+        let origin = gguf.path().display().to_string();
+        let vocabulary = Vocabulary::of(gguf, &origin);
+        Some(vocabulary.and_then(|vocabulary| Self::new(source, origin, vocabulary, now)))
     }
 
     /// The template in a file.
     ///
     /// # Errors
-    /// If the file cannot be read, is not a Jinja template, or prints nothing of a conversation.
+    /// If the file cannot be read, is not a Jinja template, or writes nothing of a conversation.
     pub fn from_file(path: &Path, gguf: &Gguf, now: Now) -> Result<Self, TemplateError> {
         let source = std::fs::read_to_string(path)
             .map_err(|source| TemplateError::Io { path: path.to_owned(), source })?;
-        Self::new(&source, path.display().to_string(), gguf, now)
+        let origin = path.display().to_string();
+        let vocabulary = Vocabulary::of(gguf, &origin)?;
+        Self::new(&source, origin, vocabulary, now)
     }
 
-    fn new(source: &str, origin: String, gguf: &Gguf, now: Now) -> Result<Self, TemplateError> {
-        let bos_token = special_text(gguf, "tokenizer.ggml.bos_token_id");
-        let eos_token = special_text(gguf, "tokenizer.ggml.eos_token_id");
-        Self::of_source(source, origin, [bos_token, eos_token], now)
-    }
-
-    fn of_source(
+    fn new(
         source: &str,
         origin: String,
-        [bos_token, eos_token]: [String; 2],
+        vocabulary: Vocabulary,
         now: Now,
     ) -> Result<Self, TemplateError> {
         let mut environment = engine::environment(now);
-        if let Err(source) = environment.add_template_owned(NAME, source::normalized(source)) {
-            return Err(TemplateError::Render { origin, source });
-        }
-        let mut template =
-            Self { environment, origin, bos_token, eos_token, takes_judgment: false };
-        template.takes_judgment = template.mentions_judgment()?;
-        template.probe()?;
+        let added = environment.add_template_owned(NAME, source::normalized(source));
+        added.map_err(|error| TemplateError::of_engine(&origin, error))?;
+        let mut template = Self {
+            environment,
+            controls: vocabulary.controls,
+            origin,
+            bos_token: vocabulary.bos_token,
+            eos_token: vocabulary.eos_token,
+            takes_judgment: false,
+            shape: Shape::default(),
+            keeps_history: true,
+            opens_thought: None,
+        };
+        template.takes_judgment = template.mentions("judgment")?;
+        let probe = Probe::of(&template)?;
+        template.shape = probe.shape;
+        template.keeps_history = probe.keeps_history;
+        template.opens_thought = probe.opens_thought;
         Ok(template)
     }
 
-    /// Refuses a template that prints nothing of what a user asks.
-    fn probe(&self) -> Result<(), TemplateError> {
-        let ask = Example::from_messages(vec![Message::new("user", "question")], "", None);
-        match self.aligned(&ask, None, false) {
-            // What the conversation lacks is said for a real one.
-            Err(TemplateError::Render { .. } | TemplateError::Refuses { .. }) => Ok(()),
-            Err(error) => Err(error),
-            Ok((_, printed)) if printed.is_empty() => {
-                Err(TemplateError::Silent { origin: self.origin.clone() })
-            }
-            Ok(_) => Ok(()),
-        }
+    /// Whether messages before the last one are in the prompt.
+    pub fn keeps_history(&self) -> bool {
+        self.keeps_history
     }
 
-    fn mentions_judgment(&self) -> Result<bool, TemplateError> {
-        let template = self.environment.get_template(NAME).map_err(|e| self.render_error(e))?;
-        Ok(template.undeclared_variables(false).contains("judgment"))
+    /// What the prompt ends in, if that is `<think>` and perhaps blanks: the response goes on
+    /// within a thought.
+    pub fn opens_thought(&self) -> Option<&str> {
+        self.opens_thought.as_deref()
     }
 
-    fn render(
-        &self,
-        messages: &serde_json::Value,
-        tools: Option<&serde_json::Value>,
-        judgment: Option<&str>,
-    ) -> Result<String, TemplateError> {
-        // As in transformers, `tools` is always there.
-        let base = context! {
-            messages,
-            tools,
-            add_generation_prompt => true,
-            bos_token => self.bos_token,
-            eos_token => self.eos_token,
-        };
-        let template = self.environment.get_template(NAME).map_err(|e| self.render_error(e))?;
-        let printed = match judgment {
-            Some(judgment) => template.render(context! { judgment, ..base }),
-            None => template.render(base),
-        };
-        printed.map_err(|e| self.render_error(e))
+    fn mentions(&self, variable: &str) -> Result<bool, TemplateError> {
+        let template = self.environment.get_template(NAME).map_err(|e| self.engine_error(e))?;
+        Ok(template.undeclared_variables(false).contains(variable))
     }
 
-    fn render_error(&self, source: Error) -> TemplateError {
-        let origin = self.origin.clone();
-        let raised = source.source().and_then(|cause| cause.downcast_ref());
-        match raised {
-            Some(Raised(reason)) => TemplateError::Refuses { origin, reason: reason.clone() },
-            None => TemplateError::Render { origin, source },
-        }
+    fn render(&self, conversation: &Conversation, shape: Shape) -> Result<String, TemplateError> {
+        let common = [
+            ("add_generation_prompt", Value::from(true)),
+            ("bos_token", Value::from(self.bos_token.as_str())),
+            ("eos_token", Value::from(self.eos_token.as_str())),
+        ];
+        let variables: Value = common.into_iter().chain(conversation.variables(shape)).collect();
+        let template = self.environment.get_template(NAME);
+        template.and_then(|t| t.render(variables)).map_err(|e| self.engine_error(e))
     }
 
-    /// The pieces, and the indices of the texts that are among them.
-    ///
-    /// Renders the template once with marks in place of the example's texts, which shows what is
-    /// markup, and once with the texts themselves, which shows how it prints them.
-    fn aligned(
+    fn engine_error(&self, source: minijinja::Error) -> TemplateError {
+        TemplateError::of_engine(&self.origin, source)
+    }
+
+    /// The example as the template is to be given it, the judgment where it finds it.
+    fn conversation(
         &self,
         example: &Example,
         judgment: Option<&str>,
-        calls_as_text: bool,
-    ) -> Result<(Vec<Piece>, Vec<usize>), TemplateError> {
-        let mut conversation = Conversation::new(example, calls_as_text);
-        let messages = conversation.first_text.clone();
-        let mark = judgment.map(|text| conversation.add(text));
-        let tools = example.tools.as_ref().and_then(|json| serde_json::from_str(json).ok());
-        let printed = self.render(&conversation.messages, tools.as_ref(), judgment)?;
-        let marked = self.render(&conversation.marked, tools.as_ref(), mark.as_deref())?;
-        let texts = &conversation.texts;
-        let pieces =
-            align::pieces(&printed, &marked, texts).map_err(|index| TemplateError::Rewrites {
-                origin: self.origin.clone(),
-                what: name_of(index, &messages, texts.len()),
-            })?;
-        Ok((pieces, align::printed(&marked, texts.len())))
+    ) -> Result<Conversation, TemplateError> {
+        let tools = example.tools.as_deref();
+        match judgment {
+            Some(judgment) if !self.takes_judgment => {
+                Conversation::new(&with_judgment(&example.messages, judgment), tools, None)
+            }
+            judgment => Conversation::new(&example.messages, tools, judgment),
+        }
     }
-}
 
-/// What a text is, for messages.
-fn name_of(index: usize, messages: &[usize], texts: usize) -> String {
-    match messages.iter().rposition(|&first| first <= index) {
-        Some(message) if index < texts => format!("message {message}"),
-        _ => "messages".to_owned(),
+    /// The rendering in pieces; markup that is typed in the example's texts is data.
+    fn split(
+        &self,
+        conversation: &Conversation,
+        rendered: String,
+    ) -> Result<Vec<Piece>, TemplateError> {
+        let guard = Guard::new(&self.controls, &rendered);
+        let guarded = conversation.guarded(&guard, None);
+        if guarded == *conversation {
+            return Ok(vec![Piece::Template(rendered)]);
+        }
+        match self.render(&guarded, self.shape) {
+            Ok(marked) if guard.removed(&marked) == rendered => Ok(guard.pieces(&marked)),
+            _ => Err(self.rewrites(conversation, &guard, &rendered)),
+        }
+    }
+
+    /// Names the message whose markup the template acts on.
+    fn rewrites(
+        &self,
+        conversation: &Conversation,
+        guard: &Guard<'_>,
+        rendered: &str,
+    ) -> TemplateError {
+        let is_same = |&index: &usize| {
+            let marked = self.render(&conversation.guarded(guard, Some(index)), self.shape);
+            marked.is_ok_and(|marked| guard.removed(&marked) == rendered)
+        };
+        let index = (0..conversation.roles().count()).find(|index| !is_same(index)).unwrap_or(0);
+        let role = conversation.roles().nth(index).unwrap_or_default().to_owned();
+        TemplateError::Rewrites { origin: self.origin.clone(), message: index + 1, role }
     }
 }
 
 impl Template for ChatTemplate {
     type Error = TemplateError;
 
+    /// Renders the template, and once more if markup is typed in the example's texts.
     fn prompt(
         &self,
         example: &Example,
         judgment: Option<&str>,
     ) -> Result<Vec<Piece>, TemplateError> {
-        let mut example = example.clone();
-        if let Some(judgment) = judgment.filter(|_| !self.takes_judgment) {
-            attach(&mut example.messages, judgment);
+        let conversation = self.conversation(example, judgment)?;
+        let rendered = self.render(&conversation, self.shape)?;
+        if judgment.is_some_and(|judgment| !holds(&rendered, judgment.trim())) {
+            return Err(TemplateError::LosesJudgment { origin: self.origin.clone() });
         }
-        let apart = judgment.filter(|_| self.takes_judgment);
-        let aligned = match self.aligned(&example, apart, false) {
-            Err(TemplateError::Render { .. }) => self.aligned(&example, apart, true),
-            aligned => aligned,
-        };
-        let (pieces, _) = aligned?;
-        let is_there = |judgment: &str| {
-            pieces.iter().any(|piece| match piece {
-                Piece::Data(text) => text.contains(judgment.trim()),
-                Piece::Template(_) => false,
-            })
-        };
-        match judgment {
-            Some(judgment) if !is_there(judgment) => {
-                Err(TemplateError::LosesJudgment { origin: self.origin.clone() })
-            }
-            _ => Ok(pieces),
-        }
+        self.split(&conversation, rendered)
     }
 }
 
-/// Puts a judgment at the end of the last user message, or of the last message if there is none.
-fn attach(messages: &mut Vec<Message>, judgment: &str) {
+/// Whether a text stands in what was rendered, as it is or as JSON.
+fn holds(rendered: &str, text: &str) -> bool {
+    let json = serde_json::Value::from(text).to_string();
+    rendered.contains(text) || rendered.contains(&json[1..json.len() - 1])
+}
+
+/// The messages, with the judgment at the end of the last one of a user; of the last one if no
+/// user speaks; or by itself.
+fn with_judgment(messages: &[Message], judgment: &str) -> Vec<Message> {
+    let mut messages = messages.to_vec();
     let last_user = messages.iter().rposition(|message| message.role == "user");
     match last_user.or(messages.len().checked_sub(1)) {
         Some(index) => {
@@ -255,8 +230,21 @@ fn attach(messages: &mut Vec<Message>, judgment: &str) {
             messages[index].content.push_str(judgment);
         }
         None => {
-            messages.push(Message::new("user", format!("{}{judgment}", JUDGMENT_LEAD.trim_start())))
+            messages.push(Message::new("user", JUDGMENT_LEAD.trim_start().to_owned() + judgment))
         }
+    }
+    messages
+}
+
+impl Vocabulary {
+    fn of(gguf: &Gguf, origin: &str) -> Result<Self, TemplateError> {
+        let controls = Controls::of_gguf(gguf)
+            .map_err(|source| TemplateError::Vocabulary { origin: origin.to_owned(), source })?;
+        Ok(Self {
+            controls,
+            bos_token: special_text(gguf, "tokenizer.ggml.bos_token_id"),
+            eos_token: special_text(gguf, "tokenizer.ggml.eos_token_id"),
+        })
     }
 }
 
@@ -264,13 +252,7 @@ fn attach(messages: &mut Vec<Message>, judgment: &str) {
 fn special_text(gguf: &Gguf, key: &str) -> String {
     let id = gguf.int(key).and_then(|id| usize::try_from(id).ok());
     match (id, gguf.value("tokenizer.ggml.tokens")) {
-        (Some(id), Some(Value::Strs(tokens))) => tokens.get(id).cloned().unwrap_or_default(),
+        (Some(id), Some(GgufValue::Strs(tokens))) => tokens.get(id).cloned().unwrap_or_default(),
         _ => String::new(),
     }
 }
-
-#[cfg(test)]
-mod tests;
-
-#[cfg(test)]
-mod comparison;
