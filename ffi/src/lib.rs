@@ -109,6 +109,7 @@ pub use gguf::error::GgufError;
 pub use gguf::file::Gguf;
 pub use gguf::header::GgufHeader;
 pub use gguf::replace::replace as replace_file;
+pub use gguf::split::SplitError;
 pub use gguf::tensor_info::TensorInfo;
 pub use gguf::value::Value;
 pub use llama::error::LlamaError;

@@ -19,3 +19,4 @@ mod resume;
 #[path = "../../src/data/tokenize/scripts.rs"]
 mod scripts;
 mod simd;
+mod split;

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::gguf::split::SplitError;
+
 /// Why a GGUF file cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -62,4 +64,7 @@ pub enum GgufError {
         /// The tensor.
         tensor: String,
     },
+    /// The shards of a model cannot be put together.
+    #[error(transparent)]
+    Split(#[from] SplitError),
 }

@@ -1,62 +1,44 @@
 //! A GGUF file: metadata read once, tensor data left in a memory map.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use memmap2::Mmap;
-
 use crate::gguf::error::GgufError;
-use crate::gguf::parse::Header;
+pub(crate) use crate::gguf::shard::LARGE_PAGE;
+use crate::gguf::shard::Shard;
+use crate::gguf::split::add_shards;
 use crate::gguf::tensor_info::TensorInfo;
 use crate::gguf::value::Value;
 use crate::sys;
 
-/// What the system maps at most when a byte is read: it keeps large files in pages of up to this
-/// size, wherever in the file a tensor begins or ends (Linux; other systems map less).
-pub(crate) const LARGE_PAGE: usize = 2 << 20;
-
-/// An open GGUF file. Cloning shares the map.
+/// An open GGUF file, with its shards if it is a split one. Cloning shares the maps.
 #[derive(Debug, Clone)]
 pub struct Gguf {
     path: PathBuf,
-    map: Arc<Mmap>,
+    shards: Arc<Vec<Shard>>,
     metadata: Arc<BTreeMap<String, Value>>,
     tensors: Arc<BTreeMap<String, TensorInfo>>,
 }
 
 impl Gguf {
-    /// Maps `path` and reads its header; every tensor is checked to lie within the file.
+    /// Maps `path`, and the other shards if it is the first of several, and reads the headers;
+    /// every tensor is checked to lie within its file.
     ///
     /// # Errors
-    /// If the file cannot be opened, is not a GGUF, or is shorter than its header says.
+    /// If a file cannot be opened, is not a GGUF, or is shorter than its header says; if shards are
+    /// missing or do not belong together.
     pub fn open(path: &Path) -> Result<Self, GgufError> {
         sys::capture_log();
-        let io = |source| GgufError::Io { path: path.to_owned(), source };
-        let file = File::open(path).map_err(io)?;
-        // SAFETY: the map is read-only; a file that another program shortens while it is mapped
-        // ends this program with SIGBUS, as it does every program that maps its models.
-        let map = unsafe { Mmap::map(&file) }.map_err(io)?;
-        if !map.starts_with(b"GGUF") {
-            let found = map[..map.len().min(4)].to_vec();
-            return Err(GgufError::NotGguf { path: path.to_owned(), found });
-        }
-        let header = Header::parse(path)?;
-        let tensors = header.tensors();
-        if let Some((name, info)) = tensors.iter().find(|(_, t)| t.offset + t.size > map.len()) {
-            return Err(GgufError::Truncated {
-                path: path.to_owned(),
-                tensor: name.clone(),
-                end: (info.offset + info.size) as u64,
-                len: map.len() as u64,
-            });
-        }
+        let (shard, header) = Shard::open(path)?;
+        let (metadata, mut tensors) = (header.metadata(), header.tensors(0));
+        tensors.iter().try_for_each(|(name, info)| shard.check(name, info))?;
+        let mut shards = vec![shard];
+        add_shards(&mut shards, &metadata, &mut tensors)?;
         Ok(Self {
             path: path.to_owned(),
-            map: Arc::new(map),
-            metadata: Arc::new(header.metadata()),
+            shards: Arc::new(shards),
+            metadata: Arc::new(metadata),
             tensors: Arc::new(tensors),
         })
     }
@@ -64,6 +46,11 @@ impl Gguf {
     /// The file's path, as it was opened.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Every file that it was read from: the path that was opened, and those of further shards.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.shards.iter().map(|shard| shard.path.as_path())
     }
 
     /// `general.architecture`.
@@ -128,33 +115,28 @@ impl Gguf {
 
     /// The bytes of a tensor, in the map.
     pub fn data(&self, info: &TensorInfo) -> &[u8] {
-        &self.map[info.offset..info.offset + info.size]
+        &self.file_of(info)[info.range()]
     }
 
     /// Lets the system take back the pages of these tensors: they are read from the file again
     /// when they are next needed. Does nothing where the system has no such call.
     pub(crate) fn release(&self, names: impl IntoIterator<Item = impl AsRef<str>>) {
         let infos = names.into_iter().filter_map(|name| self.tensors().get(name.as_ref()));
-        infos.for_each(|info| self.release_range(info.offset..info.offset + info.size));
+        infos.for_each(|info| self.release_tensor(info));
     }
 
-    /// [`Gguf::release`] of bytes of the file, and of what was mapped with them.
-    pub(crate) fn release_range(&self, range: Range<usize>) {
-        #[cfg(unix)]
-        // SAFETY: the map is read-only and backed by the file, so that dropped pages come back
-        // with the same bytes. An error leaves them where they are.
-        let _ = unsafe {
-            let advice = memmap2::UncheckedAdvice::DontNeed;
-            let start = range.start - range.start % LARGE_PAGE;
-            let end = range.end.next_multiple_of(LARGE_PAGE).min(self.map.len());
-            self.map.unchecked_advise_range(advice, start, end - start)
-        };
+    /// [`Gguf::release`] of one tensor, and of what was mapped with it.
+    pub(crate) fn release_tensor(&self, info: &TensorInfo) {
+        self.shards[info.shard].release(info.range());
     }
 
     /// Bytes that the system maps at most when these tensors are read.
     pub(crate) fn mapped_bytes(&self, infos: &[&TensorInfo]) -> usize {
         let pages = |info: &&TensorInfo| {
-            info.offset / LARGE_PAGE..(info.offset + info.size).div_ceil(LARGE_PAGE)
+            let range = info.range();
+            let shard = info.shard;
+            (range.start / LARGE_PAGE..range.end.div_ceil(LARGE_PAGE))
+                .map(move |page| (shard, page))
         };
         infos.iter().flat_map(pages).collect::<BTreeSet<_>>().len() * LARGE_PAGE
     }
@@ -162,16 +144,14 @@ impl Gguf {
     /// Lets the system begin to read these tensors from the file, without waiting for it. Does
     /// nothing where the system has no such call.
     pub(crate) fn prefetch(&self, names: impl IntoIterator<Item = impl AsRef<str>>) {
-        #[cfg(unix)]
         for info in names.into_iter().filter_map(|name| self.tensors().get(name.as_ref())) {
-            // An error leaves the reading to the first access.
-            let _ = self.map.advise_range(memmap2::Advice::WillNeed, info.offset, info.size);
+            self.shards[info.shard].prefetch(info.range());
         }
     }
 
-    /// The whole file.
-    pub(crate) fn map(&self) -> &[u8] {
-        &self.map
+    /// The whole file that a tensor lies in.
+    pub(crate) fn file_of(&self, info: &TensorInfo) -> &[u8] {
+        &self.shards[info.shard].map
     }
 
     /// The error for a key that is missing or of another type.

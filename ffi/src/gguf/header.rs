@@ -37,6 +37,20 @@ impl GgufHeader {
         unsafe { sys::gguf_set_val_str(self.0.as_ptr(), key.as_ptr(), value.as_ptr()) }
     }
 
+    /// Adds an unsigned 16-bit integer.
+    pub fn u16(&mut self, key: &str, value: u16) {
+        let key = c_string(key);
+        // SAFETY: the key lives through the call and is copied.
+        unsafe { sys::gguf_set_val_u16(self.0.as_ptr(), key.as_ptr(), value) }
+    }
+
+    /// Adds a signed 32-bit integer.
+    pub fn i32(&mut self, key: &str, value: i32) {
+        let key = c_string(key);
+        // SAFETY: the key lives through the call and is copied.
+        unsafe { sys::gguf_set_val_i32(self.0.as_ptr(), key.as_ptr(), value) }
+    }
+
     /// Adds an unsigned 32-bit integer.
     pub fn u32(&mut self, key: &str, value: u32) {
         let key = c_string(key);

@@ -8,6 +8,8 @@ pub(crate) mod header;
 mod parse;
 mod quants;
 pub(crate) mod replace;
+mod shard;
+pub(crate) mod split;
 pub(crate) mod tensor_info;
 pub(crate) mod unpacking;
 pub(crate) mod value;

@@ -33,8 +33,8 @@ impl Header {
         NonNull::new(header).map(Self).ok_or_else(|| fail(sys::last_error()))
     }
 
-    /// The tensors by name.
-    pub fn tensors(&self) -> BTreeMap<String, TensorInfo> {
+    /// The tensors by name, which lie in file `shard` of the model.
+    pub fn tensors(&self, shard: usize) -> BTreeMap<String, TensorInfo> {
         let gguf = self.0.as_ptr();
         // SAFETY: `gguf` is alive, every index is below the count, names are NUL-terminated and
         // `ne` points at four sizes.
@@ -46,6 +46,7 @@ impl Header {
                     let info = TensorInfo {
                         kind: sys::gguf_get_tensor_type(gguf, i),
                         ne: std::array::from_fn(|d| ne[d] as usize),
+                        shard,
                         offset: start + sys::gguf_get_tensor_offset(gguf, i),
                         size: sys::gguf_get_tensor_size(gguf, i),
                     };

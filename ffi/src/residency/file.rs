@@ -72,5 +72,5 @@ fn mapped(gguf: &Gguf, info: &TensorInfo) -> Tensor {
     let owner = Box::new(gguf.clone());
     // SAFETY: the owner keeps the map alive, which nothing writes to; the data lies within it, as
     // `Gguf::open` checked, and has the bytes that ggml gives this type and shape; GGUF aligns it.
-    unsafe { Tensor::borrow(info.description(), gguf.data(info), gguf.map(), owner) }
+    unsafe { Tensor::borrow(info.description(), gguf.data(info), gguf.file_of(info), owner) }
 }

@@ -1,6 +1,5 @@
 //! The content of tensors on its way from the file to a device.
 
-use std::ops::Range;
 use std::ptr::NonNull;
 
 use crate::ggml::tensor::Tensor;
@@ -14,7 +13,7 @@ use crate::sys;
 /// Whoever makes one keeps the tensors alive, and reads nothing of them, until it has run.
 pub(crate) struct Transfer {
     gguf: Gguf,
-    parts: Vec<(NonNull<sys::ggml_tensor>, Range<usize>)>,
+    parts: Vec<(NonNull<sys::ggml_tensor>, TensorInfo)>,
 }
 
 // SAFETY: the tensors' headers are only read, and ggml's backends copy from any thread while
@@ -29,14 +28,14 @@ impl Transfer {
     /// Adds a tensor that lies in a buffer and its description in the file.
     pub fn push(&mut self, tensor: &Tensor, info: &TensorInfo) {
         let raw = NonNull::new(tensor.as_ptr()).expect("tensors have an address");
-        self.parts.push((raw, info.offset..info.offset + info.size));
+        self.parts.push((raw, info.clone()));
     }
 
     /// Copies everything and gives the file's pages back.
     pub fn run(&self, queue: Option<&PinnedQueue>) {
         let mut start = 0;
-        for (tensor, range) in &self.parts {
-            let bytes = &self.gguf.map()[range.clone()];
+        for (tensor, info) in &self.parts {
+            let bytes = self.gguf.data(info);
             // SAFETY: the tensors are alive and not read meanwhile, by this type's contract; they
             // have as many bytes as the file has for them.
             unsafe {
@@ -49,8 +48,8 @@ impl Transfer {
             }
         }
         queue.inspect(|queue| queue.finish());
-        for (_, range) in &self.parts {
-            self.gguf.release_range(range.clone());
+        for (_, info) in &self.parts {
+            self.gguf.release_tensor(info);
         }
     }
 }
