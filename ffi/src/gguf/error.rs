@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::gguf::split::SplitError;
+use crate::gguf::format::FileFormat;
+use crate::gguf::split::error::SplitError;
 
 /// Why a GGUF file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -16,16 +17,24 @@ pub enum GgufError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The first four bytes are not `GGUF`.
-    #[error("{path}: not a GGUF file (it starts with {found:02x?}, a GGUF starts with \"GGUF\")")]
+    /// A folder.
+    #[error("{path}: a folder, not a GGUF\nhint: name the GGUF file in it")]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Another format, or a GGUF that cannot be read here.
+    #[error("{path}: {format}\nhint: {}", format.hint())]
     NotGguf {
         /// The file.
         path: PathBuf,
-        /// Its first bytes.
-        found: Vec<u8>,
+        /// What it is.
+        format: FileFormat,
     },
     /// The header does not parse.
-    #[error("{path}: the GGUF header cannot be read: {reason} (is the file complete?)")]
+    #[error(
+        "{path}: the GGUF header cannot be read: {reason}\nhint: is the file complete? Download it again"
+    )]
     Header {
         /// The file.
         path: PathBuf,
@@ -34,7 +43,8 @@ pub enum GgufError {
     },
     /// A tensor's data lies outside the file.
     #[error(
-        "{path}: truncated: tensor {tensor} ends at byte {end}, the file has {len} (download it again)"
+        "{path}: truncated: tensor {tensor} ends at byte {end}, the file has {len}\n\
+         hint: download it again"
     )]
     Truncated {
         /// The file.

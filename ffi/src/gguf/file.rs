@@ -89,6 +89,11 @@ impl Gguf {
         }
     }
 
+    /// Whether it holds a tokenizer: llama.cpp ends the process when it is asked for text without.
+    pub fn has_tokenizer(&self) -> bool {
+        self.str("tokenizer.ggml.model").is_some_and(|kind| !matches!(kind, "none" | "no_vocab"))
+    }
+
     /// A number by its full key.
     pub fn float(&self, key: &str) -> Option<f64> {
         match self.value(key)? {
@@ -157,5 +162,23 @@ impl Gguf {
     /// The error for a key that is missing or of another type.
     pub(crate) fn key_error(&self, key: &str, expected: &'static str) -> GgufError {
         GgufError::Key { path: self.path.clone(), key: key.to_owned(), expected }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gguf::header::GgufHeader;
+
+    #[test]
+    fn some_tokenizers_are_none() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for (kind, expected) in [("gpt2", true), ("none", false), ("no_vocab", false)] {
+            let mut header = GgufHeader::new();
+            header.str("tokenizer.ggml.model", kind);
+            let path = folder.path().join(kind);
+            std::fs::write(&path, header.bytes()).expect("writes");
+            assert_eq!(Gguf::open(&path).expect("opens").has_tokenizer(), expected, "{kind}");
+        }
     }
 }

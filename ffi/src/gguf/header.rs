@@ -58,6 +58,26 @@ impl GgufHeader {
         unsafe { sys::gguf_set_val_u32(self.0.as_ptr(), key.as_ptr(), value) }
     }
 
+    /// Adds an array of signed 32-bit integers.
+    pub fn i32s(&mut self, key: &str, values: &[i32]) {
+        let key = c_string(key);
+        // SAFETY: the key lives through the call and is copied, as the values are.
+        unsafe {
+            let (data, kind) = (values.as_ptr().cast(), sys::GGUF_TYPE_INT32);
+            sys::gguf_set_arr_data(self.0.as_ptr(), key.as_ptr(), kind, data, values.len());
+        }
+    }
+
+    /// Adds an array of strings.
+    pub fn strs(&mut self, key: &str, values: &[&str]) {
+        let key = c_string(key);
+        let values: Vec<_> = values.iter().map(|value| c_string(value)).collect();
+        let mut pointers: Vec<_> = values.iter().map(|value| value.as_ptr()).collect();
+        let (data, n) = (pointers.as_mut_ptr(), pointers.len());
+        // SAFETY: key, pointers and what they point to live through the call; all is copied.
+        unsafe { sys::gguf_set_arr_str(self.0.as_ptr(), key.as_ptr(), data, n) }
+    }
+
     /// Adds a 32-bit float.
     pub fn f32(&mut self, key: &str, value: f32) {
         let key = c_string(key);

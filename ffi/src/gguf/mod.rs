@@ -4,6 +4,7 @@ pub(crate) mod dequantize;
 pub(crate) mod error;
 mod faster;
 pub(crate) mod file;
+pub(crate) mod format;
 pub(crate) mod header;
 mod parse;
 mod quants;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use memmap2::Mmap;
 
 use crate::gguf::error::GgufError;
+use crate::gguf::format::FileFormat;
 use crate::gguf::parse::Header;
 use crate::gguf::tensor_info::TensorInfo;
 
@@ -26,12 +27,14 @@ impl Shard {
     pub fn open(path: &Path) -> Result<(Self, Header), GgufError> {
         let io = |source| GgufError::Io { path: path.to_owned(), source };
         let file = File::open(path).map_err(io)?;
+        if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
+            return Err(GgufError::Folder { path: path.to_owned() });
+        }
         // SAFETY: the map is read-only; a file that another program shortens while it is mapped
         // ends this program with SIGBUS, as it does every program that maps its models.
         let map = unsafe { Mmap::map(&file) }.map_err(io)?;
-        if !map.starts_with(b"GGUF") {
-            let found = map[..map.len().min(4)].to_vec();
-            return Err(GgufError::NotGguf { path: path.to_owned(), found });
+        if let Some(format) = FileFormat::of(&map) {
+            return Err(GgufError::NotGguf { path: path.to_owned(), format });
         }
         Ok((Self { path: path.to_owned(), map }, Header::parse(path)?))
     }

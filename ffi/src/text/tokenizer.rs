@@ -38,7 +38,7 @@ impl Tokenizer {
     /// If there is none, or llama.cpp does not know its kind.
     pub fn from_gguf(gguf: &Gguf) -> Result<Self, LlamaError> {
         let path = gguf.path();
-        if gguf.str("tokenizer.ggml.model").is_none_or(|model| model == "none") {
+        if !gguf.has_tokenizer() {
             return Err(LlamaError::NoTokenizer { path: path.to_owned() });
         }
         let model = LlamaModel::load(path, None)?;
