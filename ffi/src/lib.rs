@@ -119,6 +119,7 @@ pub use llama::sampler::Sampling;
 pub use model::architecture::Architecture;
 pub use model::error::ArchitectureError;
 pub use model::family::Family;
+pub use model::kind::FileKind;
 pub use model::projection::{Projection, UnknownProjection};
 pub use plan::Plan;
 pub use plan::budget::TooSmall;

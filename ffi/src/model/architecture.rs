@@ -39,11 +39,12 @@ pub struct Architecture {
     pub(crate) window: Option<Window>,
 }
 
-/// Sliding-window attention: all layers but every `period`-th see `size` tokens only.
-#[derive(Debug, Clone, Copy)]
+/// Sliding-window attention: some layers see `size` tokens only.
+#[derive(Debug, Clone)]
 pub(crate) struct Window {
     pub size: usize,
-    pub period: usize,
+    /// Which layers these are.
+    pub local: Vec<bool>,
     /// Base of the rotary frequencies in these layers.
     pub freq_base: f32,
 }
@@ -51,21 +52,19 @@ pub(crate) struct Window {
 impl Architecture {
     /// The rotary embedding of layer `layer`.
     pub fn rope(&self, layer: usize) -> Rope {
-        match self.window {
-            Some(window) if self.is_local(layer) => {
-                Rope { freq_base: window.freq_base, freq_scale: 1.0, ..self.rope }
-            }
-            _ => self.rope,
+        match self.local_window(layer) {
+            Some(window) => Rope { freq_base: window.freq_base, freq_scale: 1.0, ..self.rope },
+            None => self.rope,
         }
     }
 
     /// How many tokens, itself included, a token of layer `layer` sees; `None` for all before it.
     pub fn window(&self, layer: usize) -> Option<usize> {
-        self.window.filter(|_| self.is_local(layer)).map(|w| w.size)
+        self.local_window(layer).map(|window| window.size)
     }
 
-    fn is_local(&self, layer: usize) -> bool {
-        self.window.is_some_and(|w| w.period > 0 && layer % w.period < w.period - 1)
+    fn local_window(&self, layer: usize) -> Option<&Window> {
+        self.window.as_ref().filter(|window| window.local[layer])
     }
 
     /// The attention of layer `layer`.

@@ -3,11 +3,20 @@
 use crate::gguf::error::GgufError;
 use crate::gguf::file::Gguf;
 use crate::model::family::Family;
+use crate::model::kind::FileKind;
 
 /// Why a model cannot be trained.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ArchitectureError {
+    /// The file holds something else than a model that writes text.
+    #[error("{path}: this is {}\nhint: {}", kind.text(), kind.hint())]
+    NoModel {
+        /// The file.
+        path: String,
+        /// What it holds.
+        kind: FileKind,
+    },
     /// The family is not one of those implemented.
     #[error("{path}: architecture {name:?} is not supported: known are {}", Family::names())]
     Unsupported {

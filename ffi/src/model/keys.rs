@@ -16,17 +16,47 @@ impl Keys<'_> {
         format!("{}.{key}", self.prefix)
     }
 
-    pub fn size(&self, key: &str) -> Result<usize, GgufError> {
+    /// A positive integer, or an array with the same one for every layer.
+    pub fn size(&self, key: &str) -> Result<usize, ArchitectureError> {
         let full = self.full(key);
-        self.gguf
-            .int(&full)
-            .and_then(|n| usize::try_from(n).ok())
-            .filter(|&n| n > 0)
-            .ok_or_else(|| self.gguf.key_error(&full, "a positive integer"))
+        let number = match self.gguf.value(&full) {
+            Some(Value::Ints(per_layer)) => Some(self.same(key, per_layer)?),
+            _ => self.gguf.int(&full),
+        };
+        let size = number.and_then(|n| usize::try_from(n).ok()).filter(|&n| n > 0);
+        size.ok_or_else(|| self.gguf.key_error(&full, "a positive integer").into())
     }
 
-    pub fn size_or(&self, key: &str, default: usize) -> usize {
-        self.size(key).unwrap_or(default)
+    /// [`Keys::size`], where a file that lacks the key means `default`.
+    pub fn size_or(&self, key: &str, default: usize) -> Result<usize, ArchitectureError> {
+        match self.has(key) {
+            true => self.size(key),
+            false => Ok(default),
+        }
+    }
+
+    /// What all layers have in common.
+    fn same(&self, key: &str, per_layer: &[i64]) -> Result<i64, ArchitectureError> {
+        let n_layer = self.gguf.int(&self.full("block_count"));
+        if n_layer.is_some_and(|n| usize::try_from(n) != Ok(per_layer.len())) {
+            let n = per_layer.len();
+            return Err(self.variant(format!("{key} with {n} values for another number of layers")));
+        }
+        let first = per_layer.first().copied().unwrap_or(0);
+        match per_layer.iter().find(|&&other| other != first) {
+            None => Ok(first),
+            Some(other) => {
+                Err(self.variant(format!("{key} that differs between layers ({first}, {other})")))
+            }
+        }
+    }
+
+    fn has(&self, key: &str) -> bool {
+        self.gguf.value(&self.full(key)).is_some()
+    }
+
+    pub fn int(&self, key: &str) -> Option<i64> {
+        self.gguf.int(&self.full(key))
     }
 
     pub fn float(&self, key: &str) -> Option<f64> {
@@ -37,32 +67,39 @@ impl Keys<'_> {
         self.float(key).ok_or_else(|| self.gguf.key_error(&self.full(key), "a number"))
     }
 
-    /// Variants of a known family whose computation differs from the one written here.
-    pub fn refuse_variants(&self) -> Result<(), ArchitectureError> {
-        if self.gguf.int(&self.full("expert_count")).unwrap_or(0) > 0 {
-            return Err(self.variant("a mixture of experts"));
+    /// What positions are divided by: `rope.scaling.factor`, or by its old name `rope.scale_linear`,
+    /// unless the type is `none`; 0 stands for 1.
+    pub fn rope_factor(&self) -> f64 {
+        if self.text("rope.scaling.type") == Some("none") {
+            return 1.0;
         }
-        if let Some(kind) = self.gguf.str(&self.full("rope.scaling.type"))
-            && !matches!(kind, "none" | "linear")
-        {
-            return Err(self.variant(format!("rope scaling of type {kind}")));
-        }
-        if self.float("final_logit_softcapping").unwrap_or(0.0) != 0.0 {
-            return Err(self.variant("soft-capping of the logits"));
-        }
-        for key in ["attention.head_count_kv", "attention.head_count", "feed_forward_length"] {
-            if let Some(Value::Ints(_)) = self.gguf.value(&self.full(key)) {
-                return Err(self.variant(format!("{key} that differs between layers")));
-            }
-        }
-        let key_length = self.float("attention.key_length");
-        if self.float("attention.value_length") != key_length {
-            return Err(self.variant("heads whose keys and values differ in width"));
-        }
-        Ok(())
+        let factor = self.float("rope.scaling.factor").or_else(|| self.float("rope.scale_linear"));
+        factor.filter(|&factor| factor != 0.0).unwrap_or(1.0)
     }
 
-    fn variant(&self, what: impl Into<String>) -> ArchitectureError {
+    /// Which of the layers see a window only: one value a layer, or all but every n-th, n = 6 if the
+    /// file does not say; for n = 0 all.
+    pub fn local_layers(&self, n_layer: usize) -> Result<Vec<bool>, ArchitectureError> {
+        let key = "attention.sliding_window_pattern";
+        if let Some(Value::Ints(per_layer)) = self.gguf.value(&self.full(key)) {
+            if per_layer.len() < n_layer {
+                let n = per_layer.len();
+                return Err(self.variant(format!("{key} with {n} values for {n_layer} layers")));
+            }
+            return Ok(per_layer[..n_layer].iter().map(|&local| local != 0).collect());
+        }
+        let period = match self.int(key) {
+            None if self.has(key) => return Err(self.variant(format!("this kind of {key}"))),
+            period => period.unwrap_or(6),
+        };
+        Ok((0..n_layer as i64).map(|n| period == 0 || n % period < period - 1).collect())
+    }
+
+    pub fn text(&self, key: &str) -> Option<&str> {
+        self.gguf.str(&self.full(key))
+    }
+
+    pub fn variant(&self, what: impl Into<String>) -> ArchitectureError {
         ArchitectureError::variant(self.gguf, what.into())
     }
 }

@@ -5,9 +5,13 @@ pub(crate) mod error;
 pub(crate) mod family;
 pub(crate) mod group;
 mod keys;
+pub(crate) mod kind;
 pub(crate) mod layer;
 pub(crate) mod norm;
 pub(crate) mod projection;
 mod read;
 pub(crate) mod tensors;
+#[cfg(test)]
+pub(crate) mod tiny;
+mod variants;
 pub(crate) mod weight;

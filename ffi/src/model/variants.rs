@@ -1,0 +1,59 @@
+//! Variants of a known family whose computation differs from the one written here.
+
+use crate::model::error::ArchitectureError;
+use crate::model::keys::Keys;
+
+impl Keys<'_> {
+    /// Refuses what is not computed here, and what llama.cpp would end the process for.
+    pub fn refuse_variants(&self) -> Result<(), ArchitectureError> {
+        let positive = |key: &str| self.int(key).unwrap_or(0) > 0;
+        if positive("expert_count") || positive("expert_used_count") {
+            return Err(self.variant("a mixture of experts"));
+        }
+        if positive("nextn_predict_layers") {
+            return Err(self.variant("layers that predict several tokens"));
+        }
+        if self.int("attention.causal") == Some(0) {
+            return Err(self.variant("attention to later tokens (an embedding model)"));
+        }
+        if positive("pooling_type") {
+            return Err(self.variant("pooling of all tokens (an embedding model)"));
+        }
+        if self.float("final_logit_softcapping").unwrap_or(0.0) != 0.0 {
+            return Err(self.variant("soft-capping of the logits"));
+        }
+        self.refuse_rope_scaling()
+    }
+
+    fn refuse_rope_scaling(&self) -> Result<(), ArchitectureError> {
+        if let Some(kind) = self.text("rope.scaling.type")
+            && !matches!(kind, "none" | "linear")
+        {
+            return Err(self.variant(format!("rope scaling of type {kind}")));
+        }
+        match self.float("rope.scaling.attn_factor") {
+            Some(factor) if factor != 1.0 => {
+                Err(self.variant(format!("rope scaling with an attention factor of {factor}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The width of a head, if keys, values and rotation all have it; `usual` if the file is silent.
+    pub fn head_dim(&self, usual: usize) -> Result<usize, ArchitectureError> {
+        let width = self.size_or("attention.key_length", usual)?;
+        for (key, default) in [
+            ("attention.value_length", usual),
+            ("attention.key_length_swa", width),
+            ("attention.value_length_swa", width),
+            ("rope.dimension_count", width),
+            ("rope.dimension_count_swa", width),
+        ] {
+            let other = self.size_or(key, default)?;
+            if other != width {
+                return Err(self.variant(format!("{key} of {other} where heads are {width} wide")));
+            }
+        }
+        Ok(width)
+    }
+}
