@@ -4,7 +4,7 @@ use std::path::Path;
 
 use cutq_ffi::{Adapter, LoraConfig, LoraPair, Projection};
 
-use crate::place::{Place, fail, model};
+use crate::place::{Place, fail, model, succeed};
 
 /// A GGUF without tensors and with these string values.
 fn gguf(values: &[(&str, &str)]) -> Vec<u8> {
@@ -45,6 +45,50 @@ fn a_file_that_is_no_gguf_is_named() {
 }
 
 #[test]
+fn other_formats_are_named_with_what_to_do() {
+    let place = Place::with_data();
+    let mut safetensors = 64_u64.to_le_bytes().to_vec();
+    safetensors.extend(br#"{"model.norm.weight":{"dtype":"F16"#);
+    for (content, expected, hint) in [
+        (&b"version https://git-lfs.github.com/spec/v1\n"[..], "a Git LFS pointer", "git lfs pull"),
+        (b"<!DOCTYPE html><title>Sign in</title>", "a web page", "download the GGUF again"),
+        (&safetensors, "safetensors, not a GGUF", "convert_hf_to_gguf.py"),
+        (b"PK\x03\x04", "a zip archive", "convert_hf_to_gguf.py"),
+        (b"tjgg\x03\0\0\0", "GGJT, the format before GGUF", "a newer GGUF"),
+        (b"GGUF\x01\0\0\0", "GGUF version 1", "a newer GGUF"),
+        (b"GGUF\0\0\0\x03", "big-endian", "gguf-convert-endian"),
+        (b"GGUF\x09\0\0\0", "GGUF version 9", "a newer cutq"),
+        (b"GGUF\x03\0\0\0\x01", "header cannot be read", "is the file complete?"),
+    ] {
+        place.write("odd.gguf", content);
+        let message = with_model(&place, "odd.gguf");
+        assert!(message.contains("odd.gguf") && message.contains(expected), "{message}");
+        assert!(message.contains("\nhint: ") && message.contains(hint), "{message}");
+    }
+    std::fs::create_dir(place.path("folder")).unwrap();
+    let message = with_model(&place, "folder");
+    assert!(message.contains("hint: name the GGUF file in it"), "{message}");
+}
+
+#[test]
+fn adapters_of_other_formats_are_named() {
+    let place = Place::with_data();
+    let mut safetensors = 64_u64.to_le_bytes().to_vec();
+    safetensors.extend(br#"{"base_model.model.lora_A.weight":{"dtype":"F16"#);
+    std::fs::create_dir(place.path("peft")).unwrap();
+    place.write("peft/adapter_config.json", "{}");
+    place.write("peft/adapter_model.safetensors", safetensors);
+    for name in ["peft", "peft/adapter_model.safetensors"] {
+        let flags = format!("--data data.jsonl --init-adapter {name}");
+        let message = fail(&mut place.finetune(&flags), 1);
+        assert!(message.contains("convert_lora_to_gguf.py"), "{message}");
+    }
+    foreign_adapter(&place.path("adapter.gguf"));
+    let message = with_model(&place, "adapter.gguf");
+    assert!(message.contains("a LoRA adapter, not a model"), "{message}");
+}
+
+#[test]
 fn a_truncated_gguf_is_named() {
     let place = Place::with_data();
     let whole = std::fs::read(model()).unwrap();
@@ -75,6 +119,13 @@ fn a_model_without_a_tokenizer_is_named() {
     place.write("mute.gguf", bytes);
     let message = with_model(&place, "mute.gguf");
     assert!(message.contains("mute.gguf") && message.contains("tokenizer"), "{message}");
+    // A tokenizer that is said to be none is none; without text a model computes all the same.
+    let mut bytes = std::fs::read(model()).unwrap();
+    bytes[at + key.len() + 12..][..4].copy_from_slice(b"none");
+    place.write("mute.gguf", bytes);
+    let message = with_model(&place, "mute.gguf");
+    assert!(message.contains("the GGUF holds no tokenizer"), "{message}");
+    succeed(&mut place.cutq(["plan", "mute.gguf", "--threads", "1", "--max-length", "16"]));
 }
 
 /// What `finetune` prints for other data.

@@ -21,6 +21,33 @@ pub enum AdapterError {
         /// `general.type`.
         found: String,
     },
+    /// A kind of adapter that is not computed here.
+    #[error("{path}: {what} cannot be trained or applied here")]
+    Kind {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
+    },
+    /// An adapter as PEFT stores it.
+    #[error(
+        "{path}: a PEFT adapter, not a GGUF\nhint: convert its folder with llama.cpp's \
+         convert_lora_to_gguf.py"
+    )]
+    Peft {
+        /// The file or folder.
+        path: PathBuf,
+    },
+    /// A tensor that is no half of a LoRA matrix, or has no use here.
+    #[error("{path}: tensor {tensor}: {reason}")]
+    Tensor {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        tensor: String,
+        /// What stands in the way.
+        reason: String,
+    },
     /// The adapter belongs to another model.
     #[error("{path}: this adapter is for another model: {reason}")]
     OtherModel {

@@ -2,48 +2,45 @@
 
 use std::path::Path;
 
-use cutq_kernels::Weights;
-
+use super::pairs::Pairs;
 use super::{Adapter, AdapterError, LoraConfig, LoraPair};
-use crate::gguf::dequantize::Quantized;
+use crate::gguf::error::GgufError;
 use crate::gguf::file::Gguf;
+use crate::gguf::format::FileFormat;
 use crate::gguf::writer::GgufWriter;
 use crate::model::architecture::Architecture;
 use crate::model::projection::Projection;
 
 impl Adapter {
     /// Loads an adapter for `model` from a GGUF as llama.cpp's converter or [`Adapter::save_gguf`]
-    /// writes it.
+    /// writes it. Norms in it are left out, as llama.cpp does.
     ///
     /// # Errors
-    /// If the file is not a LoRA adapter, or does not fit the model.
+    /// If the file is not a LoRA adapter, does not fit the model, or adapts what cannot be adapted
+    /// here.
     pub fn load(
         path: &Path,
         model: &Gguf,
         architecture: &Architecture,
     ) -> Result<Self, AdapterError> {
-        let file = Gguf::open(path)?;
-        let found = file.str("general.type").unwrap_or("missing").to_owned();
-        if found != "adapter" || file.str("adapter.type") != Some("lora") {
-            return Err(AdapterError::NotAnAdapter { path: path.to_owned(), found });
-        }
-        let other = |reason: String| AdapterError::OtherModel { path: path.to_owned(), reason };
+        let file = Gguf::open(path).map_err(|error| peft(path, error))?;
+        check_kind(path, &file)?;
         let (its, ours) = (file.architecture()?, model.architecture()?);
         if its != ours {
-            return Err(other(format!("its architecture is {its}, the model's {ours}")));
+            let reason = format!("its architecture is {its}, the model's {ours}");
+            return Err(AdapterError::OtherModel { path: path.to_owned(), reason });
         }
-        let key = "adapter.lora.alpha";
-        let alpha = file.float(key).ok_or_else(|| file.key_error(key, "a number"))?;
-        let pairs = read_pairs(&file, architecture, &other)?;
-        let r = pairs.first().map_or(0, |p| p.a.len() / p.n_in);
-        if pairs.iter().any(|p| p.a.len() / p.n_in != r) {
-            return Err(other("its tensors differ in rank".into()));
-        }
+        let pairs = Pairs { path, file: &file, architecture }.read()?;
         let mut target_modules: Vec<Projection> = pairs.iter().map(|p| p.projection).collect();
         target_modules.sort_unstable();
         target_modules.dedup();
-        let lora_alpha = alpha as f32;
-        let config = LoraConfig { r, lora_alpha, lora_dropout: 0.0, target_modules };
+        let config = LoraConfig {
+            r: pairs.iter().map(LoraPair::r).max().unwrap_or(0),
+            // llama.cpp, too, takes none for 0.
+            lora_alpha: file.float("adapter.lora.alpha").unwrap_or(0.0) as f32,
+            lora_dropout: 0.0,
+            target_modules,
+        };
         Ok(Self { config, architecture: ours.to_owned(), pairs })
     }
 
@@ -58,7 +55,7 @@ impl Adapter {
         writer.header.str("adapter.type", "lora");
         writer.header.f32("adapter.lora.alpha", self.config.lora_alpha);
         for pair in &self.pairs {
-            let r = self.config.r;
+            let r = pair.r();
             writer.tensor(&pair.name_a(), [pair.n_in, r], &pair.a);
             writer.tensor(&pair.name_b(), [r, pair.n_out], &pair.b);
         }
@@ -67,47 +64,27 @@ impl Adapter {
     }
 }
 
-fn read_pairs(
-    file: &Gguf,
-    architecture: &Architecture,
-    other: &dyn Fn(String) -> AdapterError,
-) -> Result<Vec<LoraPair>, AdapterError> {
-    let mut pairs = Vec::new();
-    for layer in 0..architecture.n_layer {
-        for projection in Projection::ALL {
-            let (n_in, n_out) = architecture.projection_shape(projection);
-            let mut pair = LoraPair { layer, projection, n_in, n_out, a: vec![], b: vec![] };
-            if !file.tensors().contains_key(&pair.name_a()) {
-                continue;
-            }
-            let r = file.tensor(&pair.name_a())?.ne[1];
-            pair.a = read_matrix(file, &pair.name_a(), [n_in, r], other)?;
-            pair.b = read_matrix(file, &pair.name_b(), [r, n_out], other)?;
-            pairs.push(pair);
+/// What stands in the way if the file is no GGUF: many an adapter is a folder of PEFT's.
+fn peft(path: &Path, error: GgufError) -> AdapterError {
+    match error {
+        GgufError::Folder { path } if path.join("adapter_config.json").exists() => {
+            AdapterError::Peft { path }
         }
+        GgufError::NotGguf { format: FileFormat::Safetensors, .. } => {
+            AdapterError::Peft { path: path.to_owned() }
+        }
+        error => error.into(),
     }
-    if pairs.is_empty() || file.tensors().len() != 2 * pairs.len() {
-        let (its, used) = (file.tensors().len(), 2 * pairs.len());
-        return Err(other(format!("it has {its} tensors, of which {used} belong to the model")));
-    }
-    Ok(pairs)
 }
 
-fn read_matrix(
-    file: &Gguf,
-    name: &str,
-    shape: [usize; 2],
-    other: &dyn Fn(String) -> AdapterError,
-) -> Result<Vec<f32>, AdapterError> {
-    let info = file.tensor(name)?;
-    if info.ne != [shape[0], shape[1], 1, 1] {
-        return Err(other(format!("{name} is of shape {:?}, the model wants {shape:?}", info.ne)));
+fn check_kind(path: &Path, file: &Gguf) -> Result<(), AdapterError> {
+    let found = file.str("general.type").unwrap_or("missing").to_owned();
+    if found != "adapter" || file.str("adapter.type") != Some("lora") {
+        return Err(AdapterError::NotAnAdapter { path: path.to_owned(), found });
     }
-    let matrix = Quantized::new(file, info)
-        .ok_or_else(|| other(format!("the type of {name} cannot be read")))?;
-    let mut values = vec![0.0; shape[0] * shape[1]];
-    for (row, out) in values.chunks_exact_mut(shape[0]).enumerate() {
-        matrix.unpack(row, 0, out);
+    if file.value("adapter.alora.invocation_tokens").is_some() {
+        let what = "an activated LoRA (adapter.alora.invocation_tokens)";
+        return Err(AdapterError::Kind { path: path.to_owned(), what });
     }
-    Ok(values)
+    Ok(())
 }

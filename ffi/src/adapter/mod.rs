@@ -2,6 +2,7 @@
 
 mod error;
 mod gguf;
+mod pairs;
 mod peft;
 
 pub use error::AdapterError;
@@ -17,9 +18,9 @@ use crate::model::projection::Projection;
 /// How an adapter is made.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LoraConfig {
-    /// Rank.
+    /// Rank; of an adapter whose pairs differ in rank, the largest.
     pub r: usize,
-    /// The update is scaled by `lora_alpha / r`.
+    /// The update is scaled by `lora_alpha / r`; 0 means by 1, as in llama.cpp.
     pub lora_alpha: f32,
     /// Share of the adapter's input that training drops, in `0..1`.
     pub lora_dropout: f32,
@@ -27,7 +28,7 @@ pub struct LoraConfig {
     pub target_modules: Vec<Projection>,
 }
 
-/// The pair of matrices beside one projection: `ΔW = lora_alpha / r · B A`.
+/// The pair of matrices beside one projection: `ΔW = scaling · B A`, of rank r.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LoraPair {
     /// Number of the layer, from 0.
@@ -56,6 +57,11 @@ pub struct Adapter {
 }
 
 impl LoraPair {
+    /// The rank, which in adapters of other programs may differ from pair to pair.
+    pub fn r(&self) -> usize {
+        self.a.len() / self.n_in
+    }
+
     /// Number of trainable parameters.
     pub fn n_params(&self) -> usize {
         self.a.len() + self.b.len()
@@ -96,8 +102,12 @@ impl Adapter {
         self.pairs.iter().map(LoraPair::n_params).sum()
     }
 
-    /// `lora_alpha / r`.
-    pub fn scaling(&self) -> f32 {
-        self.config.lora_alpha / self.config.r as f32
+    /// What the product of a pair's matrices is multiplied by: `lora_alpha / r`, or 1 for
+    /// `lora_alpha = 0`, as in llama.cpp.
+    pub fn scaling(&self, pair: &LoraPair) -> f32 {
+        match self.config.lora_alpha {
+            0.0 => 1.0,
+            lora_alpha => lora_alpha / pair.r() as f32,
+        }
     }
 }

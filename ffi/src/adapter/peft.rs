@@ -6,7 +6,7 @@ use std::path::Path;
 
 use safetensors::tensor::{Dtype, TensorView};
 
-use super::{Adapter, AdapterError};
+use super::{Adapter, AdapterError, LoraPair};
 use crate::ggml::rope::RopeMode;
 use crate::gguf::replace::replace;
 use crate::model::architecture::Architecture;
@@ -30,11 +30,9 @@ impl Adapter {
     }
 
     fn safetensors(&self, shape: &Architecture) -> io::Result<Vec<u8>> {
-        let r = self.config.r;
         let mut tensors: Vec<(String, [usize; 2], Vec<f32>)> = Vec::new();
         for pair in &self.pairs {
-            let name = pair.projection.peft_name();
-            let name = format!("base_model.model.model.layers.{}.{name}", pair.layer);
+            let (r, name) = (pair.r(), format!("base_model.model.{}", module(pair)));
             let b = match heads_to_restore(shape, pair.projection) {
                 Some(n_head) => halves_from_neighbours(&pair.b, r, n_head),
                 None => pair.b.clone(),
@@ -57,11 +55,23 @@ impl Adapter {
     fn peft_config(&self) -> serde_json::Value {
         let last = |p: &Projection| p.peft_name().rsplit('.').next().unwrap_or_default().to_owned();
         let modules: Vec<String> = self.config.target_modules.iter().map(last).collect();
+        let r = self.config.r;
+        let ranks: BTreeMap<String, usize> = self
+            .pairs
+            .iter()
+            .filter(|pair| pair.r() != r)
+            .map(|pair| (module(pair), pair.r()))
+            .collect();
+        // An alpha of 0 stands for each pair's rank: PEFT would scale by 0.
+        let no_alpha = self.config.lora_alpha == 0.0;
+        let alphas = if no_alpha { ranks.clone() } else { BTreeMap::new() };
         serde_json::json!({
             "peft_type": "LORA",
             "task_type": "CAUSAL_LM",
-            "r": self.config.r,
-            "lora_alpha": self.config.lora_alpha,
+            "r": r,
+            "lora_alpha": if no_alpha { r as f32 } else { self.config.lora_alpha },
+            "rank_pattern": ranks,
+            "alpha_pattern": alphas,
             "lora_dropout": self.config.lora_dropout,
             "target_modules": modules,
             "bias": "none",
@@ -71,6 +81,11 @@ impl Adapter {
             "base_model_name_or_path": null,
         })
     }
+}
+
+/// The name of a projection in Hugging Face's model.
+fn module(pair: &LoraPair) -> String {
+    format!("model.layers.{}.{}", pair.layer, pair.projection.peft_name())
 }
 
 /// The number of heads whose rows a GGUF orders differently from Hugging Face: the converter of

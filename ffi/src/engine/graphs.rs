@@ -146,13 +146,13 @@ impl Engine {
     ) -> LayerPass<'g> {
         let n_tokens = batch.tokens.len();
         let loras = self.pairs_of(n).map(|(i, pair)| {
-            let r = self.adapter.config.r;
+            let r = pair.r();
             let mut matrix =
                 |values: &'g [f32], ne| tape.parameter(self.ops.adapter_matrix(graph, values, ne));
             let lora = Lora {
                 a: matrix(&pair.a, [pair.n_in, r]),
                 b: matrix(&pair.b, [r, pair.n_out]),
-                scaling: self.adapter.scaling(),
+                scaling: self.adapter.scaling(pair),
                 dropout: self.dropout(seed, i),
             };
             (pair.projection, lora)
