@@ -34,6 +34,44 @@ fn qwen2() {
     trained_adapter_agrees(TestModel::Qwen2);
 }
 
+/// Adapters of other programs may have a rank for each pair, and no alpha.
+#[test]
+fn smollm2_with_mixed_ranks_and_no_alpha() {
+    let model = TestModel::SmolLm2;
+    let _alone = model.alone();
+    let gguf = Gguf::open(&model.path()).expect("the model opens");
+    let groups = groups(&gguf);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let without = log_probs(&gguf, adapter(&gguf), &groups);
+    let floor = mean(&without, &llama_log_probs(model, None, &groups));
+    for lora_alpha in [16.0, 0.0] {
+        let adapter = mixed(&gguf, lora_alpha);
+        let path = folder.path().join("adapter.gguf");
+        adapter.save_gguf(&path).expect("the adapter is written");
+        let ours = log_probs(&gguf, adapter, &groups);
+        let theirs = llama_log_probs(model, Some(&path), &groups);
+        let (with, effect) = (mean(&ours, &theirs), mean(&ours, &without));
+        println!(
+            "alpha {lora_alpha}: mean |Δ log p| {with:.4}, the adapter moves them by {effect:.4}"
+        );
+        let limit = tolerance::LLAMA_CPP_LOG_PROB.max(tolerance::LLAMA_CPP_FLOOR * floor);
+        assert!(with <= limit, "{with} > {limit}");
+        assert!(effect > 4.0 * with, "an adapter without effect would prove nothing");
+    }
+}
+
+/// Ranks 4, 8 and 16 by turns, and B of A's values times ten, so that each pair has an effect.
+fn mixed(gguf: &Gguf, lora_alpha: f32) -> Adapter {
+    let mut adapter = adapter(gguf);
+    adapter.config.lora_alpha = lora_alpha;
+    for (pair, r) in adapter.pairs.iter_mut().zip([4, 8, 16].into_iter().cycle()) {
+        pair.a.truncate(r * pair.n_in);
+        let b = pair.a.iter().rev().map(|a| 10.0 * a).cycle();
+        pair.b = b.take(r * pair.n_out).collect();
+    }
+    adapter
+}
+
 /// Trains ten steps, saves the adapter, and compares llama.cpp's log-probabilities with cutq's.
 fn trained_adapter_agrees(model: TestModel) {
     let _alone = model.alone();
