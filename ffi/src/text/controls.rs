@@ -37,7 +37,7 @@ impl Controls {
     /// # Errors
     /// If llama.cpp does not know the tokenizer.
     pub fn of_gguf(gguf: &Gguf) -> Result<Self, LlamaError> {
-        if gguf.str("tokenizer.ggml.model").is_none_or(|model| model == "none") {
+        if !gguf.has_tokenizer() {
             return Ok(Self::default());
         }
         Ok(Self::of_model(&LlamaModel::load(gguf.path(), None)?))
