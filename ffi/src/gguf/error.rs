@@ -32,9 +32,7 @@ pub enum GgufError {
         format: FileFormat,
     },
     /// The header does not parse.
-    #[error(
-        "{path}: the GGUF header cannot be read: {reason}\nhint: is the file complete? Download it again"
-    )]
+    #[error("{path}: the GGUF header cannot be read: {reason}\nhint: {}", header_hint(reason))]
     Header {
         /// The file.
         path: PathBuf,
@@ -77,4 +75,15 @@ pub enum GgufError {
     /// The shards of a model cannot be put together.
     #[error(transparent)]
     Split(#[from] SplitError),
+}
+
+/// What to do about a header that does not parse, by what the parser said.
+fn header_hint(reason: &str) -> &'static str {
+    match reason.contains("ggml type") || reason.contains("block size") {
+        true => {
+            "the type is one that llama.cpp knew before or came to know later: quantize the model \
+             again, or take another file of it"
+        }
+        false => "is the file complete? Download it again",
+    }
 }

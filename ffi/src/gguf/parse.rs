@@ -123,3 +123,26 @@ unsafe fn string(text: *const c_char) -> String {
     // SAFETY: the caller's promise.
     unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::ggml::tensor_type::TensorType;
+    use crate::gguf::file::Gguf;
+    use crate::gguf::header::GgufHeader;
+
+    #[test]
+    fn a_tensor_of_an_unknown_type_is_named() {
+        let mut header = GgufHeader::new();
+        header.tensor("odd", TensorType::F32, [8, 1]);
+        let mut bytes = header.bytes();
+        let at = bytes.windows(3).position(|window| window == b"odd").expect("is there");
+        // Behind the name are the number of dimensions and the only one.
+        bytes[at + 3 + 4 + 8] = 99;
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("odd.gguf");
+        std::fs::write(&path, bytes).expect("writes");
+        let message = Gguf::open(&path).expect_err("refuses").to_string();
+        assert!(message.contains("tensor 'odd' has invalid ggml type 99"), "{message}");
+        assert!(message.contains("hint: the type is one that"), "{message}");
+    }
+}

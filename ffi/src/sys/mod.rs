@@ -10,7 +10,8 @@ pub use llama_cpp_sys_2::*;
 use std::ffi::{CStr, c_char, c_void};
 use std::sync::{Mutex, Once, PoisonError};
 
-/// The latest complaint of the C side: its functions return null and log the reason.
+/// The latest complaints of the C side: its functions return null and log the reason, the most
+/// special first.
 static LAST_ERROR: Mutex<String> = Mutex::new(String::new());
 
 /// Sends the log of ggml and llama.cpp to [`last_error`] instead of the terminal, once.
@@ -26,7 +27,10 @@ pub fn capture_log() {
     });
 }
 
-/// Takes the latest error text that the C side logged; empty if there was none.
+/// Complaints that are kept, in bytes.
+const ERROR_BYTES: usize = 1000;
+
+/// Takes what the C side logged as errors since the last call; empty if there was nothing.
 pub fn last_error() -> String {
     let mut text = LAST_ERROR.lock().unwrap_or_else(PoisonError::into_inner);
     std::mem::take(&mut *text).trim().to_owned()
@@ -39,6 +43,11 @@ unsafe extern "C" fn keep_errors(level: ggml_log_level, text: *const c_char, _: 
     // SAFETY: the C side passes a NUL-terminated string that lives for this call.
     let text = unsafe { CStr::from_ptr(text) }.to_string_lossy();
     let mut last = LAST_ERROR.lock().unwrap_or_else(PoisonError::into_inner);
-    last.clear();
-    last.push_str(&text);
+    if last.len() > ERROR_BYTES {
+        last.clear();
+    }
+    if !last.is_empty() {
+        last.push_str("; ");
+    }
+    last.push_str(text.trim());
 }
