@@ -84,8 +84,10 @@ pub struct EngineSettings {
 pub struct Settings {
     /// The program's version.
     pub cutq: String,
-    /// The model.
+    /// The model; of one in several files the first.
     pub model: InputFile,
+    /// Its other files.
+    pub model_shards: Vec<InputFile>,
     /// Where the adapter goes.
     pub out: PathBuf,
     /// Where it goes as PEFT safetensors.
@@ -113,7 +115,7 @@ impl Settings {
             self.prompt.tokenizer.as_ref(),
             self.lora.init_adapter.as_ref(),
         ];
-        let files = single.into_iter().flatten().chain(&self.data.files);
+        let files = single.into_iter().flatten().chain(&self.model_shards).chain(&self.data.files);
         files.into_iter().try_for_each(InputFile::verify)
     }
 }

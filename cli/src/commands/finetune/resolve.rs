@@ -37,6 +37,7 @@ pub fn settings(
     let settings = Settings {
         cutq: env!("CARGO_PKG_VERSION").to_owned(),
         model: InputFile::head(path)?,
+        model_shards: model.gguf.files().skip(1).map(InputFile::head).collect::<Result<_>>()?,
         out,
         save_peft: args.save_peft.as_ref().map(std::path::absolute).transpose()?,
         data: data_settings(args, data)?,
