@@ -93,7 +93,7 @@ pub enum Problem {
         what: &'static str,
     },
     /// The response is not to be learned.
-    #[error("the response has weight 0, so it is not to be trained on")]
+    #[error("the response is marked as one not to be trained on (weight 0, train or loss false)")]
     WeightZero,
     /// A system prompt in a field, and another among the messages.
     #[error("field `system` and a system message say different things")]

@@ -7,52 +7,20 @@ use serde_json::{Map, Value};
 use crate::data::problem::Problem;
 
 /// How words of a name begin that is about the quality of a response.
-const STEMS: [&str; 42] = [
-    "judg",
-    "critic",
-    "critiq",
-    "feedback",
-    "comment",
-    "review",
-    "verdict",
-    "complain",
-    "remark",
-    "correction",
-    "mistake",
-    "error",
-    "fault",
-    "flaw",
-    "issue",
-    "wrong",
-    "incorrect",
-    "bad",
-    "reject",
-    "objection",
-    "annotation",
-    "annotator",
-    "note",
-    "rating",
-    "rate",
-    "score",
-    "label",
-    "grade",
-    "quality",
-    "reward",
-    "preference",
-    "evaluation",
-    "eval",
-    "assessment",
-    "rationale",
-    "reason",
-    "explanation",
-    "opinion",
-    "improve",
-    "suggestion",
-    "penalty",
-    "vote",
+#[rustfmt::skip]
+const STEMS: [&str; 36] = [
+    "judg", "critic", "critiq", "feedback", "comment", "review", "verdict", "complain", "remark",
+    "correction", "mistake", "error", "fault", "flaw", "issue", "wrong", "incorrect", "reject",
+    "objection", "annotat", "rating", "score", "label", "grade", "quality", "reward", "preference",
+    "evaluat", "assessment", "rationale", "reason", "explanation", "opinion", "improve",
+    "suggestion", "penalty",
 ];
 
-/// Words that make a name one about something else: who, when, how many, where from.
+/// Whole words of that kind, which begin others, too.
+const WORDS: [&str; 6] = ["bad", "note", "notes", "rate", "vote", "votes"];
+
+/// Last words that make a name one about something else: who, when, how many, where from.
+#[rustfmt::skip]
 const BESIDE: [&str; 19] = [
     "id", "ids", "idx", "index", "count", "num", "number", "total", "time", "date", "at", "by",
     "model", "name", "url", "version", "type", "source", "content",
@@ -100,11 +68,10 @@ fn is_empty(value: &Value) -> bool {
 
 fn looks_like_criticism(name: &str) -> bool {
     let words = words(name);
-    let is = |word: &String, list: &[&str]| list.contains(&word.as_str());
-    let stem = |word: &String| STEMS.iter().any(|stem| word.starts_with(stem));
-    !KNOWN.contains(&name.to_lowercase().as_str())
-        && !words.iter().any(|word| is(word, &BESIDE))
-        && words.iter().any(stem)
+    let is = |word: &str, list: &[&str]| list.contains(&word);
+    let about = |word: &String| is(word, &WORDS) || STEMS.iter().any(|stem| word.starts_with(stem));
+    let beside = words.last().is_some_and(|word| is(word, &BESIDE));
+    !KNOWN.contains(&name.to_lowercase().as_str()) && !beside && words.iter().any(about)
 }
 
 /// The words of `snake_case`, `kebab-case`, `camelCase` or a phrase, in small letters.
@@ -144,6 +111,7 @@ mod tests {
             "Fehler/errors",
             "rejectionReason",
             "is_bad",
+            "reward_model_score",
         ] {
             assert!(looks_like_criticism(name), "{name}");
         }
@@ -160,6 +128,8 @@ mod tests {
             "lang",
             "topic",
             "generator",
+            "notebook",
+            "badge",
             "concrete",
             "scope",
         ] {
@@ -179,7 +149,7 @@ mod tests {
         for (value, field) in [
             (json!({"meta": {"x": {"critique": "Wrong."}}}), "`meta.x.critique`"),
             (json!({"ratings": [{"comment": "Wrong."}]}), "`ratings`"),
-            (json!({"annotated": [{"by": 1, "remark": "Wrong."}]}), "`annotated[].remark`"),
+            (json!({"turns": [{"by": 1, "remark": "Wrong."}]}), "`turns[].remark`"),
             (json!({"label": false}), "`label`"),
         ] {
             let message = check(value).expect(field);

@@ -18,7 +18,7 @@ pub(super) struct Names {
 pub(super) const ALPACA: Names =
     Names { instruction: "instruction", input: Some("input"), response: &["output", "response"] };
 pub(super) const SHEPHERD: Names =
-    Names { instruction: "question", input: None, response: &["answer"] };
+    Names { instruction: "question", input: None, response: &["answer", "response"] };
 pub(super) const COMPLETION: Names =
     Names { instruction: "prompt", input: None, response: &["completion", "response"] };
 

@@ -201,10 +201,17 @@ fn turn(place: &str, value: Value) -> Result<Turn, Problem> {
         value => text(&format!("{place}.{content}"), value.unwrap_or(Value::Null))?,
     };
     let judgment = take_judgment(&mut map, &format!("{place}."))?;
-    let weight = map.remove("weight").as_ref().and_then(Value::as_f64);
+    let is_weightless = takes_no_part(&mut map);
     let message = Message { role: role.to_owned(), content, fields: known };
     let place = place.to_owned();
-    Ok(Turn { place, message, judgment, is_weightless: weight == Some(0.0), rest: map })
+    Ok(Turn { place, message, judgment, is_weightless, rest: map })
+}
+
+/// Whether a message is marked as one not to be trained on: `weight` 0, `train` or `loss` false.
+fn takes_no_part(map: &mut Map<String, Value>) -> bool {
+    let marks = ["weight", "train", "loss"].map(|name| map.remove(name));
+    let is_off = |mark: &Value| mark.as_f64() == Some(0.0) || mark.as_bool() == Some(false);
+    marks.iter().flatten().any(is_off)
 }
 
 /// The role as chat templates call it.

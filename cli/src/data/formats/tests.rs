@@ -30,6 +30,7 @@ fn a_question_and_its_answer_are_the_same_in_every_format() {
         json!({"instruction": "q", "history": [], "response": "a", "Judgement": "j"}),
         json!({"question": "q", "answer": "a", "feedback": "j"}),
         json!({"question": "q", "answer": "a", "judgment": "j", "feedback": null}),
+        json!({"question": "q", "response": "a", "feedback": "j"}),
         json!({"prompt": "q", "completion": "a", "criticism": "j"}),
         json!({"prompt": "q", "response": "a", "judgment": "j", "label": false}),
         json!({"prompt": ask, "completion": say, "judgment": "j"}),
@@ -139,6 +140,10 @@ fn no_bad_response_is_taken_for_a_good_one() {
         (
             json!({"messages": chat(json!({"role": "assistant", "content": "a", "weight": 0}))}),
             "weight 0",
+        ),
+        (
+            json!({"messages": chat(json!({"role": "assistant", "content": "a", "train": false}))}),
+            "not to be trained on",
         ),
     ] {
         let message = parse(value).expect_err(expected);

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::praise::grammar;
+use super::grammar::grammar;
 
 /// The response is perfect, perhaps with the reason in the same sentence.
 static PERFECT: LazyLock<Regex> = LazyLock::new(|| {

@@ -6,6 +6,7 @@
 
 mod explanation;
 mod failed_call;
+mod grammar;
 mod praise;
 mod sentence;
 
