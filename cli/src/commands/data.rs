@@ -14,7 +14,7 @@ use crate::data::{Encode, Loaded, Record, Report, Tokenize, View};
 use crate::flags::DataArgs;
 use crate::output;
 use crate::session::model::ModelFile;
-use crate::text::{AnyTemplate, Encoder};
+use crate::text;
 
 /// Runs the command.
 pub fn data(args: &DataArgs) -> Result<ExitCode> {
@@ -63,10 +63,13 @@ fn with_model(
     loaded: &mut Loaded,
     console: Console,
 ) -> Result<Prompts> {
-    let (_, template) =
-        AnyTemplate::open(args.prompt.template.as_ref(), &model.gguf, Now::local())?;
+    let (template, encoder) = text::open(
+        &model.gguf,
+        args.prompt.template.as_ref(),
+        args.prompt.tokenizer.as_deref(),
+        Now::local(),
+    )?;
     template.warn_of_lost_turns(console);
-    let encoder = Encoder::open(&model.gguf, args.prompt.tokenizer.as_deref(), &template)?;
     let tokenize = Tokenize {
         encode: &encoder,
         template: &template,

@@ -15,8 +15,7 @@ use crate::data::Encode;
 use crate::flags::GenerateArgs;
 use crate::output;
 use crate::session::model::{device, threads};
-use crate::text::AnyTemplate;
-use crate::text::Encoder;
+use crate::text;
 use crate::usage::UsageError;
 
 /// What `--json` prints.
@@ -33,8 +32,8 @@ struct Answers {
 pub fn generate(args: &GenerateArgs) -> Result<ExitCode> {
     let sampling = sampling(args)?;
     let gguf = Gguf::open(&args.model).context("cannot open the model")?;
-    let (_, template) = AnyTemplate::open(args.template.as_ref(), &gguf, Now::local())?;
-    let encoder = Encoder::open(&gguf, args.tokenizer.as_deref(), &template)?;
+    let (asked, tokenizer) = (args.template.as_ref(), args.tokenizer.as_deref());
+    let (template, encoder) = text::open(&gguf, asked, tokenizer, Now::local())?;
     let prompt = prompt(args)?;
     let pieces = template
         .prompt(&example(args, &prompt), None)

@@ -72,9 +72,9 @@ impl Loaded {
         T::Error: std::error::Error + Send + Sync + 'static,
         O: Objective,
     {
-        let bar = console.bar("tokenized", Some(self.records.len()));
-        let (groups, tokenized) = tokenize.all(&self.records, &bar)?;
-        bar.finish_and_clear();
+        let n = self.records.len();
+        let (groups, tokenized) =
+            tokenize.all(&self.records, &console.bar("tokenized", Some(n)))?;
         for refused in &tokenized.refused {
             console.warn(format_args!("skipped: {refused}"));
         }

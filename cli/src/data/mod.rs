@@ -37,5 +37,6 @@ pub use read::Reading;
 pub use record::{Origin, Record};
 pub use report::{Report, View};
 pub use screen::{OnDuplicate, OnFailedJudge, OnPraise, Screening};
+pub use source::{input, is_piped};
 pub use tally::Tally;
 pub use tokenize::{Encode, OnLong, Tokenize};

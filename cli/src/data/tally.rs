@@ -23,7 +23,7 @@ pub struct Sample {
 }
 
 /// How many occurrences are shown.
-const SAMPLES: usize = 3;
+pub(super) const SAMPLES: usize = 3;
 /// How many characters of each.
 const SHOWN: usize = 100;
 

@@ -259,7 +259,7 @@ mod tests {
     #[test]
     fn a_checkpoint_comes_back_exactly() {
         let parent = tempfile::tempdir().expect("a folder");
-        let folder = RunFolder::create(&parent.path().join("run"), &()).expect("new");
+        let folder = RunFolder::create(&parent.path().join("run")).expect("new");
         assert!(Checkpoint::load(&folder).expect("none yet").is_none());
         for step in [10, 20] {
             save(&folder, step).expect("saves");
@@ -273,7 +273,7 @@ mod tests {
     #[test]
     fn a_failed_save_keeps_the_previous_one() {
         let parent = tempfile::tempdir().expect("a folder");
-        let folder = RunFolder::create(&parent.path().join("run"), &()).expect("new");
+        let folder = RunFolder::create(&parent.path().join("run")).expect("new");
         save(&folder, 10).expect("saves");
         let error = Checkpoint::save(&folder, &state(20), &moments(2.0), |path| {
             fs::write(path, "half of")?;
@@ -289,7 +289,7 @@ mod tests {
     #[test]
     fn a_process_that_ends_between_the_renames_loses_nothing() {
         let parent = tempfile::tempdir().expect("a folder");
-        let folder = RunFolder::create(&parent.path().join("run"), &()).expect("new");
+        let folder = RunFolder::create(&parent.path().join("run")).expect("new");
         save(&folder, 10).expect("saves");
         fs::rename(folder.file(NAME), folder.file(ASIDE)).expect("renames");
         let read = Checkpoint::load(&folder).expect("reads").expect("is there");

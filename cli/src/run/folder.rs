@@ -99,29 +99,27 @@ fn versions(found: &Option<String>) -> String {
 }
 
 impl RunFolder {
-    /// Checks that no run is in the folder yet, as [`RunFolder::create`] does.
-    ///
-    /// # Errors
-    /// A folder that holds a run.
-    pub fn refuse_occupied(path: &Path) -> Result<(), FolderError> {
-        match path.join(CONFIG).exists() {
-            true => Err(FolderError::Occupied { path: path.to_owned() }),
-            false => Ok(()),
-        }
-    }
-
-    /// Makes the folder of a new run and writes its settings.
+    /// Makes the folder of a new run, which [`RunFolder::begin`] begins.
     ///
     /// # Errors
     /// A folder that cannot be made or holds a run.
-    pub fn create(path: &Path, config: &impl Serialize) -> Result<Self, FolderError> {
+    pub fn create(path: &Path) -> Result<Self, FolderError> {
         fs::create_dir_all(path)
             .map_err(|source| FolderError::Create { path: path.to_owned(), source })?;
         // The lock comes first, so that of two processes at most one finds no settings.
         let folder = Self::lock(path)?;
-        Self::refuse_occupied(path)?;
-        folder.write_json(CONFIG, config)?;
-        Ok(folder)
+        match path.join(CONFIG).exists() {
+            true => Err(FolderError::Occupied { path: path.to_owned() }),
+            false => Ok(folder),
+        }
+    }
+
+    /// Writes the settings, which make it a run that can be resumed.
+    ///
+    /// # Errors
+    /// If they cannot be written.
+    pub fn begin(&self, config: &impl Serialize) -> Result<(), FolderError> {
+        Ok(self.write_json(CONFIG, config)?)
     }
 
     /// Opens the folder of a run that was begun, with its settings.
@@ -197,10 +195,11 @@ mod tests {
         let parent = tempfile::tempdir().expect("a folder");
         let path = parent.path().join("runs/one");
         assert!(matches!(RunFolder::open::<u32>(&path), Err(FolderError::NotARun { .. })));
-        let first = RunFolder::create(&path, &7_u32).expect("a new run");
+        let first = RunFolder::create(&path).expect("a new run");
+        first.begin(&7_u32).expect("writes");
         assert!(matches!(RunFolder::open::<u32>(&path), Err(FolderError::Locked { .. })));
         drop(first);
-        assert!(matches!(RunFolder::create(&path, &8_u32), Err(FolderError::Occupied { .. })));
+        assert!(matches!(RunFolder::create(&path), Err(FolderError::Occupied { .. })));
         let (_again, config) = RunFolder::open::<u32>(&path).expect("free");
         assert_eq!(config, 7);
     }

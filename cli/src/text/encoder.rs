@@ -22,14 +22,8 @@ pub struct Encoder {
 const THOUGHT: &str = "<think>";
 
 impl Encoder {
-    /// The model's own tokenizer, or the one in a `tokenizer.json`.
-    pub fn open(gguf: &Gguf, json: Option<&Path>, template: &AnyTemplate) -> Result<Self> {
-        let tokenizer = match json {
-            None => Tokenizer::from_gguf(gguf)
-                .with_context(|| format!("{} has no usable tokenizer", gguf.path().display()))?,
-            Some(path) => Tokenizer::from_json(path, gguf)
-                .with_context(|| format!("the tokenizer {} cannot be used", path.display()))?,
-        };
+    /// The tokenizer, with what ends a response to prompts of the template.
+    pub(super) fn new(tokenizer: Tokenizer, template: &AnyTemplate) -> Result<Self> {
         let end = match template.is_chat() {
             true => turn_end(&tokenizer, template)?.unwrap_or_else(|| tokenizer.eos()),
             false => tokenizer.eos(),
@@ -50,6 +44,16 @@ impl Encoder {
             true => format!("⟦{piece}⟧"),
             false => piece,
         }
+    }
+}
+
+/// The model's own tokenizer, or the one in a `tokenizer.json`.
+pub(super) fn tokenizer(gguf: &Gguf, json: Option<&Path>) -> Result<Tokenizer> {
+    match json {
+        None => Tokenizer::from_gguf(gguf)
+            .with_context(|| format!("{} has no usable tokenizer", gguf.path().display())),
+        Some(path) => Tokenizer::from_json(path, gguf)
+            .with_context(|| format!("the tokenizer {} cannot be used", path.display())),
     }
 }
 

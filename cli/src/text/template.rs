@@ -8,7 +8,7 @@ use std::str::FromStr;
 use anyhow::{Context, Result, bail};
 use cutq_core::example::Example;
 use cutq_core::template::{PaperTemplate, Piece, Template};
-use cutq_ffi::{ChatTemplate, Gguf, Now};
+use cutq_ffi::{ChatTemplate, Gguf, Now, Tokenizer};
 use serde::{Deserialize, Serialize};
 
 use crate::console::Console;
@@ -23,6 +23,16 @@ pub enum TemplateName {
     Chat,
     /// A Jinja file.
     File(PathBuf),
+}
+
+impl TemplateName {
+    /// The one to take where none is asked for: the model's own if it has one, or else the paper's.
+    pub fn of(gguf: &Gguf) -> Self {
+        match gguf.str("tokenizer.chat_template") {
+            Some(_) => Self::Chat,
+            None => Self::Paper,
+        }
+    }
 }
 
 impl FromStr for TemplateName {
@@ -56,32 +66,26 @@ pub enum AnyTemplate {
 }
 
 impl AnyTemplate {
-    /// The template asked for, or else the model's own if it has one, or else the paper's; `now` is
-    /// what it is told as the time.
-    pub fn open(
-        name: Option<&TemplateName>,
+    /// The template of this name, for prompts that `tokenizer` encodes; `now` is what it is told as
+    /// the time.
+    pub(super) fn open(
+        name: &TemplateName,
         gguf: &Gguf,
+        tokenizer: &Tokenizer,
         now: Now,
-    ) -> Result<(TemplateName, Self)> {
-        let own = || ChatTemplate::from_gguf(gguf, now).transpose();
+    ) -> Result<Self> {
         let model = gguf.path().display();
-        let unusable = || format!("the chat template of {model} cannot be used");
-        Ok(match name {
-            None => match own().with_context(unusable)? {
-                Some(template) => (TemplateName::Chat, Self::Chat(Box::new(template))),
-                None => (TemplateName::Paper, Self::Paper(PaperTemplate)),
-            },
-            Some(TemplateName::Paper) => (TemplateName::Paper, Self::Paper(PaperTemplate)),
-            Some(TemplateName::Chat) => match own().with_context(unusable)? {
-                Some(template) => (TemplateName::Chat, Self::Chat(Box::new(template))),
+        let template = match name {
+            TemplateName::Paper => return Ok(Self::Paper(PaperTemplate)),
+            TemplateName::Chat => match ChatTemplate::from_gguf(gguf, tokenizer, now) {
+                Some(template) => template
+                    .with_context(|| format!("the chat template of {model} cannot be used"))?,
                 None => bail!("{model} has no chat template\nhint: --template paper"),
             },
-            Some(TemplateName::File(path)) => {
-                let template = ChatTemplate::from_file(path, gguf, now)
-                    .with_context(|| format!("the template {} cannot be used", path.display()))?;
-                (TemplateName::File(path.clone()), Self::Chat(Box::new(template)))
-            }
-        })
+            TemplateName::File(path) => ChatTemplate::from_file(path, gguf, tokenizer, now)
+                .with_context(|| format!("the template {} cannot be used", path.display()))?,
+        };
+        Ok(Self::Chat(Box::new(template)))
     }
 
     /// Whether a response ends as a turn of a chat does, rather than with the end of the text.

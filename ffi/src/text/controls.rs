@@ -5,8 +5,6 @@ use std::ffi::CStr;
 
 use aho_corasick::{AhoCorasick, Input, MatchKind};
 
-use crate::gguf::file::Gguf;
-use crate::llama::error::LlamaError;
 use crate::llama::model::LlamaModel;
 use crate::sys;
 
@@ -32,17 +30,6 @@ pub(crate) struct Found {
 }
 
 impl Controls {
-    /// Those of the tokenizer in a GGUF; none if it has no tokenizer.
-    ///
-    /// # Errors
-    /// If llama.cpp does not know the tokenizer.
-    pub fn of_gguf(gguf: &Gguf) -> Result<Self, LlamaError> {
-        if !gguf.has_tokenizer() {
-            return Ok(Self::default());
-        }
-        Ok(Self::of_model(&LlamaModel::load(gguf.path(), None)?))
-    }
-
     /// Those that llama.cpp sees in a model: it adds some by name to those that the file marks.
     pub fn of_model(model: &LlamaModel) -> Self {
         let vocab = model.vocab();

@@ -1,6 +1,7 @@
 //! Text to token ids: the GGUF's own tokenizer, or a `tokenizer.json`.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use cutq_core::template::Piece;
 
@@ -18,10 +19,10 @@ use crate::text::end_token::end_token;
 pub struct Tokenizer {
     model: LlamaModel,
     json: Option<Box<tokenizers::Tokenizer>>,
-    controls: Controls,
+    controls: Arc<Controls>,
     eos: u32,
-    /// Whether a blank is put before text that begins anew.
-    adds_blank: bool,
+    /// The ids of [`SEAM`], if a blank is put before text that begins anew.
+    seam: Option<Vec<u32>>,
 }
 
 /// A run of a prompt: one special token, or text without any.
@@ -37,6 +38,10 @@ impl Tokenizer {
     /// # Errors
     /// If there is none, or llama.cpp does not know its kind.
     pub fn from_gguf(gguf: &Gguf) -> Result<Self, LlamaError> {
+        Self::new(gguf, None)
+    }
+
+    fn new(gguf: &Gguf, json: Option<Box<tokenizers::Tokenizer>>) -> Result<Self, LlamaError> {
         let path = gguf.path();
         if !gguf.has_tokenizer() {
             return Err(LlamaError::NoTokenizer { path: path.to_owned() });
@@ -45,8 +50,9 @@ impl Tokenizer {
         let controls = Controls::of_model(&model);
         let eos = end_token(gguf, &model, &controls)
             .ok_or_else(|| LlamaError::NoEnd { path: path.to_owned() })?;
-        let mut tokenizer = Self { model, json: None, controls, eos, adds_blank: false };
-        tokenizer.adds_blank = tokenizer.finds_blank()?;
+        let controls = Arc::new(controls);
+        let mut tokenizer = Self { model, json, controls, eos, seam: None };
+        tokenizer.seam = tokenizer.find_seam()?;
         Ok(tokenizer)
     }
 
@@ -58,13 +64,10 @@ impl Tokenizer {
         let json = tokenizers::Tokenizer::from_file(path).map_err(|error| {
             LlamaError::TokenizerJson { path: path.to_owned(), reason: error.to_string() }
         })?;
-        let mut tokenizer = Self::from_gguf(gguf)?;
         let mut json = Box::new(json);
         // "Encode special tokens" as the text they look like.
         json.set_encode_special_tokens(true);
-        tokenizer.json = Some(json);
-        tokenizer.adds_blank = tokenizer.finds_blank()?;
-        Ok(tokenizer)
+        Self::new(gguf, Some(json))
     }
 
     /// The ids of a prompt, the beginning-of-sequence token included where the model wants one.
@@ -93,15 +96,13 @@ impl Tokenizer {
     /// # Errors
     /// If the tokenizer refuses the text.
     pub fn encode_response(&self, text: &str) -> Result<Vec<u32>, LlamaError> {
-        if !self.adds_blank || text.is_empty() {
-            return self.encode_text(text);
+        if let Some(seam) = self.seam.as_ref().filter(|_| !text.is_empty()) {
+            let ids = self.encode_text(&format!("{SEAM}{text}"))?;
+            if let Some(rest) = ids.strip_prefix(&seam[..]) {
+                return Ok(rest.to_vec());
+            }
         }
-        let before = self.encode_text(SEAM)?;
-        let ids = self.encode_text(&format!("{SEAM}{text}"))?;
-        match ids.strip_prefix(&before[..]) {
-            Some(rest) => Ok(rest.to_vec()),
-            None => self.encode_text(text),
-        }
+        self.encode_text(text)
     }
 
     /// Whether the text of a control token, such as `<|im_end|>`, stands in `text`. It stays text.
@@ -109,9 +110,15 @@ impl Tokenizer {
         self.controls.find(text, 0).is_some()
     }
 
-    fn finds_blank(&self) -> Result<bool, LlamaError> {
-        let ids = self.encode_text("a")?;
-        Ok(ids.first().is_some_and(|&id| self.piece_bytes(id).starts_with(b" ")))
+    /// The tokens that text never becomes.
+    pub(crate) fn controls(&self) -> Arc<Controls> {
+        self.controls.clone()
+    }
+
+    fn find_seam(&self) -> Result<Option<Vec<u32>>, LlamaError> {
+        let first = self.encode_text("a")?.first().copied();
+        let adds_blank = first.is_some_and(|id| self.piece_bytes(id).starts_with(b" "));
+        adds_blank.then(|| self.encode_text(SEAM)).transpose()
     }
 
     /// What a token stands for; bytes that are not UTF-8 are replaced.

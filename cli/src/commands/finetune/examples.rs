@@ -8,8 +8,7 @@ use crate::console::Console;
 use crate::data::{Loaded, Origin, Tokenize, View, hold_out};
 use crate::run::Settings;
 use crate::session::model::ModelFile;
-use crate::text::AnyTemplate;
-use crate::text::Encoder;
+use crate::text;
 
 /// What a run trains on and what it is measured on.
 pub struct Examples {
@@ -31,11 +30,10 @@ impl Examples {
     pub fn read(settings: &Settings, model: &ModelFile, console: Console) -> Result<Self> {
         let objective = settings.objective;
         let prompt = &settings.prompt;
-        let (_, template) =
-            AnyTemplate::open(Some(&prompt.template), &model.gguf, prompt.now.parse()?)?;
-        template.warn_of_lost_turns(console);
         let tokenizer = prompt.tokenizer.as_ref().map(|file| file.path.as_path());
-        let encoder = Encoder::open(&model.gguf, tokenizer, &template)?;
+        let (name, now) = (Some(&prompt.template), prompt.now.parse()?);
+        let (template, encoder) = text::open(&model.gguf, name, tokenizer, now)?;
+        template.warn_of_lost_turns(console);
 
         let (data, seed) = (&settings.data, settings.recipe.seed);
         let files: Vec<_> = data.files.iter().map(|file| file.path.clone()).collect();

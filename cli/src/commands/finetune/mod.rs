@@ -49,9 +49,9 @@ fn begin(args: &FinetuneArgs, console: Console) -> Result<ExitCode> {
         Some(path) => path.clone(),
         None => paths::default_run_dir(&settings),
     };
-    RunFolder::refuse_occupied(&run_dir)?;
-    piped.keep(&run_dir, &mut settings)?;
-    let folder = RunFolder::create(&run_dir, &settings)?;
+    let folder = RunFolder::create(&run_dir)?;
+    piped.keep(&folder, &mut settings)?;
+    folder.begin(&settings)?;
     run(&settings, &examples, &folder, (engine, plan), None, console)
 }
 

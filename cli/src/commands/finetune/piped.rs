@@ -2,13 +2,14 @@
 //! resumed.
 
 use std::fs::{self, File};
-use std::io::{self, Read, stdin};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 
-use crate::run::Settings;
+use crate::data::{input, is_piped};
+use crate::run::{RunFolder, Settings};
 
 /// The copies, until the run has a folder of its own.
 pub struct Piped {
@@ -32,7 +33,8 @@ impl Piped {
                 None => path.clone(),
                 Some(name) => {
                     let copy = piped.folder.path().join(name);
-                    copy_pipe(path, &copy)
+                    input(path)
+                        .and_then(|mut pipe| io::copy(&mut pipe, &mut File::create(&copy)?))
                         .with_context(|| format!("cannot read {}", path.display()))?;
                     copy
                 }
@@ -46,30 +48,15 @@ impl Piped {
     ///
     /// # Errors
     /// If they cannot be written.
-    pub fn keep(self, run_dir: &Path, settings: &mut Settings) -> Result<()> {
-        let run_dir = std::path::absolute(run_dir)?;
+    pub fn keep(self, folder: &RunFolder, settings: &mut Settings) -> Result<()> {
+        let run_dir = std::path::absolute(folder.path())?;
         for (name, file) in self.names.iter().zip(&mut settings.data.files) {
             let Some(name) = name else { continue };
             let kept = run_dir.join(name);
-            fs::create_dir_all(&run_dir)
-                .and_then(|()| fs::copy(&file.path, &kept))
+            fs::copy(&file.path, &kept)
                 .with_context(|| format!("cannot write {}", kept.display()))?;
             file.path = kept;
         }
         Ok(())
     }
-}
-
-fn is_piped(path: &Path) -> bool {
-    let is_file = fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
-    // What is not there is left to the reader, which says so.
-    path.as_os_str() == "-" || (path.exists() && !is_file && !path.is_dir())
-}
-
-fn copy_pipe(path: &Path, copy: &Path) -> io::Result<u64> {
-    let mut pipe: Box<dyn Read> = match path.as_os_str() == "-" {
-        true => Box::new(stdin()),
-        false => Box::new(File::open(path)?),
-    };
-    io::copy(&mut pipe, &mut File::create(copy)?)
 }

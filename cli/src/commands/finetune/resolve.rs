@@ -10,7 +10,7 @@ use crate::console::Console;
 use crate::flags::{FinetuneArgs, LoraArgs, Preset, SelectArgs, target_modules};
 use crate::run::{DataSettings, EngineSettings, InputFile, LoraSettings, PromptSettings, Settings};
 use crate::session::model::{ModelFile, device, threads};
-use crate::text::{AnyTemplate, TemplateName};
+use crate::text::TemplateName;
 use crate::usage::UsageError;
 
 const DEFAULT_R: usize = 16;
@@ -83,8 +83,8 @@ fn data_settings(args: &FinetuneArgs, files: &[PathBuf]) -> Result<DataSettings>
 }
 
 fn prompt(args: &FinetuneArgs, model: &ModelFile) -> Result<PromptSettings> {
-    let now = Now::local();
-    let (mut template, _) = AnyTemplate::open(args.prompt.template.as_ref(), &model.gguf, now)?;
+    let asked = args.prompt.template.clone();
+    let mut template = asked.unwrap_or_else(|| TemplateName::of(&model.gguf));
     let mut template_file = None;
     if let TemplateName::File(path) = &mut template {
         let file = InputFile::whole(path)?;
@@ -95,7 +95,7 @@ fn prompt(args: &FinetuneArgs, model: &ModelFile) -> Result<PromptSettings> {
     Ok(PromptSettings {
         template,
         template_file,
-        now: now.to_string(),
+        now: Now::local().to_string(),
         tokenizer: tokenizer.map(InputFile::whole).transpose()?,
         max_length: model.max_length(args.prompt.max_length)?,
         on_long: args.prompt.on_long,

@@ -19,8 +19,7 @@ use crate::flags::InspectArgs;
 use crate::output;
 use crate::session::budget::MICRO_BATCH;
 use crate::session::model::{ModelFile, device, threads};
-use crate::text::AnyTemplate;
-use crate::text::Encoder;
+use crate::text;
 
 /// Runs the command.
 pub fn inspect(args: &InspectArgs) -> Result<ExitCode> {
@@ -28,10 +27,13 @@ pub fn inspect(args: &InspectArgs) -> Result<ExitCode> {
     let objective = args.objective.resolve()?;
     let model = ModelFile::open(&args.model)?;
     let max_length = model.max_length(args.prompt.max_length)?;
-    let (_, template) =
-        AnyTemplate::open(args.prompt.template.as_ref(), &model.gguf, Now::local())?;
+    let (template, encoder) = text::open(
+        &model.gguf,
+        args.prompt.template.as_ref(),
+        args.prompt.tokenizer.as_deref(),
+        Now::local(),
+    )?;
     template.warn_of_lost_turns(console);
-    let encoder = Encoder::open(&model.gguf, args.prompt.tokenizer.as_deref(), &template)?;
     let adapter = match &args.adapter {
         Some(path) => model.adapter(path)?,
         None => model.no_adapter(),

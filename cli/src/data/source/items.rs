@@ -193,21 +193,13 @@ impl<R: Read> Items<R> {
     }
 }
 
-/// The value of an item.
-///
-/// # Errors
-/// JSON that `T` is not, with its line.
-pub(super) fn parse<'a, T: Deserialize<'a>>(item: Item<'a>) -> Result<T, Fault> {
-    serde_json::from_str(item.text).map_err(|error| syntax(&error, item.line))
-}
-
-impl Item<'_> {
-    /// The item as a value of any kind.
+impl<'a> Item<'a> {
+    /// The item's value.
     ///
     /// # Errors
-    /// See [`parse`].
-    pub fn parse<T: for<'a> Deserialize<'a>>(self) -> Result<T, Fault> {
-        parse(self)
+    /// JSON that `T` is not, with its line.
+    pub fn parse<T: Deserialize<'a>>(self) -> Result<T, Fault> {
+        serde_json::from_str(self.text).map_err(|error| syntax(&error, self.line))
     }
 }
 

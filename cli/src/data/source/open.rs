@@ -1,8 +1,10 @@
 //! Opens a data file, whatever it is packed in.
 
-use std::fs::{self, File};
-use std::io::{self, Read, stdin};
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
+
+use super::input::{input, is_piped};
 
 /// Why a file is not one of data.
 #[derive(Debug, thiserror::Error)]
@@ -50,10 +52,7 @@ pub(crate) enum Source {
 /// # Errors
 /// A file that cannot be opened or is none of data.
 pub(crate) fn open(path: &Path) -> Result<Source, OpenError> {
-    let mut file: Box<dyn Read> = match path.as_os_str() == "-" {
-        true => Box::new(stdin()),
-        false => Box::new(File::open(path)?),
-    };
+    let mut file = input(path)?;
     let mut head = Vec::new();
     file.by_ref().take(32).read_to_end(&mut head)?;
     if head.starts_with(PARQUET) {
@@ -75,10 +74,9 @@ pub(crate) fn open(path: &Path) -> Result<Source, OpenError> {
 
 /// A Parquet file has its contents at its end, so a pipe will not do.
 fn parquet(path: &Path) -> Result<File, OpenError> {
-    let is_file = fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
-    match is_file && path.as_os_str() != "-" {
-        true => Ok(File::open(path)?),
-        false => Err(OpenError::Foreign {
+    match is_piped(path) {
+        false => Ok(File::open(path)?),
+        true => Err(OpenError::Foreign {
             found: "a Parquet file in a pipe",
             hint: "save it as a file: its contents are at its end",
         }),

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-use super::items::{Item, newlines, parse};
+use super::items::{Item, newlines};
 
 /// The elements of the one list of objects that the object `item` holds; `None` if it holds none or
 /// several.
 pub(crate) fn wrapped(item: Item<'_>) -> Option<Vec<Item<'_>>> {
-    let fields: BTreeMap<String, &RawValue> = parse(item).ok()?;
+    let fields: BTreeMap<String, &RawValue> = item.parse().ok()?;
     let mut lists = fields.values().filter_map(|value| objects(item, value));
     let only = lists.next()?;
     lists.next().is_none().then_some(only)

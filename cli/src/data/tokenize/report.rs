@@ -5,10 +5,8 @@ use std::fmt;
 use cutq_core::group::Group;
 use serde::{Serialize, Serializer};
 
+use crate::data::tally::SAMPLES;
 use crate::data::{Origin, Tally};
-
-/// Shortened examples that a report shows.
-const SAMPLES: usize = 3;
 
 /// Counts of what tokenizing did.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]

@@ -91,7 +91,7 @@ fn llama_cpp(template: &Path, conversations: &[(&str, Example)]) -> Vec<Result<S
 fn ours(source: &str, example: &Example) -> Result<String, String> {
     let now = "1970-01-01T00:00:00".parse().expect("a time");
     let [bos_token, eos_token] = [BOS, EOS].map(str::to_owned);
-    let vocabulary = Vocabulary { controls: Controls::default(), bos_token, eos_token };
+    let vocabulary = Vocabulary { controls: Arc::default(), bos_token, eos_token };
     let template = ChatTemplate::new(source, "it".to_owned(), vocabulary, now);
     let pieces = template.and_then(|template| template.prompt(example, None));
     pieces.map(|pieces| pieces.iter().map(Piece::text).collect()).map_err(|error| error.to_string())

@@ -5,8 +5,6 @@ use std::path::PathBuf;
 
 use minijinja::ErrorKind;
 
-use crate::llama::error::LlamaError;
-
 /// Why a template cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -18,14 +16,6 @@ pub enum TemplateError {
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
-    },
-    /// The vocabulary beside the template cannot be read.
-    #[error("the chat template of {origin} is for a vocabulary that cannot be read: {source}")]
-    Vocabulary {
-        /// Where it comes from.
-        origin: String,
-        /// What llama.cpp said.
-        source: LlamaError,
     },
     /// The template does not parse or render.
     #[error("the chat template of {origin} fails: {source:#}")]

@@ -14,6 +14,7 @@ mod source;
 mod tests;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use cutq_core::example::{Example, Message};
 use cutq_core::template::{Piece, Template};
@@ -26,6 +27,7 @@ use self::guard::Guard;
 pub use self::now::{NotATime, Now};
 use self::probe::Probe;
 use super::controls::Controls;
+use super::tokenizer::Tokenizer;
 use crate::gguf::file::Gguf;
 use crate::gguf::value::Value as GgufValue;
 
@@ -33,9 +35,8 @@ use crate::gguf::value::Value as GgufValue;
 ///
 /// It is rendered with `messages` (`role`, `content` and the further fields of each), `tools` (none
 /// without any), `add_generation_prompt`, `bos_token` and `eos_token`, as in transformers, and with
-/// `judgment` (undefined in the plain context). A template that does not mention
-/// `judgment` gets it at the end of the last user message, or of the last message if no user
-/// speaks.
+/// `judgment` (undefined in the plain context). A template that does not mention `judgment` gets it at
+/// the end of the last user message, or of the last message if no user speaks.
 ///
 /// What a prompt's pieces call data is what must not be taken for markup; other text of an example
 /// stands among the template's own.
@@ -43,11 +44,11 @@ use crate::gguf::value::Value as GgufValue;
 pub struct ChatTemplate {
     environment: Environment<'static>,
     /// Of the vocabulary that the prompts are for.
-    controls: Controls,
+    controls: Arc<Controls>,
     origin: String,
     bos_token: String,
     eos_token: String,
-    /// Names that the template reads.
+    /// Whether it reads the variable `judgment`.
     takes_judgment: bool,
     shape: Shape,
     keeps_history: bool,
@@ -61,30 +62,37 @@ const NAME: &str = "chat";
 
 /// Where the texts of the vocabulary's special tokens come from.
 struct Vocabulary {
-    controls: Controls,
+    controls: Arc<Controls>,
     bos_token: String,
     eos_token: String,
 }
 
 impl ChatTemplate {
-    /// The template inside a GGUF, if it has one; `now` is what it is told as the time.
-    pub fn from_gguf(gguf: &Gguf, now: Now) -> Option<Result<Self, TemplateError>> {
+    /// The template inside a GGUF, if it has one, for prompts that `tokenizer` encodes; `now` is what
+    /// it is told as the time.
+    pub fn from_gguf(
+        gguf: &Gguf,
+        tokenizer: &Tokenizer,
+        now: Now,
+    ) -> Option<Result<Self, TemplateError>> {
         let source = gguf.str("tokenizer.chat_template")?;
         let origin = gguf.path().display().to_string();
-        let vocabulary = Vocabulary::of(gguf, &origin);
-        Some(vocabulary.and_then(|vocabulary| Self::new(source, origin, vocabulary, now)))
+        Some(Self::new(source, origin, Vocabulary::of(gguf, tokenizer), now))
     }
 
     /// The template in a file.
     ///
     /// # Errors
     /// If the file cannot be read, is not a Jinja template, or writes nothing of a conversation.
-    pub fn from_file(path: &Path, gguf: &Gguf, now: Now) -> Result<Self, TemplateError> {
+    pub fn from_file(
+        path: &Path,
+        gguf: &Gguf,
+        tokenizer: &Tokenizer,
+        now: Now,
+    ) -> Result<Self, TemplateError> {
         let source = std::fs::read_to_string(path)
             .map_err(|source| TemplateError::Io { path: path.to_owned(), source })?;
-        let origin = path.display().to_string();
-        let vocabulary = Vocabulary::of(gguf, &origin)?;
-        Self::new(&source, origin, vocabulary, now)
+        Self::new(&source, path.display().to_string(), Vocabulary::of(gguf, tokenizer), now)
     }
 
     fn new(
@@ -237,14 +245,12 @@ fn with_judgment(messages: &[Message], judgment: &str) -> Vec<Message> {
 }
 
 impl Vocabulary {
-    fn of(gguf: &Gguf, origin: &str) -> Result<Self, TemplateError> {
-        let controls = Controls::of_gguf(gguf)
-            .map_err(|source| TemplateError::Vocabulary { origin: origin.to_owned(), source })?;
-        Ok(Self {
-            controls,
+    fn of(gguf: &Gguf, tokenizer: &Tokenizer) -> Self {
+        Self {
+            controls: tokenizer.controls(),
             bos_token: special_text(gguf, "tokenizer.ggml.bos_token_id"),
             eos_token: special_text(gguf, "tokenizer.ggml.eos_token_id"),
-        })
+        }
     }
 }
 

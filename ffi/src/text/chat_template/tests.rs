@@ -9,7 +9,7 @@ fn vocabulary() -> Vocabulary {
     let texts = ["<|im_start|>", "<|im_end|>", "</s>", "<tool|>"];
     let tokens = texts.iter().zip(0..).map(|(text, id)| ((*text).to_owned(), id));
     Vocabulary {
-        controls: Controls::new(tokens.collect()),
+        controls: Arc::new(Controls::new(tokens.collect())),
         bos_token: String::new(),
         eos_token: "</s>".to_owned(),
     }
