@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use cutq_ffi::{Adapter, LoraConfig, Now, Projection};
 
 use super::paths;
@@ -87,7 +87,8 @@ fn prompt(args: &FinetuneArgs, model: &ModelFile) -> Result<PromptSettings> {
     let mut template = asked.unwrap_or_else(|| TemplateName::of(&model.gguf));
     let mut template_file = None;
     if let TemplateName::File(path) = &mut template {
-        let file = InputFile::whole(path)?;
+        let file = InputFile::whole(path)
+            .with_context(|| format!("the template {} cannot be used", path.display()))?;
         path.clone_from(&file.path);
         template_file = Some(file);
     }
