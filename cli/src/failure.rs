@@ -4,7 +4,8 @@ use std::error::Error;
 use std::io::{self, ErrorKind};
 use std::process::ExitCode;
 
-use cutq_ffi::{BackendError, EngineError, LlamaError, NoDevice, TemplateError};
+use cutq_core::trainer::TrainError;
+use cutq_ffi::{AdapterError, BackendError, EngineError, LlamaError, NoDevice, TemplateError};
 
 use crate::console;
 use crate::usage::UsageError;
@@ -18,6 +19,17 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
     console::print(text(error));
     let usage = error.chain().any(|cause| cause.is::<UsageError>());
     ExitCode::from(if usage { 2 } else { 1 })
+}
+
+/// Whether a value grew without bound: the same run would stop at the same place again.
+pub fn is_divergence(error: &anyhow::Error) -> bool {
+    let training = |error: &TrainError<EngineError>| {
+        matches!(error, TrainError::NonFinite { .. } | TrainError::NonFiniteSum { .. })
+    };
+    error.chain().any(|cause| {
+        cause.downcast_ref().is_some_and(training)
+            || matches!(cause.downcast_ref(), Some(AdapterError::NonFinite { .. }))
+    })
 }
 
 /// `cutq inspect … | head` is no failure.
@@ -77,6 +89,8 @@ fn hint_for(cause: &(dyn Error + 'static)) -> Option<String> {
     ) = cause.downcast_ref()
     {
         "--template paper takes any text"
+    } else if let Some(AdapterError::NonFinite { .. }) = cause.downcast_ref() {
+        "lower --lr, or --max-grad-norm limits each step"
     } else if let Some(LlamaError::NoTokenizer { .. }) = cause.downcast_ref() {
         "give one with --tokenizer tokenizer.json"
     } else {
@@ -89,7 +103,6 @@ fn hint_for(cause: &(dyn Error + 'static)) -> Option<String> {
 mod tests {
     use super::*;
     use anyhow::{Context, anyhow};
-    use cutq_core::trainer::TrainError;
 
     #[test]
     fn errors_of_libraries_get_one_hint_wherever_they_are_in_the_chain() {

@@ -109,7 +109,7 @@ pub use gguf::error::GgufError;
 pub use gguf::file::Gguf;
 pub use gguf::format::FileFormat;
 pub use gguf::header::GgufHeader;
-pub use gguf::replace::replace as replace_file;
+pub use gguf::replace::{check_replaceable, replace as replace_file};
 pub use gguf::split::error::SplitError;
 pub use gguf::tensor_info::TensorInfo;
 pub use gguf::value::Value;

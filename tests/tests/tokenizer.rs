@@ -76,3 +76,28 @@ fn what_looks_like_a_special_token_stays_text_and_is_noticed() {
     assert_eq!((count(&markup), count(&data)), (1, 0));
     assert!(model.has_control_text("so <|im_end|> it is") && !model.has_control_text("im_end"));
 }
+
+#[test]
+fn a_tokenizer_json_neither_cuts_nor_fills_up() {
+    let _alone = TestModel::SmolLm2.alone();
+    let gguf = Gguf::open(&TestModel::SmolLm2.path()).expect("is a GGUF");
+    let folder = TempDir::new().expect("a folder");
+    let ids = |more: &str| {
+        let path = folder.path().join("tokenizer.json");
+        let text = format!(
+            r#"{{"version": "1.0", {more} "added_tokens": [], "normalizer": null,
+            "pre_tokenizer": {{"type": "Whitespace"}}, "post_processor": null, "decoder": null,
+            "model": {{"type": "WordLevel", "vocab": {{"<unk>": 0, "a": 1, "b": 2}}, "unk_token": "<unk>"}}}}"#
+        );
+        std::fs::write(&path, text).expect("there is room");
+        let tokenizer = Tokenizer::from_json(&path, &gguf).expect("is a tokenizer.json");
+        tokenizer.encode_response("a b a b").expect("encodes")
+    };
+    let truncation = r#""truncation": {"max_length": 2, "strategy": "LongestFirst", "stride": 0,
+        "direction": "Right"},"#;
+    let padding = r#""padding": {"strategy": {"Fixed": 8}, "direction": "Right", "pad_id": 0,
+        "pad_type_id": 0, "pad_token": "<unk>", "pad_to_multiple_of": null},"#;
+    for more in ["", truncation, padding] {
+        assert_eq!(ids(more), [1, 2, 1, 2], "{more}");
+    }
+}

@@ -230,6 +230,32 @@ fn an_output_that_cannot_be_written_is_named_before_training() {
     assert!(message.contains("it is a folder"), "{message}");
     let message = fail(&mut place.finetune("--data data.jsonl --run-dir file/run"), 1);
     assert!(message.contains("file/run"), "{message}");
+    let message = fail(&mut place.finetune("--data data.jsonl --save-peft file/peft"), 1);
+    assert!(message.contains("file/peft") && !message.contains("data: "), "{message}");
+}
+
+#[test]
+#[cfg(unix)]
+fn an_output_that_is_no_file_is_never_replaced() {
+    let place = Place::with_data();
+    let _socket = std::os::unix::net::UnixListener::bind(place.path("socket")).unwrap();
+    std::os::unix::fs::symlink("socket", place.path("link")).unwrap();
+    for out in ["socket", "link"] {
+        let message = fail(&mut place.finetune(&format!("--data data.jsonl --out {out}")), 1);
+        assert!(message.contains("it is no regular file"), "{message}");
+        assert!(!place.path(out).is_file());
+    }
+}
+
+#[test]
+fn an_adapter_that_grew_without_bound_is_not_saved() {
+    let place = Place::with_data();
+    place.write("a.gguf", "the adapter of another run");
+    let flags = "--data data.jsonl --out a.gguf --lr 1e39 --max-steps 1 --warmup-ratio 0";
+    let message = fail(&mut place.finetune(flags), 1);
+    assert!(message.contains(".lora_a") && message.contains("lower --lr"), "{message}");
+    assert!(!message.contains("--resume"), "{message}");
+    assert_eq!(place.read("a.gguf"), b"the adapter of another run");
 }
 
 #[test]

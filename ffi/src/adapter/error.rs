@@ -56,6 +56,14 @@ pub enum AdapterError {
         /// What does not fit.
         reason: String,
     },
+    /// A value that no model computes with, so that nothing was written.
+    #[error("tensor {tensor} of the adapter holds {value}")]
+    NonFinite {
+        /// The tensor.
+        tensor: String,
+        /// The first of them.
+        value: f32,
+    },
     /// The file cannot be written.
     #[error("{path}: cannot be written: {source}")]
     Write {

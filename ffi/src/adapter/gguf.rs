@@ -47,8 +47,10 @@ impl Adapter {
     /// Writes the adapter as a GGUF of F32 tensors, whole or not at all.
     ///
     /// # Errors
-    /// If the file cannot be written; what was at `path` is then still there.
+    /// If a value is not finite, or the file cannot be written; what was at `path` is then still
+    /// there.
     pub fn save_gguf(&self, path: &Path) -> Result<(), AdapterError> {
+        self.check_finite()?;
         let mut writer = GgufWriter::new();
         writer.header.str("general.architecture", &self.architecture);
         writer.header.str("general.type", "adapter");

@@ -102,6 +102,18 @@ impl Adapter {
         self.pairs.iter().map(LoraPair::n_params).sum()
     }
 
+    /// Refuses values that are infinite or not a number.
+    fn check_finite(&self) -> Result<(), AdapterError> {
+        for pair in &self.pairs {
+            for (name, values) in [(pair.name_a(), &pair.a), (pair.name_b(), &pair.b)] {
+                if let Some(&value) = values.iter().find(|value| !value.is_finite()) {
+                    return Err(AdapterError::NonFinite { tensor: name, value });
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// What the product of a pair's matrices is multiplied by: `lora_alpha / r`, or 1 for
     /// `lora_alpha = 0`, as in llama.cpp.
     pub fn scaling(&self, pair: &LoraPair) -> f32 {

@@ -87,7 +87,10 @@ impl Pairs<'_> {
         for (row, out) in values.chunks_exact_mut(shape[0]).enumerate() {
             matrix.unpack(row, 0, out);
         }
-        Ok(values)
+        match values.iter().find(|value| !value.is_finite()) {
+            Some(value) => Err(self.refuse(name, format!("it holds {value}"))),
+            None => Ok(values),
+        }
     }
 
     fn refuse(&self, tensor: &str, reason: impl Into<String>) -> AdapterError {

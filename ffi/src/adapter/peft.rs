@@ -16,8 +16,9 @@ impl Adapter {
     /// Writes the adapter into `folder` for `PeftModel.from_pretrained`.
     ///
     /// # Errors
-    /// If a file cannot be written.
+    /// If a value is not finite, or a file cannot be written.
     pub fn save_peft(&self, folder: &Path, shape: &Architecture) -> Result<(), AdapterError> {
+        self.check_finite()?;
         let write = |source| AdapterError::Write { path: folder.to_owned(), source };
         std::fs::create_dir_all(folder).map_err(write)?;
         let weights = self.safetensors(shape).map_err(write)?;

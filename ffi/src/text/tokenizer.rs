@@ -65,6 +65,9 @@ impl Tokenizer {
             LlamaError::TokenizerJson { path: path.to_owned(), reason: error.to_string() }
         })?;
         let mut json = Box::new(json);
+        // Made for batches of a fixed length: they would cut examples and fill them up.
+        json.with_padding(None);
+        json.with_truncation(None).expect("no truncation is always possible");
         // "Encode special tokens" as the text they look like.
         json.set_encode_special_tokens(true);
         Self::new(gguf, Some(json))

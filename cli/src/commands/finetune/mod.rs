@@ -11,7 +11,7 @@ mod train;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result};
 use cutq_ffi::{Adapter, Demand, Engine, Plan};
 
 use self::examples::Examples;
@@ -19,6 +19,7 @@ use self::interrupt::INTERRUPTED;
 use self::piped::Piped;
 use self::train::{Outcome, Training};
 use crate::console::Console;
+use crate::failure;
 use crate::flags::FinetuneArgs;
 use crate::run::{Checkpoint, RunFolder};
 use crate::run::{EngineSettings, Settings};
@@ -39,7 +40,7 @@ pub fn finetune(args: &FinetuneArgs) -> Result<ExitCode> {
 fn begin(args: &FinetuneArgs, console: Console) -> Result<ExitCode> {
     let (data, piped) = Piped::collect(&args.data)?;
     let (mut settings, model) = resolve::settings(args, &data, console)?;
-    paths::check_writable(&settings.out)?;
+    paths::check_writable(&settings)?;
     let examples = Examples::read(&settings, &model, console)?;
     let demand = demand(&settings, &examples);
     let adapter = resolve::first_adapter(&settings, &model)?;
@@ -114,7 +115,7 @@ fn run(
     let lost = how_to_resume("error: the computation cannot go on", folder);
     cutq_ffi::exit_on_abort(format!("{lost}\n"));
     let mut training = Training::new(settings, examples, folder, engine, checkpoint, console)?;
-    match training.run().with_context(|| how_to_resume("the run stopped", folder))? {
+    match training.run().map_err(|error| stopped(error, folder))? {
         Outcome::Interrupted => {
             console.warn(how_to_resume("interrupted", folder));
             Ok(ExitCode::from(INTERRUPTED))
@@ -129,6 +130,14 @@ fn run(
             console.note(format_args!("use it: llama-cli -m {model} --lora {out} -p \"…\""));
             Ok(ExitCode::SUCCESS)
         }
+    }
+}
+
+/// Says how to resume, unless the run would stop at the same place again.
+fn stopped(error: Error, folder: &RunFolder) -> Error {
+    match failure::is_divergence(&error) {
+        true => error.context("the run stopped; resumed, it would stop at the same step"),
+        false => error.context(how_to_resume("the run stopped", folder)),
     }
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::flags::FinetuneArgs;
 use crate::run::Settings;
@@ -48,18 +48,26 @@ pub fn refuse_overwriting(args: &FinetuneArgs, model: &Path, out: &Path) -> Resu
 /// Finds out before hours of training that the adapter could not be written after them.
 ///
 /// # Errors
-/// A folder that cannot be made or written to.
-pub fn check_writable(out: &Path) -> Result<()> {
-    let folder = out.parent().unwrap_or(Path::new("/"));
+/// A folder that cannot be made or written to, or something else that is no file.
+pub fn check_writable(settings: &Settings) -> Result<()> {
+    let out = &settings.out;
     let fault = || format!("cannot write the adapter {}", out.display());
+    check_folder(out.parent().unwrap_or(Path::new("/"))).with_context(fault)?;
+    cutq_ffi::check_replaceable(out).with_context(fault)?;
+    match &settings.save_peft {
+        None => Ok(()),
+        Some(folder) => check_folder(folder)
+            .with_context(|| format!("cannot save the adapter for PEFT in {}", folder.display())),
+    }
+}
+
+/// Makes a folder, unless it is there, and a file in it that does not stay.
+fn check_folder(folder: &Path) -> Result<()> {
     if folder.exists() && !folder.is_dir() {
-        return Err(anyhow!("{} is not a folder", folder.display())).with_context(fault);
+        bail!("{} is not a folder", folder.display());
     }
-    fs::create_dir_all(folder).with_context(fault)?;
-    tempfile::tempfile_in(folder).with_context(fault)?;
-    if out.is_dir() {
-        bail!("cannot write the adapter {}: it is a folder", out.display());
-    }
+    fs::create_dir_all(folder)?;
+    tempfile::tempfile_in(folder)?;
     Ok(())
 }
 
