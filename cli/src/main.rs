@@ -8,6 +8,7 @@
 //! | `session`          | the open model, memory, the plan of a run                     |
 //! | `text`             | templates and the tokenizer                                   |
 //! | `data`             | judgments: reading, screening, tokenizing                     |
+//! | `judge`            | judges: who says what is wrong with an answer                 |
 //! | `output`           | everything that goes to stdout                                |
 //! | `console`          | everything that goes to stderr; what `--quiet` leaves out     |
 //! | `failure`, `usage` | errors, their hints and the exit status                       |
@@ -18,6 +19,9 @@ mod console;
 mod data;
 mod failure;
 mod flags;
+// Until `cutq judge` uses it.
+#[allow(dead_code, unused_imports)]
+mod judge;
 mod output;
 mod run;
 mod session;

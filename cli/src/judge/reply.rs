@@ -1,0 +1,69 @@
+//! What came back from a judge, or why nothing did.
+
+use serde::{Deserialize, Serialize};
+
+use super::call::Key;
+
+/// One attempt of a call: a line of `calls.jsonl`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reply {
+    /// The call.
+    pub key: Key,
+    /// Counted from 1 within a call.
+    pub attempt: u32,
+    /// Whether it is a reply at all.
+    pub outcome: Outcome,
+    /// The reply as it came; of a failed call what is known of the reason.
+    pub text: Option<String>,
+    /// The status of an HTTP response.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// Why the judge stopped writing, in its own word: `stop`, `length`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finish_reason: Option<String>,
+    /// What it cost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+    /// Milliseconds from question to reply.
+    pub ms: u64,
+}
+
+impl Reply {
+    /// The first attempt of a call, in a text that nothing else is known of.
+    pub fn new(key: Key, outcome: Outcome, text: String, ms: u64) -> Self {
+        let (text, status, finish_reason, usage) = (Some(text), None, None, None);
+        Self { key, attempt: 1, outcome, text, status, finish_reason, usage, ms }
+    }
+}
+
+/// What became of an attempt. Only [`Outcome::Answered`] can become a judgment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// The judge has answered, to the end.
+    Answered,
+    /// No connection, a status that is no success, or a body that is no reply.
+    Http,
+    /// Nothing came in time.
+    Timeout,
+    /// The reply ends before its end.
+    Cut,
+    /// The reply holds nothing.
+    Empty,
+    /// The judge will not say.
+    Refusal,
+    /// The reply is not what was asked for.
+    Unparsable,
+    /// The question is longer than what the judge can read.
+    Context,
+}
+
+/// Tokens, as the judge's server counts them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Read.
+    pub prompt_tokens: u64,
+    /// Written.
+    pub completion_tokens: u64,
+}
