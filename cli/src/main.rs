@@ -19,8 +19,6 @@ mod console;
 mod data;
 mod failure;
 mod flags;
-// Until `cutq judge` uses it.
-#[allow(dead_code, unused_imports)]
 mod judge;
 mod output;
 mod run;
@@ -44,6 +42,7 @@ fn main() -> ExitCode {
         }
         Command::Data(args) => commands::data(args),
         Command::Generate(args) => commands::generate(args),
+        Command::Judge(args) => commands::judge(args),
         Command::Inspect(args) => commands::inspect(args),
         Command::Plan(args) => commands::plan(args),
         Command::Bench(args) => commands::bench(args),

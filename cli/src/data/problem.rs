@@ -92,6 +92,17 @@ pub enum Problem {
         /// What is bad.
         what: &'static str,
     },
+    /// Two responses where one is to be judged.
+    #[error("a pair of responses, where one is to be judged")]
+    Pair,
+    /// Two objects of the same name.
+    #[error("the id {id:?} of line {first} occurs again")]
+    SameId {
+        /// The id.
+        id: String,
+        /// Where it occurred first.
+        first: usize,
+    },
     /// A verdict and a judgment that cannot both be right.
     #[error("the verdict is {verdict}, and there is a judgment that says what is wrong")]
     Contradiction {

@@ -12,6 +12,7 @@ mod engine;
 mod finetune;
 mod generate;
 mod inspect;
+mod judge;
 mod lora;
 mod memory;
 mod objective;
@@ -30,6 +31,7 @@ pub use engine::{EngineArgs, PrecisionName};
 pub use finetune::FinetuneArgs;
 pub use generate::GenerateArgs;
 pub use inspect::InspectArgs;
+pub use judge::{JudgeArgs, JudgingArgs};
 pub use lora::{LoraArgs, target_modules};
 pub use memory::MemoryArgs;
 pub use objective::{ObjectiveArgs, Preset};
@@ -68,6 +70,8 @@ pub enum Command {
     Data(DataArgs),
     /// Answer a prompt, with or without an adapter
     Generate(GenerateArgs),
+    /// Ask a judge what is wrong with answers
+    Judge(Box<JudgeArgs>),
     /// Show which response tokens a judgment makes inappropriate
     Inspect(InspectArgs),
     /// Estimate a run's memory and speed before it starts

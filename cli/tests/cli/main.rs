@@ -12,6 +12,7 @@ mod finetune;
 mod generate;
 mod help;
 mod inspect;
+mod judge;
 mod length;
 mod memory;
 mod place;
