@@ -13,6 +13,8 @@
 //! example without a judgment (absent, `null` or blank) is a positive one; one with `label` false
 //! needs a judgment. Other fields are counted and named; one that looks like criticism is refused.
 //!
+//! Prompts to be answered are read from the same files; no response is needed then.
+//!
 //! The way of an example: `source` (bytes to JSON) → `formats` (JSON to fields) → `read` (records)
 //! → `screen`, by what a `judgment` is → `tokenize`. `load` goes this way for every command, and
 //! `report` says what was done on it.
@@ -22,6 +24,7 @@ mod hold_out;
 mod judgment;
 mod load;
 mod problem;
+mod prompts;
 mod read;
 mod record;
 mod report;
@@ -33,6 +36,7 @@ mod tokenize;
 pub use formats::{FieldName, Format};
 pub use hold_out::hold_out;
 pub use load::Loaded;
+pub use prompts::{Prompt, Prompts};
 pub use read::Reading;
 pub use record::{Origin, Record};
 pub use report::{Report, View};

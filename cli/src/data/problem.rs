@@ -49,6 +49,22 @@ pub enum Problem {
         /// What each format needs.
         needs: String,
     },
+    /// Two objects of one name.
+    #[error("the id {id:?} of line {first} occurs again")]
+    SameId {
+        /// The id.
+        id: String,
+        /// Where it occurred first.
+        first: usize,
+    },
+    /// Nothing to answer.
+    #[error("no prompt; found {found}; a prompt needs {needs}")]
+    NoPrompt {
+        /// The fields that are there.
+        found: String,
+        /// The fields that hold one.
+        needs: &'static str,
+    },
     /// A field has a value of the wrong kind.
     #[error("field `{field}` must be {expected}, found {found}")]
     WrongKind {

@@ -20,7 +20,9 @@ mod prompt;
 mod range;
 mod read;
 mod recipe;
+mod sampling;
 mod screen;
+mod training;
 
 pub use bench::BenchArgs;
 pub use data::DataArgs;
@@ -37,7 +39,9 @@ pub use plan::PlanArgs;
 pub use prompt::PromptArgs;
 pub use read::ReadArgs;
 pub use recipe::{OptimizerName, RecipeArgs};
+pub use sampling::{SamplingArgs, no_meaning};
 pub use screen::{ScreenArgs, SelectArgs};
+pub use training::TrainingArgs;
 
 use clap::{Parser, Subcommand};
 
@@ -66,8 +70,8 @@ pub enum Command {
     Finetune(Box<FinetuneArgs>),
     /// Show how data is understood: what is used, changed, left out or doubtful
     Data(DataArgs),
-    /// Answer a prompt, with or without an adapter
-    Generate(GenerateArgs),
+    /// Answer a prompt, or every prompt of a file, with or without an adapter
+    Generate(Box<GenerateArgs>),
     /// Show which response tokens a judgment makes inappropriate
     Inspect(InspectArgs),
     /// Estimate a run's memory and speed before it starts

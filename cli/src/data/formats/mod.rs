@@ -7,6 +7,7 @@ mod messages;
 mod names;
 mod object;
 mod preference;
+mod prompt;
 
 use std::fmt;
 
@@ -20,6 +21,7 @@ use fields::Fields;
 pub use names::FieldName;
 pub(super) use names::Renaming;
 pub(super) use object::Object;
+pub(super) use prompt::prompt;
 
 /// Which fields an example is read from.
 #[derive(

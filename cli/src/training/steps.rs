@@ -11,9 +11,9 @@ use cutq_core::trainer::{Evaluation, TrainError, Trainer, TrainerOptions};
 use cutq_ffi::{Engine, EngineError, Waiting};
 
 use super::examples::Examples;
-use super::interrupt::Interrupt;
 use super::progress::Progress;
 use crate::console::Console;
+use crate::interrupt::Interrupt;
 use crate::run::Settings;
 use crate::run::{Checkpoint, Events, Log, RunFolder, State, StepLine, Summary};
 
@@ -38,7 +38,7 @@ pub struct Training<'a> {
     log: Log,
     events: Events,
     progress: Progress,
-    interrupt: Interrupt,
+    interrupt: &'a Interrupt,
 }
 
 impl<'a> Training<'a> {
@@ -52,6 +52,7 @@ impl<'a> Training<'a> {
         folder: &'a RunFolder,
         engine: Engine,
         checkpoint: Option<Checkpoint>,
+        interrupt: &'a Interrupt,
         console: Console,
     ) -> Result<Self> {
         let recipe = &settings.recipe;
@@ -77,7 +78,7 @@ impl<'a> Training<'a> {
             log: Log::open(&folder.file("log.jsonl"), done)?,
             events: Events::create(folder.path(), done)?,
             progress: Progress::new(console, done, total_steps),
-            interrupt: Interrupt::listen(console)?,
+            interrupt,
             settings,
             examples,
             folder,
