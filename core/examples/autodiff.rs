@@ -91,7 +91,7 @@ fn main() -> std::result::Result<(), Box<dyn Error>> {
         let plain = toy.log_probs(&prompt, &response)?;
         let judged = toy.log_probs(&judged_prompt, &response)?;
         let log_probs = PerContext { plain: Some(&plain), judged: Some(&judged), contrast: None };
-        let inputs = TokenInputs { is_judged: true, log_probs, is_eos: None };
+        let inputs = TokenInputs { is_judged: true, log_probs, is_eos: None, quoted: None };
         // The mean over tokens is the example's loss.
         let loss = cut.token_losses(&inputs)?.0.mean_all()?;
         let grads = loss.backward()?;

@@ -99,6 +99,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         },
         response: vec![word, EOS],
         ends_with_eos: true,
+        quoted: None,
     };
     let groups = [answer(0, PARIS, false), answer(1, BERLIN, true)];
 

@@ -3,6 +3,7 @@
 use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::{format, vec, vec::Vec};
+use core::ops::Range;
 
 /// One turn of a conversation.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -34,6 +35,10 @@ pub struct Example {
     pub response: String,
     /// What is wrong with the response, in plain language.
     pub judgment: Option<String>,
+    /// What the judgment quotes of the response, as ranges of its bytes.
+    pub quotes: Vec<Range<usize>>,
+    /// Whether the response was cut before its end: then nothing ends it.
+    pub truncated: bool,
 }
 
 impl Example {
@@ -56,7 +61,7 @@ impl Example {
     /// A conversation and the response that follows it.
     pub fn from_messages(messages: Vec<Message>, response: &str, judgment: Option<&str>) -> Self {
         let judgment = judgment.map(ToOwned::to_owned);
-        Self { messages, tools: None, response: response.to_owned(), judgment }
+        Self { messages, response: response.to_owned(), judgment, ..Self::default() }
     }
 
     /// The conversation as one text, for templates that know no roles: the messages' contents, one

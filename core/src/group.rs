@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use thiserror::Error;
 
 use crate::context::{ContextKind, Contexts, PerContext};
+use crate::example_loss::Marks;
 use crate::model::Sequence;
 
 /// The token ids of one example.
@@ -19,6 +20,8 @@ pub struct Group {
     pub response: Vec<u32>,
     /// Whether the response's last token is the closing EOS.
     pub ends_with_eos: bool,
+    /// Whether the judge quoted a token of the response as wrong, one each; `None` if it quoted none.
+    pub quoted: Option<Vec<bool>>,
 }
 
 /// A group that cannot be read as an objective asks.
@@ -53,6 +56,12 @@ impl Group {
     /// Whether the example has a judgment.
     pub fn is_judged(&self) -> bool {
         self.prompts.judged.is_some()
+    }
+
+    /// What is known of the response.
+    pub fn marks(&self) -> Marks<'_> {
+        let (is_judged, ends_with_eos) = (self.is_judged(), self.ends_with_eos);
+        Marks { is_judged, ends_with_eos, quoted: self.quoted.as_deref() }
     }
 
     /// The prompt of one context.
@@ -101,6 +110,7 @@ mod tests {
             },
             response: vec![4, 5],
             ends_with_eos: true,
+            quoted: None,
         };
         assert_eq!(group.n_tokens(Contexts::BOTH), 9);
         let sequences = group.sequences(Contexts::BOTH).expect("both prompts are there");

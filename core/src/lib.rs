@@ -44,7 +44,7 @@
 //! backward pass on the mean of what comes back. Batches, clipping and the update are yours.
 //!
 //! ```text
-//! let inputs = TokenInputs { is_judged: true, log_probs, is_eos: None };
+//! let inputs = TokenInputs { is_judged: true, log_probs, is_eos: None, quoted: None };
 //! let loss = objective.token_losses(&inputs)?.mean();
 //! loss.backward();
 //! ```

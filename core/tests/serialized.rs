@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use cutq_core::objective::{AnyObjective, Contrast, Cut, CutOptions, Hindsight, Mle, Unlikelihood};
 use cutq_core::optimizer::{AdamW, Moments, Optimizer, Sgd};
 use cutq_core::schedule::Schedule;
-use cutq_core::trainer::{Evaluation, StepReport};
+use cutq_core::trainer::{Evaluation, QuoteCounts, StepReport};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, from_value, json, to_value};
 
@@ -32,6 +32,7 @@ fn an_objective_is_its_name_and_its_options() {
         "log_ratio_margin": 0.0,
         "exclude_eos": false,
         "contrast": "header-matched",
+        "spans": "contrast",
         "halve_judged": true,
     });
     check(AnyObjective::Cut(Cut::new(options).unwrap()), form);
@@ -100,6 +101,7 @@ fn a_report_is_part_of_a_line() {
         judged_nll: None,
         inappropriate: 3,
         judged_tokens: 12,
+        quotes: Some(QuoteCounts { tokens: 12, quoted: 2, raised: 3, hits: 1 }),
         tokens: 60,
         target_tokens: 20,
         lr: 4e-4,
@@ -121,6 +123,7 @@ fn an_evaluation_and_moments_read_back() {
         judged_nll: None,
         inappropriate: 0,
         judged_tokens: 0,
+        quotes: None,
         tokens: 9,
         target_tokens: 4,
         examples: 1,
@@ -128,7 +131,7 @@ fn an_evaluation_and_moments_read_back() {
     assert_eq!(evaluation.inappropriate_share(), None);
     let form = json!({
         "loss": 2.0, "l1": 0.0, "l2": 2.0, "judged_nll": null, "inappropriate": 0,
-        "judged_tokens": 0, "tokens": 9, "target_tokens": 4, "examples": 1,
+        "judged_tokens": 0, "quotes": null, "tokens": 9, "target_tokens": 4, "examples": 1,
     });
     check(evaluation, form);
     let moments = Moments { name: "w".to_owned(), m: vec![0.5_f32], v: vec![0.25] };

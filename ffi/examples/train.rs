@@ -43,7 +43,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut response = tokenizer.encode_response(&example.response)?;
     response.push(tokenizer.eos());
     let prompts = prompts.as_ref().try_map(encode)?;
-    let group = Group { index: 0, prompts, response, ends_with_eos: true };
+    let group = Group { index: 0, prompts, response, ends_with_eos: true, quoted: None };
 
     // Some steps of CUT; each token of the response gets one weight.
     let options = TrainerOptions {

@@ -21,5 +21,6 @@ pub fn tokenize(tokenizer: &Tokenizer, index: usize, example: &Example) -> Group
         prompts: prompts.map(|pieces| pieces.map(encode)),
         response,
         ends_with_eos: true,
+        quoted: None,
     }
 }

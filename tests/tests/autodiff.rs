@@ -4,10 +4,11 @@
 
 use candle_core::{DType, Device, Var};
 use cutq_core::context::PerContext;
-use cutq_core::example_loss::{ExampleLoss, LogProbs};
+use cutq_core::example_loss::{ExampleLoss, LogProbs, Marks};
 use cutq_core::log_space::GAP;
 use cutq_core::objective::{
-    AnyObjective, Contrast, Cut, CutOptions, Hindsight, Mle, Objective, TokenInputs, Unlikelihood,
+    AnyObjective, Contrast, Cut, CutOptions, Hindsight, Mle, Objective, Spans, TokenInputs,
+    Unlikelihood,
 };
 use cutq_core::tensor::Tensor;
 use cutq_tests::tolerance::AUTODIFF;
@@ -62,7 +63,7 @@ fn log_probs() -> LogProbs {
 fn automatic(
     objective: &AnyObjective,
     log_probs: &LogProbs,
-    is_judged: bool,
+    marks: Marks<'_>,
 ) -> candle_core::Result<(f64, [Vec<f64>; 2])> {
     let var = |values: &Option<Vec<f64>>| {
         Var::from_slice(values.as_ref().unwrap(), values.as_ref().unwrap().len(), &Device::Cpu)
@@ -74,14 +75,20 @@ fn automatic(
     let mut is_eos = vec![0.0; n];
     is_eos[n - 1] = 1.0;
     let is_eos = Auto(candle_core::Tensor::new(is_eos, &Device::Cpu)?);
+    let mask = |quoted: &[bool]| {
+        let mask: Vec<f64> = quoted.iter().map(|is| f64::from(u8::from(*is))).collect();
+        Ok::<_, candle_core::Error>(Auto(candle_core::Tensor::new(mask, &Device::Cpu)?))
+    };
+    let quoted = marks.quoted.map(mask).transpose()?;
     let inputs = TokenInputs {
-        is_judged,
+        is_judged: marks.is_judged,
         log_probs: PerContext {
             plain: Some(&plain_in),
             judged: Some(&judged_in),
             contrast: Some(&contrast),
         },
         is_eos: Some(&is_eos),
+        quoted: quoted.as_ref(),
     };
     let loss = objective.token_losses(&inputs).unwrap().0.mean_all()?;
     let store = loss.backward()?;
@@ -94,9 +101,12 @@ fn automatic(
 
 fn check(objective: AnyObjective) {
     let log_probs = log_probs();
-    for is_judged in [true, false] {
-        let analytic = ExampleLoss::new(&objective, &log_probs, is_judged, true).unwrap();
-        let (loss, [plain, judged]) = automatic(&objective, &log_probs, is_judged).unwrap();
+    let n = log_probs.plain.as_ref().unwrap().len();
+    let quoted: Vec<bool> = (0..n).map(|t| t % 3 == 0).collect();
+    for (is_judged, quoted) in [(true, None), (true, Some(&quoted[..])), (false, None)] {
+        let marks = Marks { is_judged, ends_with_eos: true, quoted };
+        let analytic = ExampleLoss::new(&objective, &log_probs, marks).unwrap();
+        let (loss, [plain, judged]) = automatic(&objective, &log_probs, marks).unwrap();
         let close = |a: f64, b: f64| (a - b).abs() <= AUTODIFF * b.abs();
         assert!(close(loss, analytic.loss), "{objective:?}: {loss} and {}", analytic.loss);
         let both = [(&plain, &analytic.weights.plain), (&judged, &analytic.weights.judged)];
@@ -117,6 +127,8 @@ fn cut_agrees_in_every_variant() {
         CutOptions { focal_gamma: 0.25, threshold: 0.3, ..paper },
         CutOptions { contrast: Contrast::HeaderMatched, exclude_eos: true, ..paper },
         CutOptions { min_probability: 0.01, log_ratio_margin: 0.5, ..paper },
+        CutOptions { spans: Spans::Quotes, ..paper },
+        CutOptions { spans: Spans::Both, ..paper },
     ] {
         check(AnyObjective::Cut(Cut::new(options).unwrap()));
     }
@@ -143,7 +155,8 @@ fn unlikelihood_agrees() {
 fn the_pole_is_among_the_inputs() {
     let log_probs = log_probs();
     let objective = Cut::new(CutOptions { threshold: 0.3, ..CutOptions::PAPER }).unwrap();
-    let example = ExampleLoss::new(&objective, &log_probs, true, false).unwrap();
+    let marks = Marks { is_judged: true, ..Marks::default() };
+    let example = ExampleLoss::new(&objective, &log_probs, marks).unwrap();
     let plain = log_probs.plain.unwrap();
     for pole in [-1e-9, 0.0, -50.0] {
         let inside = example.inappropriate.iter().filter(|t| plain[**t] == pole).count();

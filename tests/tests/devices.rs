@@ -310,6 +310,7 @@ fn losses(path: &Path, options: EngineOptions) -> Vec<f64> {
         },
         response: tokens(12 + index, n_vocab),
         ends_with_eos: false,
+        quoted: None,
     };
     let groups = [group(0, true), group(1, false)];
     let options = TrainerOptions {

@@ -6,7 +6,7 @@ use cutq_core::group::Group;
 use cutq_core::log_space::log1mexp;
 use cutq_core::model::{Mode, Model};
 use cutq_core::objective::{
-    AnyObjective, Contrast, Cut, CutOptions, Hindsight, Mle, Objective, Unlikelihood,
+    AnyObjective, Contrast, Cut, CutOptions, Hindsight, Mle, Objective, Spans, Unlikelihood,
 };
 use cutq_core::optimizer::{Optimizer, Sgd};
 use cutq_core::schedule::{LrSchedule, Schedule};
@@ -171,6 +171,33 @@ fn cut_with_header_matched_contrast_and_every_other_option() {
         }),
         0.0,
     );
+}
+
+#[test]
+fn cut_with_quotes() {
+    for spans in [Spans::Quotes, Spans::Both] {
+        check(cut(CutOptions { spans, ..CutOptions::PAPER }), 0.0);
+    }
+}
+
+#[test]
+fn what_is_quoted_is_counted_beside_what_the_contrast_finds() {
+    let groups = groups();
+    let groups: Vec<&Group> = groups.iter().collect();
+    let counts = |spans| {
+        let mut model = Tiny::new(3, 0.0);
+        let objective = cut(CutOptions { spans, ..CutOptions::PAPER });
+        let report = trainer(objective, usize::MAX).evaluate(&mut model, &groups).unwrap();
+        (report.quotes.unwrap(), report.inappropriate)
+    };
+    let (by_contrast, _) = counts(Spans::Contrast);
+    let (by_quotes, inappropriate) = counts(Spans::Quotes);
+    assert_eq!(by_contrast, by_quotes);
+    assert_eq!((by_quotes.tokens, by_quotes.quoted, inappropriate), (6, 2, 2));
+    assert!(by_quotes.hits <= by_quotes.raised.min(2), "{by_quotes:?}");
+    let mut model = Tiny::new(3, 0.0);
+    let none = trainer(AnyObjective::default(), 1).evaluate(&mut model, &groups[..3]).unwrap();
+    assert_eq!(none.quotes, None);
 }
 
 #[test]

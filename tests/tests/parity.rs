@@ -3,7 +3,7 @@
 use std::sync::MutexGuard;
 
 use cutq_core::example::Example;
-use cutq_core::example_loss::{ExampleLoss, LogProbs};
+use cutq_core::example_loss::{ExampleLoss, LogProbs, Marks};
 use cutq_core::group::Group;
 use cutq_core::model::{Mode, Model};
 use cutq_core::objective::Cut;
@@ -342,8 +342,9 @@ fn golden_loss(cut: &Cut, example: &cutq_tests::golden::Example) -> ExampleLoss 
         judged: example.log_probs_judged.clone(),
         contrast: None,
     };
-    let judged = log_probs.judged.is_some();
-    ExampleLoss::new(cut, &log_probs, judged, true).expect("log-probabilities of equal length")
+    let is_judged = log_probs.judged.is_some();
+    let marks = Marks { is_judged, ends_with_eos: true, quoted: None };
+    ExampleLoss::new(cut, &log_probs, marks).expect("log-probabilities of equal length")
 }
 
 fn golden_adapter(golden: &Golden, gguf: &Gguf) -> Adapter {

@@ -13,7 +13,10 @@
 //! example without a judgment (absent, `null` or blank) is a positive one; one with `label` false
 //! needs a judgment. Other fields are counted and named; one that looks like criticism is refused.
 //!
-//! Prompts to be answered are read from the same files; no response is needed then.
+//! In the files that `cutq generate --data` and `cutq judge` write, `verdict`, `quotes` and `truncated`
+//! are read in any format: an answer of which the judge is unsure is left out, quotes are marked in the
+//! response, and a truncated answer has no end. Prompts to be answered are read from such files, too;
+//! they need no response.
 //!
 //! The way of an example: `source` (bytes to JSON) → `formats` (JSON to fields) → `read` (records)
 //! → `screen`, by what a `judgment` is → `tokenize`. `load` goes this way for every command, and
@@ -25,6 +28,7 @@ mod judgment;
 mod load;
 mod problem;
 mod prompts;
+mod quotes;
 mod read;
 mod record;
 mod report;

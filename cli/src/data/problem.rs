@@ -108,6 +108,28 @@ pub enum Problem {
         /// What is bad.
         what: &'static str,
     },
+    /// A verdict and a judgment that cannot both be right.
+    #[error("the verdict is {verdict}, and there is a judgment that says what is wrong")]
+    Contradiction {
+        /// The verdict.
+        verdict: &'static str,
+    },
+    /// A quote that begins somewhere and ends nowhere, or the other way round.
+    #[error("the quote {text:?} needs both `start` and `end`, or neither")]
+    HalfQuote {
+        /// What is quoted.
+        text: String,
+    },
+    /// A quote where something else stands.
+    #[error("the quote {text:?} does not stand at the characters {start} to {end} of the response")]
+    Misquote {
+        /// What is quoted.
+        text: String,
+        /// Its first character.
+        start: usize,
+        /// The one behind its last.
+        end: usize,
+    },
     /// The response is not to be learned.
     #[error("the response is marked as one not to be trained on (weight 0, train or loss false)")]
     WeightZero,

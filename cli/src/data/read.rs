@@ -106,6 +106,10 @@ pub struct Understood {
     pub formats: BTreeMap<Format, usize>,
     /// Fields that nothing uses, each with the number of objects that have it.
     pub unused: BTreeMap<String, usize>,
+    /// Responses left out because their judge is unsure.
+    pub unsure: usize,
+    /// Quotes in a field of their own that the response does not hold.
+    pub missing_quotes: usize,
 }
 
 impl Reading<'_> {
@@ -141,12 +145,15 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn source(&mut self, source: Source, path: &Path) -> Result<(), ReadError> {
         let name: Arc<Path> = path.into();
-        let before = (self.records.good.len(), self.records.skipped.len());
+        let count = |records: &Records| {
+            (records.good.len(), records.skipped.len(), records.understood.unsure)
+        };
+        let before = count(&self.records);
         match source {
             Source::Json(file) => self.json(file, &name)?,
             Source::Parquet(file) => self.rows(file, &name)?,
         }
-        match before == (self.records.good.len(), self.records.skipped.len()) {
+        match before == count(&self.records) {
             true => Err(ReadError::Empty { path: path.to_path_buf() }),
             false => Ok(()),
         }
@@ -212,10 +219,15 @@ impl Reader<'_> {
         self.renaming.apply(&mut fields);
         let parsed = self.reading.format.parse(fields);
         let parsed = parsed.map_err(|problem| Fault { line, problem })?;
-        let Understood { formats, unused } = &mut self.records.understood;
+        let Understood { formats, unused, unsure, missing_quotes } = &mut self.records.understood;
         *formats.entry(parsed.format).or_default() += 1;
         for name in parsed.unused {
             *unused.entry(name).or_default() += 1;
+        }
+        *missing_quotes += parsed.own.missing_quotes;
+        if parsed.own.is_unsure {
+            *unsure += 1;
+            return Ok(());
         }
         let record = |example| Record { example, origin: Origin { file: file.clone(), line } };
         self.records.good.extend(parsed.examples.into_iter().map(record));

@@ -41,9 +41,12 @@ impl fmt::Display for View<'_> {
             writeln!(f, "        fields not used: {} (--field)", join(unused))?;
         }
         self.tally(f, bad_lines, "bad lines left out (--skip-bad-lines)")?;
+        count(f, understood.unsure, "answers left out of which the judge is unsure")?;
+        count(f, understood.missing_quotes, "quotes that the response does not hold")?;
         self.tally(f, &screened.duplicates, "duplicates (--on-duplicate)")?;
         self.tally(f, &screened.failed_judge, "failed judge calls (--on-failed-judge)")?;
         self.tally(f, &screened.praise, "judgments that only praise (--on-praise)")?;
+        self.tally(f, &screened.truncated, "truncated answers left out that nobody criticises")?;
         let surplus = screened.surplus_positives;
         count(f, surplus, "positives above the ratio left out (--positive-ratio)")?;
         if let Some(tokenized) = tokenized {
@@ -53,6 +56,7 @@ impl fmt::Display for View<'_> {
             None => (screened.negatives, screened.positives),
             Some(tokenized) => (tokenized.negatives, tokenized.positives),
         };
+        count(f, screened.quoting, "judgments that quote what is wrong (--spans)")?;
         write!(f, "  {negatives:5} negatives and {positives} positives to use")?;
         let Some(TokenizeReport { response_tokens, longest, longest_at, .. }) = tokenized else {
             return Ok(());
@@ -88,6 +92,8 @@ impl View<'_> {
         count(f, tokenized.dropped, "examples too long left out (--max-length, --on-long)")?;
         let refused = tokenized.refused.len();
         count(f, refused, "examples that the template cannot render left out (--skip-bad-lines)")?;
+        let unplaced = "examples whose quotes have no place among their tokens";
+        self.tally(f, &tokenized.unplaced_quotes, unplaced)?;
         self.tally(
             f,
             &tokenized.control_texts,

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::judgment::Verdict;
+use super::quotes;
 use super::record::{Origin, Record};
 use super::tally::Tally;
 
@@ -74,6 +75,10 @@ pub struct ScreenReport {
     pub failed_judge: Tally,
     /// Judgments that only praise.
     pub praise: Tally,
+    /// Truncated responses that nobody criticises, which are left out: the end is missing.
+    pub truncated: Tally,
+    /// Judgments that quote what is wrong.
+    pub quoting: usize,
     /// Positives left out by the ratio.
     pub surplus_positives: usize,
     /// Positives after screening.
@@ -136,6 +141,7 @@ impl Screening {
         });
         let kept = kept.filter_map(Result::transpose).collect::<Result<Vec<_>, _>>()?;
         drop(seen);
+        let kept = complete(kept, &mut report);
         let kept = self.limit_positives(kept, &mut report);
         if kept.is_empty() {
             return Err(ScreenError::NothingLeft {
@@ -201,6 +207,24 @@ impl Screening {
         }
         records
     }
+}
+
+/// Leaves out truncated positives, and marks what judgments quote.
+fn complete(mut records: Vec<Record>, report: &mut ScreenReport) -> Vec<Record> {
+    records.retain(|Record { example, origin }| {
+        let is_end_missing = example.truncated && !example.is_judged();
+        if is_end_missing {
+            report.truncated.add(origin, &example.response);
+        }
+        !is_end_missing
+    });
+    for Record { example, .. } in &mut records {
+        if let Some(judgment) = example.judgment.as_ref().filter(|_| example.quotes.is_empty()) {
+            example.quotes = quotes::within(judgment, &example.response);
+        }
+        report.quoting += usize::from(!example.quotes.is_empty());
+    }
+    records
 }
 
 /// What two records have in common exactly if they are the same example: 128 bits of its hash, much

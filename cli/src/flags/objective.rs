@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 use cutq_core::objective::{
-    AnyObjective, Contrast, Cut, CutOptions, Hindsight, Mle, OptionError, Unlikelihood,
+    AnyObjective, Contrast, Cut, CutOptions, Hindsight, Mle, OptionError, Spans, Unlikelihood,
 };
 
 use super::choice::{Choice, choice};
@@ -41,6 +41,13 @@ const CONTRASTS: &[Choice<Contrast>] = &[
     ),
 ];
 
+/// Which tokens are unlearned.
+const SPANS: &[Choice<Spans>] = &[
+    ("contrast", "Those that the judgment makes more likely, as in the paper", Spans::Contrast),
+    ("quotes", "Those that the judgment quotes, and no others", Spans::Quotes),
+    ("both", "Those that the judgment quotes; the contrast's where it quotes nothing", Spans::Both),
+];
+
 /// The objective and its parameters.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Objective")]
@@ -73,6 +80,9 @@ pub struct ObjectiveArgs {
     /// What the judged probability is compared with [default: plain]
     #[arg(long, value_parser = choice(CONTRASTS))]
     pub contrast: Option<Contrast>,
+    /// Which tokens are inappropriate [default: contrast]
+    #[arg(long, value_parser = choice(SPANS))]
+    pub spans: Option<Spans>,
 }
 
 impl ObjectiveArgs {
@@ -110,6 +120,7 @@ impl ObjectiveArgs {
             log_ratio_margin: self.log_ratio_margin.unwrap_or(preset.log_ratio_margin),
             exclude_eos: self.exclude_eos || preset.exclude_eos,
             contrast: self.contrast.unwrap_or(preset.contrast),
+            spans: self.spans.unwrap_or(preset.spans),
             halve_judged: preset.halve_judged,
         }
     }
@@ -126,6 +137,7 @@ impl ObjectiveArgs {
             (self.log_ratio_margin.is_some(), "--log-ratio-margin"),
             (self.exclude_eos, "--exclude-eos"),
             (self.contrast.is_some(), "--contrast"),
+            (self.spans.is_some(), "--spans"),
         ];
         match given.into_iter().find(|(is_given, _)| *is_given) {
             None => Ok(()),
@@ -172,6 +184,7 @@ mod tests {
             "--objective hindsight --weight-unlike 1",
             "--objective unlikelihood --focal-gamma 1",
             "--objective mle --exclude-eos",
+            "--objective mle --spans both",
             "--objective mle --preset authors-code",
         ] {
             let error = resolve(flags).expect_err(flags);

@@ -160,6 +160,7 @@ pub(super) mod tests {
             judged_nll: None,
             inappropriate,
             judged_tokens: 100,
+            quotes: None,
             target_tokens: 200,
             tokens: 400,
             lr: 1e-4,

@@ -16,6 +16,7 @@ mod file;
 mod folder;
 mod input;
 mod log;
+mod reading;
 mod settings;
 mod summary;
 
@@ -24,5 +25,6 @@ pub use events::Events;
 pub use folder::RunFolder;
 pub use input::InputFile;
 pub use log::{Log, StepLine};
+pub use reading::Reading;
 pub use settings::{DataSettings, EngineSettings, LoraSettings, PromptSettings, Settings};
 pub use summary::Summary;

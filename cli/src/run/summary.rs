@@ -2,10 +2,11 @@
 
 use std::fmt;
 
-use cutq_core::trainer::Evaluation;
+use cutq_core::trainer::{Evaluation, QuoteCounts};
 use serde::{Deserialize, Serialize};
 
 use super::log::StepLine;
+use super::reading::Reading;
 
 /// What a run changed. First and last mean the first and the last tenth of its steps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,6 +25,8 @@ pub struct Summary {
     pub inappropriate_first: Option<f64>,
     /// Share of inappropriate tokens in the last steps.
     pub inappropriate_last: Option<f64>,
+    /// What the contrast finds, over all steps, of what judges quoted; none if they quoted nothing.
+    pub quotes: Option<QuoteCounts>,
     /// Held-out examples before the first step.
     pub eval_before: Option<Evaluation>,
     /// Held-out examples after the last step.
@@ -53,11 +56,23 @@ impl Summary {
             loss_last: mean_loss(last),
             inappropriate_first: share(first),
             inappropriate_last: share(last),
+            quotes: quotes(log),
             eval_before,
             eval_after,
             adapter,
         })
     }
+}
+
+/// Of all steps together.
+fn quotes(log: &[StepLine]) -> Option<QuoteCounts> {
+    let quotes = log.iter().filter_map(|line| line.report.quotes);
+    quotes.reduce(|a, b| QuoteCounts {
+        tokens: a.tokens + b.tokens,
+        quoted: a.quoted + b.quoted,
+        raised: a.raised + b.raised,
+        hits: a.hits + b.hits,
+    })
 }
 
 fn mean_loss(lines: &[StepLine]) -> f64 {
@@ -83,6 +98,9 @@ impl fmt::Display for Summary {
         if let (Some(first), Some(last)) = (self.inappropriate_first, self.inappropriate_last) {
             let (first, last) = (100.0 * first, 100.0 * last);
             writeln!(f, "  inappropriate tokens  {first:.1} % → {last:.1} %")?;
+        }
+        if let Some(quotes) = self.quotes {
+            writeln!(f, "  {}", Reading(quotes))?;
         }
         if let (Some(before), Some(after)) = (&self.eval_before, &self.eval_after) {
             let (n, first, last) = (before.examples, before.loss, after.loss);

@@ -107,6 +107,10 @@ impl Encode for Encoder {
         Ok(ids)
     }
 
+    fn piece(&self, token: u32) -> Vec<u8> {
+        self.tokenizer.piece_bytes(token)
+    }
+
     fn has_control_text(&self, text: &str) -> bool {
         self.tokenizer.has_control_text(text)
     }

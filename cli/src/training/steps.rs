@@ -15,7 +15,7 @@ use super::progress::Progress;
 use crate::console::Console;
 use crate::interrupt::Interrupt;
 use crate::run::Settings;
-use crate::run::{Checkpoint, Events, Log, RunFolder, State, StepLine, Summary};
+use crate::run::{Checkpoint, Events, Log, Reading, RunFolder, State, StepLine, Summary};
 
 /// How a run ended.
 pub enum Outcome {
@@ -37,9 +37,13 @@ pub struct Training<'a> {
     eval_before: Option<Evaluation>,
     log: Log,
     events: Events,
+    console: Console,
     progress: Progress,
     interrupt: &'a Interrupt,
 }
+
+/// Examples of the training data that show before the first step whether the model reads criticism.
+const PROBE: usize = 32;
 
 impl<'a> Training<'a> {
     /// Begins a run, or resumes it from a checkpoint.
@@ -79,6 +83,7 @@ impl<'a> Training<'a> {
             events: Events::create(folder.path(), done)?,
             progress: Progress::new(console, done, total_steps),
             interrupt,
+            console,
             settings,
             examples,
             folder,
@@ -102,6 +107,7 @@ impl<'a> Training<'a> {
     pub fn run(&mut self) -> Result<Outcome> {
         if self.trainer.step_count() == 0 {
             self.eval_before = self.evaluate()?;
+            self.note_reading()?;
         }
         while self.trainer.step_count() < self.total_steps {
             self.step()?;
@@ -160,6 +166,19 @@ impl<'a> Training<'a> {
         curves.extend(eval.judged_nll.map(|nll| ("eval/judged_nll", nll)));
         self.events.append(self.trainer.step_count(), &curves)?;
         Ok(Some(eval))
+    }
+
+    /// Says what the contrast finds of what the first judges quoted, if any did.
+    fn note_reading(&mut self) -> Result<()> {
+        let quoting = self.examples.train.iter().filter(|group| group.quoted.is_some());
+        let groups: Vec<&Group> = quoting.take(PROBE).collect();
+        if groups.is_empty() {
+            return Ok(());
+        }
+        let eval = self.trainer.evaluate(&mut self.engine, &groups);
+        let eval = eval.map_err(|error| located(error, self.examples, 0))?;
+        eval.quotes.into_iter().for_each(|quotes| self.console.note(Reading(quotes)));
+        Ok(())
     }
 
     fn save_checkpoint(&self) -> Result<()> {

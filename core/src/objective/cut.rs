@@ -23,6 +23,23 @@ pub enum Contrast {
     HeaderMatched,
 }
 
+/// Where U comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case")
+)]
+pub enum Spans {
+    /// The tokens that the judgment makes more likely, as in the paper.
+    #[default]
+    Contrast,
+    /// The tokens that the judge quoted; where it quoted none, U is empty.
+    Quotes,
+    /// The tokens that the judge quoted; where it quoted none, the contrast's.
+    Both,
+}
+
 /// The settings of [`Cut`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(
@@ -46,6 +63,8 @@ pub struct CutOptions {
     pub exclude_eos: bool,
     /// What the judged probability is compared with.
     pub contrast: Contrast,
+    /// Where U comes from. The options above decide about the contrast's tokens only.
+    pub spans: Spans,
     /// Halve a judged example's `L1 + L2`, so that a positive example weighs twice what the paper
     /// gives it.
     pub halve_judged: bool,
@@ -61,6 +80,7 @@ impl CutOptions {
         log_ratio_margin: 0.0,
         exclude_eos: false,
         contrast: Contrast::Plain,
+        spans: Spans::Contrast,
         halve_judged: false,
     };
 
@@ -85,6 +105,9 @@ impl Default for CutOptions {
 /// |---|---|---|
 /// | `t ∉ U` | `−1/N` | `−1/N` |
 /// | `t ∈ U` | `+(α p_j^γ / N) · p/(1−p)` | `−1/N` |
+///
+/// With [`Spans::Quotes`] or [`Spans::Both`] a token that the judge quoted is in U whatever its
+/// probabilities: a small model hardly reads its criticism, and the quote says what is meant.
 ///
 /// As `p → 1` the loss and the weight stop growing at [`crate::log_space::GAP`].
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -133,8 +156,21 @@ impl Cut {
         &self.options
     }
 
-    /// The mask of U.
+    /// The mask of U, given the contrast's.
     fn inappropriate<T: Tensor>(
+        &self,
+        inputs: &TokenInputs<'_, T>,
+        raised: &T,
+    ) -> Result<T, ObjectiveError<T::Error>> {
+        Ok(match (self.options.spans, inputs.quoted) {
+            (Spans::Quotes | Spans::Both, Some(quoted)) => quoted.detach()?,
+            (Spans::Quotes, None) => zeros_like(raised)?,
+            (Spans::Contrast, _) | (Spans::Both, None) => raised.clone(),
+        })
+    }
+
+    /// The mask of the tokens that the judgment makes more likely.
+    fn raised<T: Tensor>(
         &self,
         inputs: &TokenInputs<'_, T>,
     ) -> Result<T, ObjectiveError<T::Error>> {
@@ -202,7 +238,8 @@ impl Objective for Cut {
             return Ok(TokenTerms::likelihood(plain)?);
         }
         let judged = inputs.log_probs_in(ContextKind::Judged)?;
-        let inappropriate = self.inappropriate(inputs)?;
+        let raised = self.raised(inputs)?;
+        let inappropriate = self.inappropriate(inputs, &raised)?;
         let focal = judged.detach()?.affine(self.options.focal_gamma, 0.0)?.exp()?;
         let unlike = focal.mul(&plain.log1mexp()?)?.affine(self.options.weight_unlike, 0.0)?;
         let learned = complement(&inappropriate)?.mul(plain)?;
@@ -211,6 +248,7 @@ impl Objective for Cut {
             l1: learned.add(&unlearned)?.affine(-1.0, 0.0)?,
             l2: judged.affine(-1.0, 0.0)?,
             inappropriate,
+            raised,
         })
     }
 
@@ -225,7 +263,7 @@ mod tests {
     use alloc::vec::Vec;
 
     use super::*;
-    use crate::example_loss::{ExampleLoss, LogProbs};
+    use crate::example_loss::{ExampleLoss, LogProbs, Marks};
 
     fn logs(probabilities: &[f64]) -> Option<Vec<f64>> {
         Some(probabilities.iter().map(|p| libm::log(*p)).collect())
@@ -233,14 +271,22 @@ mod tests {
 
     /// Three tokens of a judged response, `p_j / p` = 1.6, 0.5 and 1.04, the last one EOS.
     fn judged(options: CutOptions) -> ExampleLoss {
+        quoted(options, None)
+    }
+
+    /// The same, with what the judge quoted.
+    fn quoted(options: CutOptions, quoted: Option<&[bool]>) -> ExampleLoss {
         let log_probs = LogProbs {
             plain: logs(&[0.5, 0.4, 0.25]),
             judged: logs(&[0.8, 0.2, 0.26]),
             contrast: logs(&[0.79, 0.1, 0.27]),
         };
-        ExampleLoss::new(&Cut::new(options).expect("valid"), &log_probs, true, true)
+        let marks = Marks { quoted, ..JUDGED };
+        ExampleLoss::new(&Cut::new(options).expect("valid"), &log_probs, marks)
             .expect("all contexts are given")
     }
+
+    const JUDGED: Marks<'_> = Marks { is_judged: true, ends_with_eos: true, quoted: None };
 
     fn close(found: &[f64], expected: &[f64]) {
         assert_eq!(found.len(), expected.len());
@@ -288,12 +334,33 @@ mod tests {
     }
 
     #[test]
+    fn quotes_take_the_place_of_the_contrast() {
+        let quote = Some(&[false, true, false][..]);
+        let none = Vec::<usize>::new();
+        for (spans, with, without) in [
+            (Spans::Contrast, vec![0], vec![0]),
+            (Spans::Quotes, vec![1], none),
+            (Spans::Both, vec![1], vec![0]),
+        ] {
+            let options = CutOptions { spans, min_probability: 0.5, ..CutOptions::PAPER };
+            assert_eq!(quoted(options, quote).inappropriate, with);
+            assert_eq!(judged(options).inappropriate, without);
+            // What the contrast would choose is known in any case.
+            assert_eq!(quoted(options, quote).raised, [0]);
+        }
+        // In U: 0.5 · 0.2 / 3 · 0.4 / (1 − 0.4).
+        let options = CutOptions { spans: Spans::Quotes, ..CutOptions::PAPER };
+        let plain = quoted(options, quote).weights.plain;
+        close(&plain, &[-1.0 / 3.0, 0.1 / 3.0 * 0.4 / 0.6, -1.0 / 3.0]);
+    }
+
+    #[test]
     fn the_probability_floor_includes_its_bound() {
         let log_probs =
             LogProbs { plain: Some(vec![-2.0]), judged: Some(vec![0.0]), contrast: None };
         let floor = |min_probability| {
             let cut = Cut::new(CutOptions { min_probability, ..CutOptions::PAPER })?;
-            Ok::<_, OptionError>(ExampleLoss::new(&cut, &log_probs, true, false))
+            Ok::<_, OptionError>(ExampleLoss::new(&cut, &log_probs, JUDGED))
         };
         let example = floor(1.0 - 1e-16).expect("below 1").expect("complete");
         assert_eq!(example.inappropriate, [0]);
@@ -303,7 +370,8 @@ mod tests {
     fn a_positive_example_is_plain_likelihood() {
         let log_probs = LogProbs { plain: logs(&[0.5, 0.25]), ..LogProbs::default() };
         for cut in [Cut::paper(), Cut::authors_code()] {
-            let example = ExampleLoss::new(&cut, &log_probs, false, true).expect("plain is given");
+            let example =
+                ExampleLoss::new(&cut, &log_probs, Marks::default()).expect("plain is given");
             close(&[example.l1, example.l2], &[0.0, 1.5 * core::f64::consts::LN_2]);
             close(&[example.loss], &[example.l2]);
             close(&example.weights.plain, &[-0.5, -0.5]);
@@ -318,7 +386,7 @@ mod tests {
         let cut = Cut::new(options).expect("valid");
         let log_probs =
             LogProbs { plain: Some(vec![0.0]), judged: Some(vec![0.0]), contrast: None };
-        let example = ExampleLoss::new(&cut, &log_probs, true, false).expect("complete");
+        let example = ExampleLoss::new(&cut, &log_probs, JUDGED).expect("complete");
         assert_eq!(example.inappropriate, [0]);
         assert!(example.loss.is_finite() && example.loss > 8.0, "{}", example.loss);
         assert!(example.weights.plain[0].is_finite() && example.weights.plain[0] > 1e6);

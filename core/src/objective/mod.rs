@@ -12,7 +12,7 @@ mod token;
 mod unlikelihood;
 
 pub use any::AnyObjective;
-pub use cut::{Contrast, Cut, CutOptions};
+pub use cut::{Contrast, Cut, CutOptions, Spans};
 pub use hindsight::Hindsight;
 pub use mle::Mle;
 pub use token::{TokenLoss, token_loss};
@@ -33,6 +33,8 @@ pub struct TokenInputs<'a, T> {
     pub log_probs: PerContext<Option<&'a T>>,
     /// 1 at the token that ends the response, else 0; `None` if no token does.
     pub is_eos: Option<&'a T>,
+    /// 1 at the tokens that the judge quoted as wrong, else 0; `None` if it quoted none.
+    pub quoted: Option<&'a T>,
 }
 
 impl<'a, T: Tensor> TokenInputs<'a, T> {
@@ -51,13 +53,17 @@ pub struct TokenTerms<T> {
     pub l2: T,
     /// 1 where the token is made less likely (the set U), else 0. No gradient.
     pub inappropriate: T,
+    /// 1 where the judgment raises the token's probability far enough for U by the contrast, whether
+    /// or not U is chosen that way, else 0. No gradient.
+    pub raised: T,
 }
 
 impl<T: Tensor> TokenTerms<T> {
     /// Likelihood terms only: `l2 = −log_probs`, `l1 = 0`, `U = ∅`.
     fn likelihood(log_probs: &T) -> Result<Self, T::Error> {
         let zeros = zeros_like(log_probs)?;
-        Ok(Self { l1: zeros.clone(), l2: log_probs.affine(-1.0, 0.0)?, inappropriate: zeros })
+        let (l1, l2) = (zeros.clone(), log_probs.affine(-1.0, 0.0)?);
+        Ok(Self { l1, l2, inappropriate: zeros.clone(), raised: zeros })
     }
 }
 
@@ -108,7 +114,7 @@ fn non_negative(name: &'static str, value: f64) -> Result<f64, OptionError> {
 /// // p = 0.5 becomes 0.8 once the judgment is read: the token is inappropriate.
 /// let (plain, judged) = (f64::ln(0.5), f64::ln(0.8));
 /// let log_probs = PerContext { plain: Some(&plain), judged: Some(&judged), contrast: None };
-/// let inputs = TokenInputs { is_judged: true, log_probs, is_eos: None };
+/// let inputs = TokenInputs { is_judged: true, log_probs, is_eos: None, quoted: None };
 /// let token = token_loss(&Cut::paper(), &inputs).expect("both contexts are given");
 /// assert!(token.inappropriate && token.weights.plain > 0.0);
 /// ```

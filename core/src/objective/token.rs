@@ -17,6 +17,8 @@ pub struct TokenLoss {
     pub loss: f64,
     /// Whether the token is in U.
     pub inappropriate: bool,
+    /// See [`crate::objective::TokenTerms::raised`].
+    pub raised: bool,
     /// `d loss / d ln p(y_t | c)` for each context `c`; 0 in the contrast.
     pub weights: PerContext<f64>,
 }
@@ -34,11 +36,13 @@ pub fn token_loss<O: Objective>(
         judged: inputs.log_probs.judged.map(|l| Dual::judged(*l)),
         contrast: inputs.log_probs.contrast.map(|l| Dual::constant(*l)),
     };
-    let is_eos = inputs.is_eos.map(|mask| Dual::constant(*mask));
+    let [is_eos, quoted] =
+        [inputs.is_eos, inputs.quoted].map(|mask| mask.map(|mask| Dual::constant(*mask)));
     let terms = objective.terms(&TokenInputs {
         is_judged: inputs.is_judged,
         log_probs: log_probs.as_ref().map(Option::as_ref),
         is_eos: is_eos.as_ref(),
+        quoted: quoted.as_ref(),
     })?;
     let weights = [0, 1].map(|i| terms.l1.d[i] + terms.l2.d[i]);
     let scale = objective.scale(inputs.is_judged);
@@ -47,6 +51,7 @@ pub fn token_loss<O: Objective>(
         l2: terms.l2.value,
         loss: scale * (terms.l1.value + terms.l2.value),
         inappropriate: terms.inappropriate.value > 0.5,
+        raised: terms.raised.value > 0.5,
         weights: PerContext {
             plain: scale * weights[0],
             judged: scale * weights[1],

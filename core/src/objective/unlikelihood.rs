@@ -68,6 +68,7 @@ impl Objective for Unlikelihood {
         Ok(TokenTerms {
             l1: plain.log1mexp()?.affine(-self.weight_unlike, 0.0)?,
             inappropriate: zeros.affine(1.0, 1.0)?,
+            raised: zeros.clone(),
             l2: zeros,
         })
     }

@@ -89,7 +89,7 @@ fn interpret<O: Objective, E>(
         }
         *log_probs.get_mut(context) = Some(own.to_vec());
     }
-    let loss = ExampleLoss::new(objective, &log_probs, group.is_judged(), group.ends_with_eos)
+    let loss = ExampleLoss::new(objective, &log_probs, group.marks())
         .map_err(|error| TrainError::Loss { example, error })?;
     let weights = loss.weights.iter().flat_map(|(_, weights)| weights);
     if let Some(value) = weights.chain([&loss.loss]).copied().find(|x| !x.is_finite()) {

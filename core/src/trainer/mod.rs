@@ -3,10 +3,12 @@
 mod error;
 mod gradients;
 mod micro_batch;
+mod quotes;
 mod report;
 
 pub use error::{Quantity, TrainError};
 pub use micro_batch::{EvaluatedExample, evaluate_examples, micro_batches};
+pub use quotes::QuoteCounts;
 pub use report::{Evaluation, StepReport};
 
 use alloc::vec::Vec;

@@ -3,6 +3,7 @@
 use crate::context::Contexts;
 use crate::example_loss::ExampleLoss;
 use crate::group::Group;
+use crate::trainer::quotes::QuoteCounts;
 
 /// One training step. Losses are means over the batch's examples, before the step's update.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -22,6 +23,8 @@ pub struct StepReport {
     pub inappropriate: usize,
     /// Response tokens of judged examples, the tokens that U is chosen from.
     pub judged_tokens: usize,
+    /// What the contrast finds of what judges quoted; `None` if they quoted nothing.
+    pub quotes: Option<QuoteCounts>,
     /// Tokens run forward, prompts and all contexts included.
     pub tokens: usize,
     /// Response tokens, each counted once.
@@ -48,6 +51,8 @@ pub struct Evaluation {
     pub inappropriate: usize,
     /// Response tokens of judged examples.
     pub judged_tokens: usize,
+    /// What the contrast finds of what judges quoted; `None` if they quoted nothing.
+    pub quotes: Option<QuoteCounts>,
     /// Tokens run forward.
     pub tokens: usize,
     /// Response tokens, each counted once.
@@ -84,6 +89,7 @@ pub(super) struct Totals {
     judged_examples: usize,
     inappropriate: usize,
     judged_tokens: usize,
+    quotes: QuoteCounts,
     tokens: usize,
     target_tokens: usize,
     examples: usize,
@@ -101,6 +107,7 @@ impl Totals {
             self.judged_tokens += group.response.len();
         }
         self.inappropriate += example.inappropriate.len();
+        self.quotes.add(group, contexts, example);
         self.tokens += group.n_tokens(contexts);
         self.target_tokens += group.response.len();
         self.examples += 1;
@@ -117,6 +124,7 @@ impl Totals {
             judged_nll: (judged > 0).then(|| self.judged_l2 / judged as f64),
             inappropriate: self.inappropriate,
             judged_tokens: self.judged_tokens,
+            quotes: Some(self.quotes).filter(|quotes| quotes.quoted > 0),
             tokens: self.tokens,
             target_tokens: self.target_tokens,
             examples: self.examples,
@@ -134,6 +142,7 @@ impl Totals {
             judged_nll: mean.judged_nll,
             inappropriate: mean.inappropriate,
             judged_tokens: mean.judged_tokens,
+            quotes: mean.quotes,
             tokens: mean.tokens,
             target_tokens: mean.target_tokens,
             lr,

@@ -18,7 +18,7 @@ use cutq_core::optimizer::Sgd;
 fn one_token() -> bool {
     let (plain, judged) = (-LN_2, cutq_core::log_space::log1mexp(-2.0 * LN_2));
     let log_probs = PerContext { plain: Some(&plain), judged: Some(&judged), contrast: None };
-    let inputs = TokenInputs { is_judged: true, log_probs, is_eos: None };
+    let inputs = TokenInputs { is_judged: true, log_probs, is_eos: None, quoted: None };
     let mut weight = [1.0_f32];
     Sgd::default().update(&mut weight, &[0.25], 1.0);
     token_loss(&Cut::paper(), &inputs).is_ok_and(|token| {
@@ -41,7 +41,7 @@ fn whole_example() -> bool {
     use alloc::vec;
     use cutq_core::context::Contexts;
     use cutq_core::example::Example;
-    use cutq_core::example_loss::{ExampleLoss, LogProbs};
+    use cutq_core::example_loss::{ExampleLoss, LogProbs, Marks};
     use cutq_core::prompts::render;
     use cutq_core::template::PaperTemplate;
 
@@ -50,7 +50,8 @@ fn whole_example() -> bool {
         judged: Some(vec![-0.25 * LN_2, -2.0]),
         contrast: None,
     };
-    let loss = ExampleLoss::new(&Cut::paper(), &log_probs, true, true);
+    let marks = Marks { is_judged: true, ends_with_eos: true, quoted: None };
+    let loss = ExampleLoss::new(&Cut::paper(), &log_probs, marks);
     let example = Example::from_instruction("Add.", "1 + 1", "3", Some("It is 2."));
     let prompts = render(&example, &PaperTemplate, Contexts::BOTH);
     let mut order = cutq_core::order::permutation(100, 42, 0);

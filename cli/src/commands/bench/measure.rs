@@ -142,6 +142,7 @@ fn random_groups(batch: usize, tokens: usize, n_vocab: usize) -> Vec<Group> {
             prompts: PerContext { plain: Some(take(tokens - tokens / 2)), ..PerContext::default() },
             response: take(tokens / 2),
             ends_with_eos: false,
+            quoted: None,
         })
         .collect()
 }

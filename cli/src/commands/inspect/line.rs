@@ -25,6 +25,8 @@ pub struct InspectLine {
     pub log_probs_judged: Option<Vec<f64>>,
     /// Positions in the response.
     pub inappropriate: Vec<usize>,
+    /// Positions that the judgment quotes.
+    pub quoted: Vec<usize>,
     /// The part of the loss that learns from what is wrong.
     pub l1: f64,
     /// The likelihood part.
@@ -37,6 +39,7 @@ impl InspectLine {
     /// Puts together what was read and what was found.
     pub fn new(group: &Group, evaluated: EvaluatedExample, encoder: &Encoder) -> Self {
         let (log_probs, loss) = (evaluated.log_probs, evaluated.loss);
+        let quoted = group.quoted.iter().flatten().enumerate();
         Self {
             index: group.index,
             pieces: group.response.iter().map(|&token| encoder.piece(token)).collect(),
@@ -46,6 +49,7 @@ impl InspectLine {
             log_probs_plain: log_probs.plain,
             log_probs_judged: log_probs.judged,
             inappropriate: loss.inappropriate,
+            quoted: quoted.filter(|(_, is_quoted)| **is_quoted).map(|(t, _)| t).collect(),
             l1: loss.l1,
             l2: loss.l2,
             loss: loss.loss,

@@ -8,7 +8,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 use cutq_core::group::Group;
 use cutq_core::model::Mode;
-use cutq_core::trainer::{evaluate_examples, micro_batches};
+use cutq_core::objective::Objective;
+use cutq_core::trainer::{QuoteCounts, evaluate_examples, micro_batches};
 use cutq_ffi::Now;
 
 use self::line::InspectLine;
@@ -17,6 +18,7 @@ use crate::console::Console;
 use crate::data::{self, Loaded, Record, Tokenize};
 use crate::flags::InspectArgs;
 use crate::output;
+use crate::run::Reading;
 use crate::session::budget::MICRO_BATCH;
 use crate::session::model::{ModelFile, device, threads};
 use crate::text;
@@ -58,12 +60,17 @@ pub fn inspect(args: &InspectArgs) -> Result<ExitCode> {
     let mut engine = model.engine(adapter, device, threads, engine_args.precision)?;
     let mut show = Show::new(args, &loaded.records);
     let groups: Vec<&Group> = groups.iter().collect();
+    let mut quotes = QuoteCounts::default();
     let max_tokens = engine_args.micro_batch.unwrap_or(MICRO_BATCH);
     for batch in micro_batches(&objective, &groups, max_tokens) {
         let evaluated = evaluate_examples(&objective, &mut engine, batch, Mode::Eval)?;
         for (group, example) in batch.iter().zip(evaluated) {
+            quotes.add(group, objective.contexts(group.is_judged()), &example.loss);
             show.example(InspectLine::new(group, example, &encoder))?;
         }
+    }
+    if quotes.quoted > 0 {
+        console.note(Reading(quotes));
     }
     Ok(ExitCode::SUCCESS)
 }

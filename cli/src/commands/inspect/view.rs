@@ -53,7 +53,8 @@ impl View {
     }
 }
 
-/// Token, probability in the plain and in the judged context, and a star if inappropriate.
+/// Token, probability in the plain and in the judged context, a star if inappropriate, and whether
+/// the judgment quotes it.
 fn table(line: &InspectLine) -> String {
     let mut text = format!("{:>10} {:>10}    token\n", "p(plain)", "p(judged)");
     let probability = |log_probs: &Option<Vec<f64>>, position: usize| match log_probs {
@@ -64,8 +65,9 @@ fn table(line: &InspectLine) -> String {
         let plain = probability(&line.log_probs_plain, position);
         let judged = probability(&line.log_probs_judged, position);
         let star = if line.inappropriate.contains(&position) { '*' } else { ' ' };
+        let quote = if line.quoted.contains(&position) { "  quoted" } else { "" };
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "{plain:>10} {judged:>10}  {star} {piece:?}");
+        let _ = writeln!(text, "{plain:>10} {judged:>10}  {star} {piece:?}{quote}");
     }
     text
 }
@@ -87,6 +89,7 @@ mod tests {
             log_probs_plain: Some(vec![0.5_f64.ln(); 4]),
             log_probs_judged: Some(vec![0.75_f64.ln(); 4]),
             inappropriate: vec![1, 2],
+            quoted: vec![2],
             l1: 0.0,
             l2: 0.0,
             loss: 1.5,
@@ -115,7 +118,7 @@ mod tests {
             "example 3 (d.jsonl:7): 2 of 4 tokens inappropriate, loss 1.5000\n\
              judgment: It is 40.\nIt[[ is 41]].\n  p(plain)  p(judged)    token\n    \
              0.5000     0.7500    \"It\"\n    0.5000     0.7500  * \" is\"\n    \
-             0.5000     0.7500  * \" 41\"\n    0.5000     0.7500    \".\"\n"
+             0.5000     0.7500  * \" 41\"  quoted\n    0.5000     0.7500    \".\"\n"
         );
     }
 }

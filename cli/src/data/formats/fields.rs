@@ -26,6 +26,23 @@ impl Fields {
         self.map.contains_key(field)
     }
 
+    /// The value of a field that may be used or not.
+    pub fn peek(&self, field: &str) -> Option<&Value> {
+        self.map.get(field)
+    }
+
+    /// Whether the field is `true`; absent is not.
+    pub fn flag(&mut self, field: &'static str) -> Result<bool, Problem> {
+        match self.take(field) {
+            None => Ok(false),
+            Some(Value::Bool(is_set)) => Ok(is_set),
+            Some(other) => {
+                let (expected, found) = ("true or false", kind(&other));
+                Err(Problem::WrongKind { field: field.to_owned(), expected, found })
+            }
+        }
+    }
+
     /// The value of a field; none if it is absent or `null`.
     pub fn take(&mut self, field: &'static str) -> Option<Value> {
         self.used.push(field);

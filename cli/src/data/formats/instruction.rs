@@ -37,7 +37,8 @@ pub(super) fn example(fields: &mut Fields, names: &Names) -> Result<Example, Pro
     if is_blank(&response) {
         return Err(Problem::Blank { field: (*name).to_owned() });
     }
-    Ok(Example { messages, tools: messages::tools(fields), response, judgment: fields.judgment()? })
+    let (tools, judgment) = (messages::tools(fields), fields.judgment()?);
+    Ok(Example { messages, tools, response, judgment, ..Example::default() })
 }
 
 /// What stands before the response, but for a field `system`: a text, or messages already.

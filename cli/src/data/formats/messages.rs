@@ -41,7 +41,7 @@ pub(super) fn example(fields: &mut Fields, field: &'static str) -> Result<Exampl
     }
     let judgment = inside.or(beside);
     let messages = with_system(messages, system(fields)?.as_deref())?;
-    Ok(Example { messages, tools: tools(fields), response, judgment })
+    Ok(Example { messages, tools: tools(fields), response, judgment, ..Example::default() })
 }
 
 /// The response in `output`, beside messages that end without one.

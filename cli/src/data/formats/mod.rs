@@ -6,6 +6,7 @@ mod instruction;
 mod messages;
 mod names;
 mod object;
+mod own;
 mod preference;
 mod prompt;
 
@@ -21,6 +22,7 @@ use fields::Fields;
 pub use names::FieldName;
 pub(super) use names::Renaming;
 pub(super) use object::Object;
+pub(super) use own::Own;
 pub(super) use prompt::prompt;
 
 /// Which fields an example is read from.
@@ -61,6 +63,8 @@ pub(super) struct Parsed {
     pub format: Format,
     /// Fields that nothing used.
     pub unused: Vec<String>,
+    /// What cutq's own fields say.
+    pub own: Own,
 }
 
 impl Format {
@@ -75,7 +79,7 @@ impl Format {
         };
         let (name, needs) = format.needs();
         let mut fields = Fields::new(map, name, needs);
-        let examples = match format {
+        let mut examples = match format {
             Self::Alpaca => vec![instruction::example(&mut fields, &instruction::ALPACA)?],
             Self::Shepherd => vec![instruction::example(&mut fields, &instruction::SHEPHERD)?],
             Self::Completion => vec![instruction::example(&mut fields, &instruction::COMPLETION)?],
@@ -83,8 +87,9 @@ impl Format {
             Self::Preference => preference::examples(&mut fields)?,
             Self::Chat | Self::Auto => vec![messages::example(&mut fields, "messages")?],
         };
+        let own = own::read(&mut fields, &mut examples)?;
         let unused = fields.finish(examples.iter().any(Example::is_judged))?;
-        Ok(Parsed { examples, format, unused })
+        Ok(Parsed { examples, format, unused, own })
     }
 
     /// One field of a format is enough to expect it, so that the message about a missing field

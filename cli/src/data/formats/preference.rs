@@ -29,7 +29,7 @@ pub(super) fn examples(fields: &mut Fields) -> Result<Vec<Example>, Problem> {
     let example = |messages: Option<Vec<Message>>, response, judgment| {
         let messages = messages.unwrap_or_else(|| shared.clone());
         let messages = messages::with_system(messages, system.as_deref())?;
-        Ok(Example { messages, tools: tools.clone(), response, judgment })
+        Ok(Example { messages, tools: tools.clone(), response, judgment, ..Example::default() })
     };
     Ok(vec![
         example(chosen.messages, chosen.response, None)?,

@@ -20,6 +20,8 @@ pub fn without_middle(example: &Example, bytes: usize) -> Example {
         tools: example.tools.clone(),
         response: example.response.clone(),
         judgment: example.judgment.clone(),
+        quotes: example.quotes.clone(),
+        truncated: example.truncated,
     }
 }
 

@@ -4,6 +4,7 @@ mod error;
 mod middle;
 #[cfg(test)]
 mod properties;
+mod quoted;
 mod report;
 #[cfg(test)]
 mod scripts;
@@ -54,6 +55,9 @@ pub trait Encode {
     /// # Errors
     /// If the tokenizer fails.
     fn response(&self, text: &str) -> Result<Vec<u32>, Self::Error>;
+
+    /// The bytes that a token of a response stands for.
+    fn piece(&self, token: u32) -> Vec<u8>;
 
     /// Whether a text holds what looks like a special token. It stays text, but may not be meant so.
     fn has_control_text(&self, _text: &str) -> bool {
@@ -159,7 +163,10 @@ where
     ) -> Result<Option<Group>, TokenizeError> {
         let Record { example, origin } = record;
         let response = self.encode.response(&example.response);
-        let response = response.map_err(|source| TokenizeError::encode(origin, source))?;
+        let mut response = response.map_err(|source| TokenizeError::encode(origin, source))?;
+        if example.truncated {
+            response.pop();
+        }
         let contexts = self.objective.contexts(example.judgment.is_some());
         let (mut prompts, tokens) = self.first_look(record, contexts, response.len())?;
         let mut length = tokens.sum();
@@ -181,7 +188,32 @@ where
             report.longest = length;
             report.longest_at = Some(origin.to_string());
         }
-        Ok(Some(Group { index, prompts, response, ends_with_eos: true }))
+        let quoted = self.quoted(record, &response, report);
+        let ends_with_eos = !example.truncated;
+        Ok(Some(Group { index, prompts, response, ends_with_eos, quoted }))
+    }
+
+    /// Which tokens of the response its judgment quotes; none without quotes, or where the tokens do
+    /// not spell the response.
+    fn quoted(
+        &self,
+        Record { example, origin }: &Record,
+        response: &[u32],
+        report: &mut TokenizeReport,
+    ) -> Option<Vec<bool>> {
+        if example.quotes.is_empty() {
+            return None;
+        }
+        let mut pieces: Vec<_> = response.iter().map(|&token| self.encode.piece(token)).collect();
+        if let (false, Some(end)) = (example.truncated, pieces.last_mut()) {
+            end.clear();
+        }
+        let quoted = quoted::tokens(&example.response, &pieces, &example.quotes);
+        match &quoted {
+            Some(quoted) => report.quoted_tokens += quoted.iter().filter(|is| **is).count(),
+            None => report.unplaced_quotes.add(origin, &example.response),
+        }
+        quoted
     }
 
     /// The prompts with all of the text or, where there is very much of it, with so much of its ends
@@ -247,6 +279,11 @@ mod tests {
         fn response(&self, text: &str) -> Result<Vec<u32>, Infallible> {
             let ids = text.split_whitespace().map(|word| word.len() as u32);
             Ok(ids.chain([0]).collect())
+        }
+
+        /// Of a text of the letter x.
+        fn piece(&self, token: u32) -> Vec<u8> {
+            vec![b'x'; token as usize]
         }
     }
 
@@ -360,6 +397,25 @@ mod tests {
         let long = vec![record(&words(50), "one", None)];
         let (_, report) = tokenize(long, &Mle, 60, OnLong::Truncate).expect("fits once cut");
         assert_eq!((report.truncated, report.longest), (1, 60));
+    }
+
+    #[test]
+    fn quotes_are_marked_and_a_truncated_response_has_no_end() {
+        let mut quoting = record("Add.", "xxx", Some("Bad."));
+        quoting.example.quotes.push(0..3);
+        let mut cut = quoting.clone();
+        cut.example.truncated = true;
+        let mut odd = record("Add.", "xx yy", Some("Bad."));
+        odd.example.quotes.push(0..2);
+        let data = vec![quoting, cut, odd, record("Add.", "xxx", None)];
+        let (groups, report) =
+            tokenize(data, &Cut::paper(), 60, OnLong::Error).expect("all of them");
+        let of = |i: usize| (groups[i].response.len(), groups[i].ends_with_eos, &groups[i].quoted);
+        assert_eq!(of(0), (2, true, &Some(vec![true, false])));
+        assert_eq!(of(1), (1, false, &Some(vec![true])));
+        assert_eq!(of(2), (3, true, &None), "its tokens do not spell it");
+        assert_eq!(of(3), (2, true, &None));
+        assert_eq!((report.quoted_tokens, report.unplaced_quotes.count), (2, 1));
     }
 
     /// Takes no text that is blank or begins with "no".

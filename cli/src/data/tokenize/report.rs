@@ -25,6 +25,10 @@ pub struct TokenizeReport {
     pub refused: Vec<Refused>,
     /// Examples that hold what looks like a special token.
     pub control_texts: Tally,
+    /// Response tokens that judgments quote.
+    pub quoted_tokens: usize,
+    /// Examples whose tokens do not spell their response, so that no quote can be found in them.
+    pub unplaced_quotes: Tally,
     /// Examples with a judgment that stay.
     pub negatives: usize,
     /// Examples without one that stay.
