@@ -5,12 +5,15 @@
 //! | `flags`            | the command line                                              |
 //! | `commands`         | one module per command                                        |
 //! | `run`              | the folder of a training run: settings, log, checkpoints      |
+//! | `training`         | from settings to a trained adapter                            |
+//! | `sampling`         | answers to many prompts                                       |
 //! | `session`          | the open model, memory, the plan of a run                     |
 //! | `text`             | templates and the tokenizer                                   |
 //! | `data`             | judgments: reading, screening, tokenizing                     |
 //! | `judge`            | judges: who says what is wrong with an answer                 |
 //! | `output`           | everything that goes to stdout                                |
 //! | `console`          | everything that goes to stderr; what `--quiet` leaves out     |
+//! | `interrupt`        | Ctrl-C                                                        |
 //! | `failure`, `usage` | errors, their hints and the exit status                       |
 #![forbid(unsafe_code)]
 
@@ -19,11 +22,14 @@ mod console;
 mod data;
 mod failure;
 mod flags;
+mod interrupt;
 mod judge;
 mod output;
 mod run;
+mod sampling;
 mod session;
 mod text;
+mod training;
 mod usage;
 
 use std::process::ExitCode;

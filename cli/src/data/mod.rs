@@ -15,7 +15,8 @@
 //!
 //! In the files that `cutq generate --data` and `cutq judge` write, `verdict`, `quotes` and `truncated`
 //! are read in any format: an answer of which the judge is unsure is left out, quotes are marked in the
-//! response, and a truncated answer has no end.
+//! response, and a truncated answer has no end. Prompts to be answered are read from such files, too;
+//! they need no response.
 //!
 //! The way of an example: `source` (bytes to JSON) → `formats` (JSON to fields) → `read` (records)
 //! → `screen`, by what a `judgment` is → `tokenize`. `load` goes this way for every command, and
@@ -27,6 +28,7 @@ mod hold_out;
 mod judgment;
 mod load;
 mod problem;
+mod prompts;
 mod quotes;
 mod read;
 mod record;
@@ -41,6 +43,7 @@ pub use formats::{FieldName, Format, is_judgment};
 pub use hold_out::hold_out;
 pub use judgment::Verdict as Said;
 pub use load::Loaded;
+pub use prompts::{Prompt, Prompts};
 pub use quotes::{occurrences, within};
 pub use read::Reading;
 pub use record::{Origin, Record};

@@ -49,6 +49,22 @@ pub enum Problem {
         /// What each format needs.
         needs: String,
     },
+    /// Two objects of one name.
+    #[error("the id {id:?} of line {first} occurs again")]
+    SameId {
+        /// The id.
+        id: String,
+        /// Where it occurred first.
+        first: usize,
+    },
+    /// Nothing to answer.
+    #[error("no prompt; found {found}; a prompt needs {needs}")]
+    NoPrompt {
+        /// The fields that are there.
+        found: String,
+        /// The fields that hold one.
+        needs: &'static str,
+    },
     /// A field has a value of the wrong kind.
     #[error("field `{field}` must be {expected}, found {found}")]
     WrongKind {
@@ -95,14 +111,6 @@ pub enum Problem {
     /// Two responses where one is to be judged.
     #[error("a pair of responses, where one is to be judged")]
     Pair,
-    /// Two objects of the same name.
-    #[error("the id {id:?} of line {first} occurs again")]
-    SameId {
-        /// The id.
-        id: String,
-        /// Where it occurred first.
-        first: usize,
-    },
     /// A verdict and a judgment that cannot both be right.
     #[error("the verdict is {verdict}, and there is a judgment that says what is wrong")]
     Contradiction {

@@ -6,10 +6,7 @@ use anyhow::Result;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command};
 
-use super::{
-    EngineArgs, LoraArgs, MemoryArgs, ObjectiveArgs, PromptArgs, ReadArgs, RecipeArgs, ScreenArgs,
-    SelectArgs,
-};
+use super::{ReadArgs, ScreenArgs, SelectArgs, TrainingArgs};
 use crate::usage::UsageError;
 
 /// What to train, on what, how, and where the result goes.
@@ -45,24 +42,9 @@ pub struct FinetuneArgs {
     /// How much of it.
     #[command(flatten)]
     pub select: SelectArgs,
-    /// How it is put before the model.
+    /// What becomes of it.
     #[command(flatten)]
-    pub prompt: PromptArgs,
-    /// What is minimized.
-    #[command(flatten)]
-    pub objective: ObjectiveArgs,
-    /// The adapter.
-    #[command(flatten)]
-    pub lora: LoraArgs,
-    /// The steps.
-    #[command(flatten)]
-    pub recipe: RecipeArgs,
-    /// How it is computed.
-    #[command(flatten)]
-    pub engine: EngineArgs,
-    /// The budget.
-    #[command(flatten)]
-    pub memory: MemoryArgs,
+    pub training: TrainingArgs,
 }
 
 impl FinetuneArgs {

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::DeviceArgs;
-use super::range::{count, non_negative, share};
+use super::range::count;
+use super::{DeviceArgs, MemoryArgs, SamplingArgs};
 use crate::text::TemplateName;
 
 /// What to answer, and how to sample.
@@ -18,13 +18,13 @@ pub struct GenerateArgs {
     #[arg(long, value_name = "ADAPTER.gguf")]
     pub adapter: Option<PathBuf>,
     /// The instruction; `-` reads it from standard input
-    #[arg(short, long, value_name = "TEXT")]
-    pub prompt: String,
+    #[arg(short, long, value_name = "TEXT", required_unless_present = "data")]
+    pub prompt: Option<String>,
     /// A system message before it
     #[arg(long, value_name = "TEXT")]
     pub system: Option<String>,
     /// Answer twice, without the adapter and with it
-    #[arg(long, requires = "adapter")]
+    #[arg(long, requires = "adapter", conflicts_with = "data")]
     pub compare: bool,
     /// `paper`, `chat` (the model's own) or a Jinja file [default: chat if the model has one]
     #[arg(long, value_name = "paper|chat|FILE")]
@@ -32,25 +32,45 @@ pub struct GenerateArgs {
     /// A Hugging Face tokenizer.json instead of the model's own tokenizer
     #[arg(long, value_name = "FILE")]
     pub tokenizer: Option<PathBuf>,
-    /// Maximum tokens to generate
-    #[arg(short, long, value_name = "TOKENS", default_value = "256", value_parser = count)]
-    pub n_predict: usize,
-    /// Sampling temperature; 0 always takes the likeliest token
-    #[arg(long, alias = "temp", value_name = "T", default_value = "0", value_parser = non_negative)]
-    pub temperature: f64,
-    /// Sample among the likeliest tokens that together have this probability [default: 1]
-    #[arg(long, value_name = "P", value_parser = share)]
-    pub top_p: Option<f64>,
-    /// Sample among this many likeliest tokens [default: all]
-    #[arg(long, value_name = "K", value_parser = count)]
-    pub top_k: Option<usize>,
+    /// Print one JSON object with the prompt and the responses
+    #[arg(long, conflicts_with = "data")]
+    pub json: bool,
+    /// Many prompts.
+    #[command(flatten)]
+    pub batch: BatchArgs,
+    /// How answers are drawn.
+    #[command(flatten)]
+    pub sampling: SamplingArgs,
     /// Seed of the sampling [default: 42]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help_heading = "Sampling")]
     pub seed: Option<u32>,
     /// Where to compute, and with how many threads.
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Engine")]
     pub device: DeviceArgs,
-    /// Print one JSON object with the prompt and the responses
-    #[arg(long)]
-    pub json: bool,
+    /// The budget.
+    #[command(flatten)]
+    pub memory: MemoryArgs,
+}
+
+/// Prompts from a file, answers into one.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Many prompts")]
+pub struct BatchArgs {
+    /// Prompts: JSON or JSON lines, also compressed (gzip, zstd), or Parquet; the fields of `cutq data`
+    /// without a response
+    #[arg(long, value_name = "FILE", conflicts_with = "prompt", requires = "out")]
+    pub data: Option<PathBuf>,
+    /// The answers, a line of JSON each, in the order of the prompts. They are kept in FILE.part until
+    /// all are there; the same command goes on with them
+    #[arg(long, value_name = "FILE", requires = "data")]
+    pub out: Option<PathBuf>,
+    /// Answers to each prompt [default: 1]
+    #[arg(long, value_name = "N", requires = "data", value_parser = count)]
+    pub n_samples: Option<usize>,
+    /// Answers that are written at the same time [default: 32, or what fits into --memory]
+    #[arg(long, value_name = "N", requires = "data", value_parser = count)]
+    pub n_parallel: Option<usize>,
+    /// Leave out notes and progress
+    #[arg(long, requires = "data")]
+    pub quiet: bool,
 }

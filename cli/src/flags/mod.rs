@@ -21,7 +21,9 @@ mod prompt;
 mod range;
 mod read;
 mod recipe;
+mod sampling;
 mod screen;
+mod training;
 
 pub use bench::BenchArgs;
 pub use data::DataArgs;
@@ -39,7 +41,9 @@ pub use plan::PlanArgs;
 pub use prompt::PromptArgs;
 pub use read::ReadArgs;
 pub use recipe::{OptimizerName, RecipeArgs};
+pub use sampling::{SamplingArgs, no_meaning};
 pub use screen::{ScreenArgs, SelectArgs};
+pub use training::TrainingArgs;
 
 use clap::{Parser, Subcommand};
 
@@ -68,8 +72,8 @@ pub enum Command {
     Finetune(Box<FinetuneArgs>),
     /// Show how data is understood: what is used, changed, left out or doubtful
     Data(DataArgs),
-    /// Answer a prompt, with or without an adapter
-    Generate(GenerateArgs),
+    /// Answer a prompt, or every prompt of a file, with or without an adapter
+    Generate(Box<GenerateArgs>),
     /// Ask a judge what is wrong with answers
     Judge(Box<JudgeArgs>),
     /// Show which response tokens a judgment makes inappropriate

@@ -10,6 +10,7 @@ mod data;
 mod devices;
 mod finetune;
 mod generate;
+mod generate_data;
 mod help;
 mod inspect;
 mod judge;

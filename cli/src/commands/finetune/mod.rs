@@ -1,32 +1,24 @@
-//! `cutq finetune`: settings → data → engine → steps → adapter and summary.
+//! `cutq finetune`: from flags to a run, and what is said at its end.
 
-mod examples;
-mod interrupt;
 mod paths;
 mod piped;
-mod progress;
-mod resolve;
-mod train;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Error, Result};
-use cutq_ffi::{Adapter, Demand, Engine, Plan};
 
-use self::examples::Examples;
-use self::interrupt::INTERRUPTED;
 use self::piped::Piped;
-use self::train::{Outcome, Training};
 use crate::console::Console;
 use crate::failure;
-use crate::flags::FinetuneArgs;
-use crate::run::{Checkpoint, RunFolder};
-use crate::run::{EngineSettings, Settings};
-use crate::session::PlanFigures;
-use crate::session::budget::{self, MICRO_BATCH};
-use crate::session::memory::{self, size};
-use crate::session::model::{self, ModelFile};
+use crate::flags::{FinetuneArgs, Preset, SelectArgs};
+use crate::interrupt::{INTERRUPTED, Interrupt};
+use crate::run::{DataSettings, InputFile, RunFolder, Settings};
+use crate::session::model::ModelFile;
+use crate::training::{self, Outcome, Output, Run};
+
+/// Positives per negative in the paper.
+const PAPER_POSITIVE_RATIO: f64 = 0.25;
 
 /// Runs the command.
 pub fn finetune(args: &FinetuneArgs) -> Result<ExitCode> {
@@ -39,94 +31,57 @@ pub fn finetune(args: &FinetuneArgs) -> Result<ExitCode> {
 
 fn begin(args: &FinetuneArgs, console: Console) -> Result<ExitCode> {
     let (data, piped) = Piped::collect(&args.data)?;
-    let (mut settings, model) = resolve::settings(args, &data, console)?;
+    let path = args.model.as_deref().expect("required without --resume");
+    let out = std::path::absolute(args.out.clone().unwrap_or_else(|| paths::default_out(path)))?;
+    paths::refuse_overwriting(args, path, &out)?;
+    let save_peft = args.save_peft.as_ref().map(std::path::absolute).transpose()?;
+    let (data, output) = (data_settings(args, &data)?, Output { out, save_peft });
+    let (settings, model) = training::settings(&args.training, path, data, output, console)?;
     paths::check_writable(&settings)?;
-    let examples = Examples::read(&settings, &model, console)?;
-    let demand = demand(&settings, &examples);
-    let adapter = resolve::first_adapter(&settings, &model)?;
-    let (engine, plan) = engine(&settings, &model, adapter, demand, console)?;
-    settings.engine.micro_batch = Some(plan.micro_batch);
+    let mut run = Run::plan(settings, &model, console)?;
     let run_dir = match &args.run_dir {
         Some(path) => path.clone(),
-        None => paths::default_run_dir(&settings),
+        None => paths::default_run_dir(&run.settings),
     };
     let folder = RunFolder::create(&run_dir)?;
-    piped.keep(&folder, &mut settings)?;
-    folder.begin(&settings)?;
-    run(&settings, &examples, &folder, (engine, plan), None, console)
+    piped.keep(&folder, &mut run.settings)?;
+    folder.begin(&run.settings)?;
+    train(run, &folder, console)
 }
 
 fn resume(path: &Path, console: Console) -> Result<ExitCode> {
     let (folder, settings) = RunFolder::open::<Settings>(path)?;
     settings.verify_inputs().context("the run cannot be resumed")?;
     let model = ModelFile::open(&settings.model.path)?;
-    let examples = Examples::read(&settings, &model, console)?;
-    let demand = demand(&settings, &examples);
-    let checkpoint = Checkpoint::load(&folder)?;
-    let adapter = match &checkpoint {
-        // Nothing was saved yet: the same seed begins the same run.
-        None => resolve::first_adapter(&settings, &model)?,
-        Some(checkpoint) => {
-            Adapter { config: settings.lora.config()?, ..model.adapter(&checkpoint.adapter)? }
-        }
-    };
-    let planned = engine(&settings, &model, adapter, demand, console)?;
-    run(&settings, &examples, &folder, planned, checkpoint, console)
+    let run = Run::resume(settings, &model, &folder, console)?;
+    train(run, &folder, console)
 }
 
-/// What the run asks of memory. Before there is an adapter: see [`memory::program`].
-fn demand(settings: &Settings, examples: &Examples) -> Demand {
-    let (largest, longest) = examples.sizes();
-    let micro_batch = settings.engine.micro_batch;
-    Demand {
-        largest,
-        longest,
-        micro_batch: micro_batch.unwrap_or(MICRO_BATCH),
-        fixed: micro_batch.is_some(),
-        optimizer_bytes: settings.recipe.optimizer.bytes_per_parameter(),
-        program: memory::program(),
-    }
+fn data_settings(args: &FinetuneArgs, files: &[PathBuf]) -> Result<DataSettings> {
+    let paper = args.training.objective.preset == Some(Preset::Paper);
+    let ratio = args.select.positive_ratio.or(paper.then_some(PAPER_POSITIVE_RATIO));
+    Ok(DataSettings {
+        files: files.iter().map(|path| InputFile::whole(path)).collect::<Result<_>>()?,
+        read: args.read.clone(),
+        screen: args.screen.clone(),
+        select: SelectArgs { positive_ratio: ratio, ..args.select },
+    })
 }
 
-/// The engine, and the plan by which it stays within the run's memory.
-fn engine(
-    settings: &Settings,
-    model: &ModelFile,
-    adapter: Adapter,
-    demand: Demand,
-    console: Console,
-) -> Result<(Engine, Plan)> {
-    let EngineSettings { ref device, threads, precision, memory, .. } = settings.engine;
-    let device = model::device(device, threads, console)?;
-    let mut engine = model.engine(adapter, device, threads, precision)?;
-    let plan = budget::plan(&mut engine, demand, memory)?;
-    console.note(PlanFigures::new(&plan, &engine).line());
-    Ok((engine, plan))
-}
-
-fn run(
-    settings: &Settings,
-    examples: &Examples,
-    folder: &RunFolder,
-    (engine, plan): (Engine, Plan),
-    checkpoint: Option<Checkpoint>,
-    console: Console,
-) -> Result<ExitCode> {
+fn train(run: Run, folder: &RunFolder, console: Console) -> Result<ExitCode> {
     let lost = how_to_resume("error: the computation cannot go on", folder);
     cutq_ffi::exit_on_abort(format!("{lost}\n"));
-    let mut training = Training::new(settings, examples, folder, engine, checkpoint, console)?;
-    match training.run().map_err(|error| stopped(error, folder))? {
+    let interrupt = Interrupt::listen(console, "finishing the step and saving a checkpoint")?;
+    let (model, out) = (run.settings.model.path.clone(), run.settings.out.clone());
+    let outcome = run.train(folder, &interrupt, console);
+    match outcome.map_err(|error| stopped(error, folder))? {
         Outcome::Interrupted => {
             console.warn(how_to_resume("interrupted", folder));
             Ok(ExitCode::from(INTERRUPTED))
         }
         Outcome::Done(summary) => {
             console.note(summary);
-            if let Some(peak) = budget::device_peak(training.engine(), &plan)? {
-                let (peak, planned) = (size(peak), size(plan.peak()));
-                console.note(format_args!("device memory: {peak} at the peak, {planned} planned"));
-            }
-            let (model, out) = (settings.model.path.display(), settings.out.display());
+            let (model, out) = (model.display(), out.display());
             console.note(format_args!("use it: llama-cli -m {model} --lora {out} -p \"…\""));
             Ok(ExitCode::SUCCESS)
         }

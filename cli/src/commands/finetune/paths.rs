@@ -31,7 +31,7 @@ pub fn default_run_dir(settings: &Settings) -> PathBuf {
 pub fn refuse_overwriting(args: &FinetuneArgs, model: &Path, out: &Path) -> Result<(), UsageError> {
     let inputs = std::iter::once(model)
         .chain(args.data.iter().map(PathBuf::as_path))
-        .chain(args.lora.init_adapter.as_deref());
+        .chain(args.training.lora.init_adapter.as_deref());
     let same = |input: &Path| {
         let (input, out) = (fs::canonicalize(input), fs::canonicalize(out));
         matches!((input, out), (Ok(input), Ok(out)) if input == out)

@@ -28,7 +28,10 @@ struct Turn {
 /// What is not a conversation that ends in a text of the assistant's.
 pub(super) fn example(fields: &mut Fields, field: &'static str) -> Result<Example, Problem> {
     let turns = turns(list(field, fields.value(field)?)?, field)?;
-    let (messages, response, inside) = conversation(turns, field, fields)?;
+    let (messages, response, inside) = match response_beside(&turns, fields)? {
+        Some(response) => (context(turns, fields), response, None),
+        None => conversation(turns, field, fields)?,
+    };
     let beside = fields.judgment()?;
     if let (Some(first), Some(second)) = (&inside, &beside)
         && first != second
@@ -39,6 +42,15 @@ pub(super) fn example(fields: &mut Fields, field: &'static str) -> Result<Exampl
     let judgment = inside.or(beside);
     let messages = with_system(messages, system(fields)?.as_deref())?;
     Ok(Example { messages, tools: tools(fields), response, judgment, ..Example::default() })
+}
+
+/// The response in `output`, beside messages that end without one.
+fn response_beside(turns: &[Turn], fields: &mut Fields) -> Result<Option<String>, Problem> {
+    let is_asked = turns.last().is_some_and(|turn| turn.message.role != "assistant");
+    match is_asked {
+        true => fields.optional_text("output"),
+        false => Ok(None),
+    }
 }
 
 /// Splits off the response and the judgment that its message holds.
@@ -160,7 +172,8 @@ fn context(turns: Vec<Turn>, fields: &mut Fields) -> Vec<Message> {
     turns.into_iter().map(message).collect()
 }
 
-fn list(field: &str, value: Value) -> Result<Vec<Value>, Problem> {
+/// The elements of a list of messages.
+pub(super) fn list(field: &str, value: Value) -> Result<Vec<Value>, Problem> {
     match value {
         Value::Array(list) => Ok(list),
         other => Err(Problem::WrongKind {

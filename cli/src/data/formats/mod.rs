@@ -8,6 +8,7 @@ mod names;
 mod object;
 mod own;
 mod preference;
+mod prompt;
 
 use std::fmt;
 
@@ -23,6 +24,7 @@ pub use names::FieldName;
 pub(super) use names::Renaming;
 pub(super) use object::Object;
 pub(super) use own::Own;
+pub(super) use prompt::prompt;
 
 /// Which fields an example is read from.
 #[derive(

@@ -14,21 +14,20 @@ pub const INTERRUPTED: u8 = 130;
 pub struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
-    /// Starts to listen. Can be done once per process.
+    /// Starts to listen; what is done before the end is said as `finishing`. Can be done once per
+    /// process.
     ///
     /// # Errors
     /// If the system refuses the handler.
-    pub fn listen(console: Console) -> Result<Self> {
+    pub fn listen(console: Console, finishing: &'static str) -> Result<Self> {
         let asked = Arc::new(AtomicBool::new(false));
         let handler = asked.clone();
         ctrlc::set_handler(move || {
             if handler.swap(true, Ordering::SeqCst) {
-                // Checkpoints are written whole or not at all, so ending here loses steps only.
+                // Files are written whole or line by line, so ending here loses little.
                 std::process::exit(i32::from(INTERRUPTED));
             }
-            console.warn(
-                "\nfinishing the step and saving a checkpoint; press Ctrl-C again to stop at once",
-            );
+            console.warn(format_args!("\n{finishing}; press Ctrl-C again to stop at once"));
         })
         .context("cannot listen for Ctrl-C")?;
         Ok(Self(asked))

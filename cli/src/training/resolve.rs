@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use cutq_ffi::{Adapter, LoraConfig, Now, Projection};
 
-use super::paths;
 use crate::console::Console;
-use crate::flags::{FinetuneArgs, LoraArgs, Preset, SelectArgs, target_modules};
+use crate::flags::{LoraArgs, PromptArgs, TrainingArgs, target_modules};
 use crate::run::{DataSettings, EngineSettings, InputFile, LoraSettings, PromptSettings, Settings};
 use crate::session::model::{ModelFile, device, threads};
 use crate::text::TemplateName;
@@ -15,23 +14,28 @@ use crate::usage::UsageError;
 
 const DEFAULT_R: usize = 16;
 const DEFAULT_ALPHA: f64 = 16.0;
-/// Positives per negative in the paper.
-const PAPER_POSITIVE_RATIO: f64 = 0.25;
 
-/// The settings that the flags give, with the files of `data`, and the model they are for.
+/// Where a run's adapter goes.
+pub struct Output {
+    /// As GGUF; absolute.
+    pub out: PathBuf,
+    /// As PEFT safetensors.
+    pub save_peft: Option<PathBuf>,
+}
+
+/// The settings that the flags give, and the model they are for.
 ///
 /// # Errors
 /// Flags that contradict each other or the files they name; files that cannot be read.
 pub fn settings(
-    args: &FinetuneArgs,
-    data: &[PathBuf],
+    args: &TrainingArgs,
+    path: &Path,
+    data: DataSettings,
+    Output { out, save_peft }: Output,
     console: Console,
 ) -> Result<(Settings, ModelFile)> {
     let objective = args.objective.resolve()?;
     let modules = args.lora.target_modules.as_deref().map(target_modules).transpose()?;
-    let path = args.model.as_deref().expect("required without --resume");
-    let out = std::path::absolute(args.out.clone().unwrap_or_else(|| paths::default_out(path)))?;
-    paths::refuse_overwriting(args, path, &out)?;
     let model = ModelFile::open(path)?;
     let threads = threads(args.engine.device.threads, console);
     let settings = Settings {
@@ -39,9 +43,9 @@ pub fn settings(
         model: InputFile::head(path)?,
         model_shards: model.gguf.files().skip(1).map(InputFile::head).collect::<Result<_>>()?,
         out,
-        save_peft: args.save_peft.as_ref().map(std::path::absolute).transpose()?,
-        data: data_settings(args, data)?,
-        prompt: prompt(args, &model)?,
+        save_peft,
+        data,
+        prompt: prompt(&args.prompt, &model)?,
         objective,
         lora: lora(&args.lora, modules.as_deref(), &model)?,
         recipe: args.recipe.clone(),
@@ -71,19 +75,9 @@ pub fn first_adapter(settings: &Settings, model: &ModelFile) -> Result<Adapter> 
     }
 }
 
-fn data_settings(args: &FinetuneArgs, files: &[PathBuf]) -> Result<DataSettings> {
-    let paper = args.objective.preset == Some(Preset::Paper);
-    let ratio = args.select.positive_ratio.or(paper.then_some(PAPER_POSITIVE_RATIO));
-    Ok(DataSettings {
-        files: files.iter().map(|path| InputFile::whole(path)).collect::<Result<_>>()?,
-        read: args.read.clone(),
-        screen: args.screen.clone(),
-        select: SelectArgs { positive_ratio: ratio, ..args.select },
-    })
-}
-
-fn prompt(args: &FinetuneArgs, model: &ModelFile) -> Result<PromptSettings> {
-    let asked = args.prompt.template.clone();
+/// How examples are put before the model.
+fn prompt(args: &PromptArgs, model: &ModelFile) -> Result<PromptSettings> {
+    let asked = args.template.clone();
     let mut template = asked.unwrap_or_else(|| TemplateName::of(&model.gguf));
     let mut template_file = None;
     if let TemplateName::File(path) = &mut template {
@@ -92,14 +86,14 @@ fn prompt(args: &FinetuneArgs, model: &ModelFile) -> Result<PromptSettings> {
         path.clone_from(&file.path);
         template_file = Some(file);
     }
-    let tokenizer = args.prompt.tokenizer.as_deref();
+    let tokenizer = args.tokenizer.as_deref();
     Ok(PromptSettings {
         template,
         template_file,
         now: Now::local().to_string(),
         tokenizer: tokenizer.map(InputFile::whole).transpose()?,
-        max_length: model.max_length(args.prompt.max_length)?,
-        on_long: args.prompt.on_long,
+        max_length: model.max_length(args.max_length)?,
+        on_long: args.on_long,
     })
 }
 

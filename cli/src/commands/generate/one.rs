@@ -1,4 +1,4 @@
-//! `cutq generate`: an answer, before and after.
+//! An answer to one prompt, before and after.
 
 use std::io::{Read, stdin};
 use std::path::Path;
@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::console::Console;
 use crate::data::Encode;
-use crate::flags::GenerateArgs;
+use crate::flags::{GenerateArgs, no_meaning};
 use crate::output;
 use crate::session::model::{device, threads};
 use crate::text;
@@ -28,19 +28,19 @@ struct Answers {
     response: String,
 }
 
-/// Runs the command.
-pub fn generate(args: &GenerateArgs) -> Result<ExitCode> {
+/// Runs the command on `prompt`, or on standard input for `-`.
+pub(super) fn generate(args: &GenerateArgs, prompt: &str) -> Result<ExitCode> {
     let sampling = sampling(args)?;
     let gguf = Gguf::open(&args.model).context("cannot open the model")?;
     let (asked, tokenizer) = (args.template.as_ref(), args.tokenizer.as_deref());
     let (template, encoder) = text::open(&gguf, asked, tokenizer, Now::local())?;
-    let prompt = prompt(args)?;
+    let prompt = text_of(prompt)?;
     let pieces = template
         .prompt(&example(args, &prompt), None)
         .context("the template cannot render the prompt")?;
     let tokens = encoder.prompt(&pieces).context("the tokenizer cannot encode the prompt")?;
 
-    let n_ctx = n_ctx(&gguf, tokens.len() + args.n_predict);
+    let n_ctx = n_ctx(&gguf, tokens.len() + args.sampling.n_predict);
     let n_threads = threads(args.device.threads, Console::default());
     let device = device(&args.device.name, n_threads, Console::default())?;
     let answer = |adapter: Option<&Path>, heading: &str| {
@@ -58,9 +58,9 @@ pub fn generate(args: &GenerateArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn prompt(args: &GenerateArgs) -> Result<String> {
-    if args.prompt != "-" {
-        return Ok(args.prompt.clone());
+fn text_of(prompt: &str) -> Result<String> {
+    if prompt != "-" {
+        return Ok(prompt.to_owned());
     }
     let mut text = String::new();
     stdin().read_to_string(&mut text).context("cannot read the prompt from standard input")?;
@@ -75,24 +75,27 @@ fn example(args: &GenerateArgs, prompt: &str) -> Example {
 
 /// How to sample; flags that change nothing are refused.
 fn sampling(args: &GenerateArgs) -> Result<Sampling, UsageError> {
-    let given = [
-        (args.top_p.is_some(), "--top-p"),
-        (args.top_k.is_some(), "--top-k"),
-        (args.seed.is_some(), "--seed"),
-    ];
-    match given.into_iter().find(|(is_given, _)| *is_given && args.temperature == 0.0) {
-        Some((_, flag)) => Err(UsageError::new(format!(
-            "{flag} has no meaning with --temperature 0, which always takes the likeliest token"
-        ))),
-        None => Ok(Sampling {
-            n_predict: args.n_predict,
-            temperature: args.temperature as f32,
-            top_p: args.top_p.unwrap_or(1.0) as f32,
-            top_k: args.top_k.unwrap_or(0),
-            seed: args.seed.unwrap_or(42),
-            ignore_eos: false,
-        }),
+    let chosen = args.sampling.resolve(0.0)?;
+    if args.seed.is_some() && chosen.temperature == 0.0 {
+        return Err(no_meaning("--seed"));
     }
+    for (is_given, flag) in [
+        (chosen.min_p > 0.0, "--min-p"),
+        (chosen.repeat_penalty != 1.0, "--repeat-penalty"),
+        (args.memory.memory.is_some(), "--memory"),
+    ] {
+        if is_given {
+            return Err(UsageError::new(format!("{flag} needs --data: one answer is llama.cpp's")));
+        }
+    }
+    Ok(Sampling {
+        n_predict: args.sampling.n_predict,
+        temperature: chosen.temperature as f32,
+        top_p: chosen.top_p as f32,
+        top_k: chosen.top_k,
+        seed: args.seed.unwrap_or(42),
+        ignore_eos: false,
+    })
 }
 
 /// Room for `wanted` tokens, but no more than the model was trained for.

@@ -11,9 +11,9 @@ use cutq_core::trainer::{Evaluation, TrainError, Trainer, TrainerOptions};
 use cutq_ffi::{Engine, EngineError, Waiting};
 
 use super::examples::Examples;
-use super::interrupt::Interrupt;
 use super::progress::Progress;
 use crate::console::Console;
+use crate::interrupt::Interrupt;
 use crate::run::Settings;
 use crate::run::{Checkpoint, Events, Log, Reading, RunFolder, State, StepLine, Summary};
 
@@ -39,7 +39,7 @@ pub struct Training<'a> {
     events: Events,
     console: Console,
     progress: Progress,
-    interrupt: Interrupt,
+    interrupt: &'a Interrupt,
 }
 
 /// Examples of the training data that show before the first step whether the model reads criticism.
@@ -56,6 +56,7 @@ impl<'a> Training<'a> {
         folder: &'a RunFolder,
         engine: Engine,
         checkpoint: Option<Checkpoint>,
+        interrupt: &'a Interrupt,
         console: Console,
     ) -> Result<Self> {
         let recipe = &settings.recipe;
@@ -81,7 +82,7 @@ impl<'a> Training<'a> {
             log: Log::open(&folder.file("log.jsonl"), done)?,
             events: Events::create(folder.path(), done)?,
             progress: Progress::new(console, done, total_steps),
-            interrupt: Interrupt::listen(console)?,
+            interrupt,
             console,
             settings,
             examples,

@@ -1,0 +1,144 @@
+//! Answers to every prompt of a file.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use cutq_core::example::Message;
+use cutq_ffi::{Gguf, Now};
+use serde::Serialize;
+
+use crate::console::Console;
+use crate::data::{Prompt, Prompts};
+use crate::flags::{GenerateArgs, no_meaning};
+use crate::interrupt::{INTERRUPTED, Interrupt};
+use crate::run::InputFile;
+use crate::sampling::{Batch, Outcome, PartFile, Sampler, SamplerOptions, Sampling, Task};
+use crate::session::model::{device, threads};
+use crate::text::{self, TemplateName};
+use crate::usage::UsageError;
+
+/// Everything that the answers depend on: the first line of `OUT.part`.
+#[derive(Serialize)]
+struct Settings {
+    cutq: &'static str,
+    model: InputFile,
+    adapter: Option<InputFile>,
+    data: InputFile,
+    template: String,
+    template_file: Option<InputFile>,
+    tokenizer: Option<InputFile>,
+    /// What the template is told as the time.
+    now: String,
+    system: Option<String>,
+    n_samples: usize,
+    n_predict: usize,
+    seed: u64,
+    sampling: Sampling,
+}
+
+/// Runs the command on the prompts in `data`.
+pub(super) fn generate(args: &GenerateArgs, data: &Path, out: &Path) -> Result<ExitCode> {
+    let console = Console::new(args.batch.quiet);
+    let sampling = sampling(args)?;
+    let prompts = prompts(args, data, console)?;
+    let gguf = Gguf::open(&args.model).context("cannot open the model")?;
+    let settings = settings(args, (data, out), &gguf, sampling)?;
+    let template: TemplateName = settings.template.parse().unwrap_or_else(|never| match never {});
+    let now: Now = settings.now.parse()?;
+    let (template, encoder) = text::open(&gguf, Some(&template), args.tokenizer.as_deref(), now)?;
+    template.warn_of_lost_turns(console);
+    let n_threads = threads(args.device.threads, console);
+    let options = SamplerOptions {
+        model: args.model.clone(),
+        adapter: args.adapter.clone(),
+        device: device(&args.device.name, n_threads, console)?,
+        n_threads,
+        n_predict: args.sampling.n_predict,
+    };
+    let batch = Batch {
+        tasks: &Task::of(&prompts, settings.n_samples),
+        sampling,
+        seed: settings.seed,
+        adapter: args.adapter.as_deref().and_then(Path::to_str),
+        header: &serde_json::to_value(&settings)?,
+    };
+    let interrupt = Interrupt::listen(console, "finishing the answers that are begun")?;
+    let sampler = Sampler { options, template, encoder };
+    match batch.run(&sampler, out, console, &|| interrupt.is_asked())? {
+        Outcome::Done(totals) => {
+            console.note(format_args!("{totals}\nanswers: {}", out.display()));
+            Ok(ExitCode::SUCCESS)
+        }
+        Outcome::Interrupted => {
+            let part = PartFile::path_of(out);
+            console.warn(format_args!(
+                "interrupted; the answers so far are in {}\nhint: the same command goes on with them",
+                part.display()
+            ));
+            Ok(ExitCode::from(INTERRUPTED))
+        }
+    }
+}
+
+/// How to sample; flags that change nothing are refused.
+fn sampling(args: &GenerateArgs) -> Result<Sampling, UsageError> {
+    let sampling = args.sampling.resolve(0.0)?;
+    let given = [(args.seed.is_some(), "--seed"), (args.batch.n_samples.is_some(), "--n-samples")];
+    match given.into_iter().find(|(is_given, _)| *is_given && sampling.temperature == 0.0) {
+        Some((_, flag)) => Err(no_meaning(flag)),
+        None => Ok(sampling),
+    }
+}
+
+/// The prompts of the file, after the system message asked for.
+fn prompts(args: &GenerateArgs, data: &Path, console: Console) -> Result<Vec<Prompt>> {
+    let Prompts { mut prompts, unused } = Prompts::read(data)?;
+    console.note(format_args!("{} prompts", prompts.len()));
+    if !unused.is_empty() {
+        let unused: Vec<_> = unused.iter().map(|(name, n)| format!("{name} ({n})")).collect();
+        console.note(format_args!("  fields not used: {}", unused.join(", ")));
+    }
+    let Some(system) = &args.system else {
+        return Ok(prompts);
+    };
+    for Prompt { id, example } in &mut prompts {
+        if example.messages.first().is_some_and(|message| message.role == "system") {
+            let reason = format!("--system: prompt {id:?} has a system message of its own");
+            return Err(UsageError::new(reason).into());
+        }
+        example.messages.insert(0, Message::new("system", system.as_str()));
+    }
+    Ok(prompts)
+}
+
+fn settings(
+    args: &GenerateArgs,
+    (data, out): (&Path, &Path),
+    gguf: &Gguf,
+    sampling: Sampling,
+) -> Result<Settings> {
+    let template = args.template.clone().unwrap_or_else(|| TemplateName::of(gguf));
+    let template_file = match &template {
+        TemplateName::File(path) => Some(InputFile::whole(path)?),
+        _ => None,
+    };
+    // Answers that were begun yesterday go on under yesterday's date.
+    let begun = PartFile::header(out)?;
+    let now = begun.as_ref().and_then(|header| header["now"].as_str()).map(str::to_owned);
+    Ok(Settings {
+        cutq: env!("CARGO_PKG_VERSION"),
+        model: InputFile::head(&args.model)?,
+        adapter: args.adapter.as_deref().map(InputFile::whole).transpose()?,
+        data: InputFile::whole(data)?,
+        template: template.to_string(),
+        template_file,
+        tokenizer: args.tokenizer.as_deref().map(InputFile::whole).transpose()?,
+        now: now.unwrap_or_else(|| Now::local().to_string()),
+        system: args.system.clone(),
+        n_samples: args.batch.n_samples.unwrap_or(1),
+        n_predict: args.sampling.n_predict,
+        seed: u64::from(args.seed.unwrap_or(42)),
+        sampling,
+    })
+}

@@ -1,0 +1,19 @@
+//! How tokens are chosen.
+
+use serde::{Deserialize, Serialize};
+
+/// How the next token is chosen; in this form it is saved, too.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sampling {
+    /// 0 takes the likeliest token.
+    pub temperature: f64,
+    /// Only the likeliest tokens whose probabilities sum to this are drawn.
+    pub top_p: f64,
+    /// Only this many of the likeliest tokens are drawn; 0 for all.
+    pub top_k: usize,
+    /// Only tokens of at least this share of the likeliest one's probability are drawn; 0 for all.
+    pub min_p: f64,
+    /// Divides the logits of tokens that have occurred; 1 for none.
+    pub repeat_penalty: f64,
+}
