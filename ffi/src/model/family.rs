@@ -12,6 +12,8 @@ pub enum Family {
     Llama,
     /// Qwen2 and Qwen2.5: Q, K and V have a bias.
     Qwen2,
+    /// Qwen3: norms on Q and K.
+    Qwen3,
     /// Gemma 3: norms around every part, norms on Q and K, GELU, sliding windows.
     Gemma3,
 }
@@ -33,7 +35,7 @@ pub(crate) struct Traits {
 
 impl Family {
     /// Every family.
-    pub const ALL: [Self; 3] = [Self::Llama, Self::Qwen2, Self::Gemma3];
+    pub const ALL: [Self; 4] = [Self::Llama, Self::Qwen2, Self::Qwen3, Self::Gemma3];
 
     pub(crate) const fn traits(self) -> Traits {
         let llama = Traits {
@@ -47,6 +49,12 @@ impl Family {
         match self {
             Self::Llama => llama,
             Self::Qwen2 => Traits { name: "qwen2", rope_mode: RopeMode::Neox, ..llama },
+            Self::Qwen3 => Traits {
+                name: "qwen3",
+                rope_mode: RopeMode::Neox,
+                norms: &[Norm::Attn, Norm::Ffn, Norm::Q, Norm::K],
+                ..llama
+            },
             Self::Gemma3 => Traits {
                 name: "gemma3",
                 rope_mode: RopeMode::Neox,

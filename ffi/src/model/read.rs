@@ -249,6 +249,6 @@ mod tests {
             assert!(message.contains("\nhint: "), "{message}");
         }
         let other = held(&[(architecture, "mamba")]);
-        assert!(other.contains("known are llama, qwen2, gemma3"), "{other}");
+        assert!(other.contains("known are llama, qwen2, qwen3, gemma3"), "{other}");
     }
 }

@@ -77,6 +77,8 @@ fn norms(shape: &Shape, layer: usize) -> Vec<Tensor> {
     let mut norms = vec![norm("attn_norm", shape.n_embd), norm("ffn_norm", shape.n_embd)];
     if shape.family == Family::Gemma3 {
         norms.extend(["post_attention_norm", "post_ffw_norm"].map(|n| norm(n, shape.n_embd)));
+    }
+    if matches!(shape.family, Family::Qwen3 | Family::Gemma3) {
         norms.extend(["attn_q_norm", "attn_k_norm"].map(|n| norm(n, shape.head_dim)));
     }
     norms
