@@ -103,7 +103,7 @@ pub use error::EngineError;
 pub use ggml::backend::BackendError;
 pub use ggml::device::{Device, DeviceMemory, MissingDevices, NoDevice};
 pub use ggml::operation::{Operand, Operation};
-pub use ggml::rope::{Rope, RopeMode};
+pub use ggml::rope::{Rope, RopeMode, Yarn};
 pub use ggml::tensor_type::{TensorType, UnknownTensorType};
 pub use gguf::error::GgufError;
 pub use gguf::file::Gguf;

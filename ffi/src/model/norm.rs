@@ -1,5 +1,7 @@
 //! The norms of a transformer layer.
 
+use crate::model::traits::Traits;
+
 /// A norm of a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Norm {
@@ -7,9 +9,9 @@ pub(crate) enum Norm {
     Attn,
     /// Before the feed-forward network.
     Ffn,
-    /// Of each head of Q.
+    /// Of Q.
     Q,
-    /// Of each head of K.
+    /// Of K.
     K,
     /// Behind attention, before its sum with the residual.
     PostAttention,
@@ -17,23 +19,31 @@ pub(crate) enum Norm {
     PostFfw,
 }
 
+/// What the norms of Q and K see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HeadNorm {
+    /// Each head, before it is rotated.
+    Each,
+    /// Each head, rotated.
+    EachRotated,
+    /// All heads at once, before they are rotated.
+    All,
+}
+
 impl Norm {
     pub const ALL: [Self; 6] =
         [Self::Attn, Self::Ffn, Self::Q, Self::K, Self::PostAttention, Self::PostFfw];
 
-    fn name(self) -> &'static str {
-        match self {
+    /// Its name in a GGUF of the family.
+    pub fn tensor_name(self, family: &Traits, layer: usize) -> String {
+        let name = match self {
             Self::Attn => "attn_norm",
-            Self::Ffn => "ffn_norm",
+            Self::Ffn => family.ffn_norm,
             Self::Q => "attn_q_norm",
             Self::K => "attn_k_norm",
             Self::PostAttention => "post_attention_norm",
             Self::PostFfw => "post_ffw_norm",
-        }
-    }
-
-    /// Its name in a GGUF.
-    pub fn tensor_name(self, layer: usize) -> String {
-        format!("blk.{layer}.{}.weight", self.name())
+        };
+        format!("blk.{layer}.{name}.weight")
     }
 }
