@@ -121,6 +121,7 @@ pub use model::error::ArchitectureError;
 pub use model::family::Family;
 pub use model::kind::FileKind;
 pub use model::projection::{Projection, UnknownProjection};
+pub use model::refused::refused_families;
 pub use plan::Plan;
 pub use plan::budget::TooSmall;
 pub use plan::demand::Demand;

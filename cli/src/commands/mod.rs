@@ -6,6 +6,7 @@ mod devices;
 mod finetune;
 mod generate;
 mod inspect;
+mod models;
 mod plan;
 
 pub use bench::bench;
@@ -14,4 +15,5 @@ pub use devices::devices;
 pub use finetune::finetune;
 pub use generate::generate;
 pub use inspect::inspect;
+pub use models::models;
 pub use plan::plan;

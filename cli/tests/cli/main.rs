@@ -14,6 +14,7 @@ mod help;
 mod inspect;
 mod length;
 mod memory;
+mod models;
 mod place;
 mod resume;
 #[path = "../../src/data/tokenize/scripts.rs"]

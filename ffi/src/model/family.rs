@@ -25,7 +25,7 @@ pub enum Family {
     Gemma,
     /// Gemma 3: norms around every part, norms on Q and K, GELU, sliding windows.
     Gemma3,
-    /// Granite 3 and 4, dense: scales of embeddings, residual, scores and logits.
+    /// Granite 3, dense: scales of embeddings, residual, scores and logits.
     Granite,
     /// SmolLM3: every fourth layer does not rotate.
     SmolLm3,
@@ -65,6 +65,7 @@ impl Family {
         use Norm::{Attn, Ffn, K, PostAttention, PostFfw, Q};
         let llama = Traits {
             name: "llama",
+            models: "Llama 1 to 3, SmolLM2, Mistral, TinyLlama",
             rope_mode: RopeMode::Norm,
             permuted: true,
             rotated: Rotated::All,
@@ -76,15 +77,17 @@ impl Family {
             windows: None,
         };
         let neox = Traits { rope_mode: RopeMode::Neox, permuted: false, ..llama };
-        let qwen3 = Traits { name: "qwen3", norms: &[Attn, Ffn, Q, K], ..neox };
+        let qwen3 = Traits { name: "qwen3", models: "Qwen3", norms: &[Attn, Ffn, Q, K], ..neox };
         let gemma = Traits {
             name: "gemma",
+            models: "Gemma",
             nonlinearity: Nonlinearity::Gelu,
             scales: Scales::Embedding,
             ..neox
         };
         let olmo2 = Traits {
             name: "olmo2",
+            models: "OLMo 2, OLMo 3",
             norms: &[Q, K, PostAttention, PostFfw],
             head_norm: HeadNorm::All,
             windows: Some(Windows { period: 4, freq_base: None, scaled: false }),
@@ -92,39 +95,81 @@ impl Family {
         };
         match self {
             Self::Llama => llama,
-            Self::Mistral3 => Traits { name: "mistral3", ..llama },
-            Self::Qwen2 => Traits { name: "qwen2", ..neox },
-            Self::Qwen2Vl => Traits { name: "qwen2vl", ..neox },
+            Self::Mistral3 => {
+                Traits { name: "mistral3", models: "Ministral 3, Mistral Small 3", ..llama }
+            }
+            Self::Qwen2 => Traits { name: "qwen2", models: "Qwen2, Qwen2.5", ..neox },
+            Self::Qwen2Vl => {
+                Traits { name: "qwen2vl", models: "Qwen2-VL, Qwen2.5-VL: text", ..neox }
+            }
             Self::Qwen3 => qwen3,
-            Self::Qwen3Vl => Traits { name: "qwen3vl", ..qwen3 },
+            Self::Qwen3Vl => Traits { name: "qwen3vl", models: "Qwen3-VL: text", ..qwen3 },
             Self::Gemma => gemma,
             Self::Gemma3 => Traits {
                 name: "gemma3",
+                models: "Gemma 3",
                 norms: &Norm::ALL,
                 windows: Some(Windows { period: 6, freq_base: Some(10_000.0), scaled: false }),
                 ..gemma
             },
-            Self::Granite => Traits { name: "granite", scales: Scales::Named, ..llama },
-            Self::SmolLm3 => Traits { name: "smollm3", rotated: Rotated::ThreeOfFour, ..llama },
+            Self::Granite => Traits {
+                name: "granite",
+                models: "Granite 3, dense",
+                scales: Scales::Named,
+                ..llama
+            },
+            Self::SmolLm3 => Traits {
+                name: "smollm3",
+                models: "SmolLM3",
+                rotated: Rotated::ThreeOfFour,
+                ..llama
+            },
             Self::Olmo2 => olmo2,
             Self::Exaone4 => Traits {
                 name: "exaone4",
+                models: "EXAONE 4",
                 head_norm: HeadNorm::Each,
                 rotated: Rotated::Local,
                 windows: Some(Windows { period: 4, freq_base: None, scaled: true }),
                 ..olmo2
             },
-            Self::SeedOss => Traits { name: "seed_oss", ffn_norm: "post_attention_norm", ..neox },
-            Self::Ernie45 => Traits { name: "ernie4_5", permuted: false, ..llama },
-            Self::HunyuanDense => {
-                Traits { name: "hunyuan-dense", head_norm: HeadNorm::EachRotated, ..qwen3 }
+            Self::SeedOss => Traits {
+                name: "seed_oss",
+                models: "Seed-OSS",
+                ffn_norm: "post_attention_norm",
+                ..neox
+            },
+            Self::Ernie45 => {
+                Traits { name: "ernie4_5", models: "ERNIE 4.5, dense", permuted: false, ..llama }
             }
+            Self::HunyuanDense => Traits {
+                name: "hunyuan-dense",
+                models: "Hunyuan, dense",
+                head_norm: HeadNorm::EachRotated,
+                ..qwen3
+            },
         }
     }
 
     /// `general.architecture` in its files.
     pub fn name(self) -> &'static str {
         self.traits().name
+    }
+
+    /// The models of it that people know.
+    pub fn models(self) -> &'static str {
+        self.traits().models
+    }
+
+    /// The models on which tests compare it with PyTorch and llama.cpp.
+    pub fn checked_on(self) -> Vec<&'static str> {
+        let real = match self {
+            Self::Llama => Some("SmolLM2 135M"),
+            Self::Qwen2 => Some("Qwen2.5-Coder 1.5B"),
+            Self::Gemma3 => Some("Gemma 3 270M"),
+            _ => None,
+        };
+        std::iter::once("a tiny model").chain(real).collect()
     }
 
     /// The family of this `general.architecture`.

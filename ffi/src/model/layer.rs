@@ -45,7 +45,7 @@ impl Layer {
         let mut norms = [const { None }; Norm::ALL.len()];
         let traits = shape.family.traits();
         for &norm in traits.norms {
-            norms[norm as usize] = Some(group.vector(&norm.tensor_name(&traits, n))?);
+            norms[norm as usize] = Some(group.vector(&traits.norm_name(norm, n))?);
         }
         let rope_factors = group.optional_vector(ROPE_FACTORS)?;
         let projection = |projection: Projection| {

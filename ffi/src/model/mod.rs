@@ -11,7 +11,7 @@ pub(crate) mod norm;
 mod positions;
 pub(crate) mod projection;
 mod read;
-mod refused;
+pub(crate) mod refused;
 pub(crate) mod tensors;
 #[cfg(test)]
 pub(crate) mod tiny;

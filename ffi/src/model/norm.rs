@@ -1,7 +1,5 @@
 //! The norms of a transformer layer.
 
-use crate::model::traits::Traits;
-
 /// A norm of a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Norm {
@@ -34,16 +32,15 @@ impl Norm {
     pub const ALL: [Self; 6] =
         [Self::Attn, Self::Ffn, Self::Q, Self::K, Self::PostAttention, Self::PostFfw];
 
-    /// Its name in a GGUF of the family.
-    pub fn tensor_name(self, family: &Traits, layer: usize) -> String {
-        let name = match self {
+    /// What most families' files call it.
+    pub fn name(self) -> &'static str {
+        match self {
             Self::Attn => "attn_norm",
-            Self::Ffn => family.ffn_norm,
+            Self::Ffn => "ffn_norm",
             Self::Q => "attn_q_norm",
             Self::K => "attn_k_norm",
             Self::PostAttention => "post_attention_norm",
             Self::PostFfw => "post_ffw_norm",
-        };
-        format!("blk.{layer}.{name}.weight")
+        }
     }
 }

@@ -5,10 +5,9 @@ const STATES: &str = "state-space layers";
 const LAYER_NORM: &str = "LayerNorm";
 const DELTA: &str = "the gated delta rule";
 const LATENT: &str = "latent attention";
-const FUSED: &str = "one matrix for Q, K and V";
+const FUSED: &str = "matrices of several projections in one";
 const SHARED: &str = "K and V that layers share, or shapes that differ between layers";
 
-/// What `llama.cpp` calls them, by what they have.
 const FAMILIES: [(&str, &[&str]); 12] = [
     (
         EXPERTS,
@@ -88,8 +87,29 @@ const FAMILIES: [(&str, &[&str]); 12] = [
     ("an encoder", &["t5", "t5encoder"]),
 ];
 
+/// What is missing here, and the families that have it, by `general.architecture`.
+pub fn refused_families() -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
+    FAMILIES.into_iter()
+}
+
 /// What a family has that is not computed here, if it is known.
 pub(crate) fn missing(name: &str) -> Option<&'static str> {
-    let found = FAMILIES.iter().find(|(_, names)| names.contains(&name));
-    found.map(|(what, _)| *what)
+    refused_families().find(|(_, names)| names.contains(&name)).map(|(what, _)| what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::family::Family;
+
+    #[test]
+    fn no_family_is_both_known_and_refused() {
+        let mut names: Vec<_> = refused_families().flat_map(|(_, names)| names).copied().collect();
+        names.extend(Family::ALL.map(Family::name));
+        let all = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), all);
+        assert_eq!(missing("deepseek2"), Some("latent attention"));
+    }
 }

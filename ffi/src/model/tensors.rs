@@ -68,7 +68,7 @@ pub(crate) fn layer_tensors(shape: &Architecture, layer: usize) -> Vec<ModelTens
             Norm::K => heads(shape.n_head_kv),
             Norm::Attn | Norm::Ffn | Norm::PostAttention | Norm::PostFfw => shape.n_embd,
         };
-        ModelTensor::new(norm.tensor_name(&traits, layer), [width, 1])
+        ModelTensor::new(traits.norm_name(norm, layer), [width, 1])
     };
     let mut all: Vec<_> = traits.norms.iter().map(norm).collect();
     for projection in Projection::ALL {

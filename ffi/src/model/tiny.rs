@@ -65,7 +65,7 @@ fn add_tensors(header: &mut GgufHeader, family: Family) {
         for &norm in traits.norms {
             let of_head = matches!(norm, Norm::Q | Norm::K) && traits.head_norm != HeadNorm::All;
             let width = if of_head { head_dim } else { n_embd };
-            tensor(&norm.tensor_name(&traits, layer), [width, 1]);
+            tensor(&traits.norm_name(norm, layer), [width, 1]);
         }
         for name in ["attn_q", "attn_k", "attn_v", "attn_output"] {
             tensor(&format!("blk.{layer}.{name}.weight"), [n_embd, n_head * head_dim]);

@@ -10,6 +10,8 @@ use crate::model::norm::{HeadNorm, Norm};
 pub(crate) struct Traits {
     /// `general.architecture`.
     pub name: &'static str,
+    /// The models that people know.
+    pub models: &'static str,
     pub rope_mode: RopeMode,
     /// Whether llama.cpp's converter reorders the rows of Q and K, so that the halves of a head
     /// that rotate together become neighbours.
@@ -28,6 +30,14 @@ pub(crate) struct Traits {
     pub scales: Scales,
     /// Some layers attend to a sliding window only, if the file says how long it is.
     pub windows: Option<Windows>,
+}
+
+impl Traits {
+    /// A norm's name in a GGUF.
+    pub fn norm_name(&self, norm: Norm, layer: usize) -> String {
+        let name = if norm == Norm::Ffn { self.ffn_norm } else { norm.name() };
+        format!("blk.{layer}.{name}.weight")
+    }
 }
 
 /// Which layers rotate Q and K.
