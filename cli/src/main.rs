@@ -52,6 +52,7 @@ fn main() -> ExitCode {
         Command::Inspect(args) => commands::inspect(args),
         Command::Plan(args) => commands::plan(args),
         Command::Bench(args) => commands::bench(args),
+        Command::Models(args) => commands::models(args),
         Command::Devices(args) => commands::devices(args),
     };
     done.unwrap_or_else(|error| failure::report(&error))

@@ -7,6 +7,7 @@ mod finetune;
 mod generate;
 mod inspect;
 mod judge;
+mod models;
 mod plan;
 
 pub use bench::bench;
@@ -16,4 +17,5 @@ pub use finetune::finetune;
 pub use generate::generate;
 pub use inspect::inspect;
 pub use judge::judge;
+pub use models::models;
 pub use plan::plan;

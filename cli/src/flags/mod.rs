@@ -15,6 +15,7 @@ mod inspect;
 mod judge;
 mod lora;
 mod memory;
+mod models;
 mod objective;
 mod plan;
 mod prompt;
@@ -36,6 +37,7 @@ pub use inspect::InspectArgs;
 pub use judge::{JudgeArgs, JudgingArgs};
 pub use lora::{LoraArgs, target_modules};
 pub use memory::MemoryArgs;
+pub use models::ModelsArgs;
 pub use objective::{ObjectiveArgs, Preset};
 pub use plan::PlanArgs;
 pub use prompt::PromptArgs;
@@ -82,6 +84,8 @@ pub enum Command {
     Plan(Box<PlanArgs>),
     /// Measure reading and training speed and peak memory
     Bench(BenchArgs),
+    /// List the model families that can be trained, and what others have that is missing
+    Models(ModelsArgs),
     /// List the devices that can compute, and why others are missing
     Devices(DevicesArgs),
 }

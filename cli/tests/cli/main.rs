@@ -16,6 +16,7 @@ mod inspect;
 mod judge;
 mod length;
 mod memory;
+mod models;
 mod place;
 mod resume;
 #[path = "../../src/data/tokenize/scripts.rs"]
