@@ -1,5 +1,6 @@
 //! One module per command.
 
+mod align;
 mod bench;
 mod data;
 mod devices;
@@ -8,6 +9,7 @@ mod generate;
 mod inspect;
 mod plan;
 
+pub use align::align;
 pub use bench::bench;
 pub use data::data;
 pub use devices::devices;
