@@ -25,8 +25,6 @@ mod data;
 mod failure;
 mod flags;
 mod interrupt;
-// Until `cutq judge` uses it.
-#[allow(dead_code, unused_imports)]
 mod judge;
 mod output;
 mod run;
@@ -53,9 +51,11 @@ fn main() -> ExitCode {
         Command::Align(args) => commands::align(args),
         Command::Data(args) => commands::data(args),
         Command::Generate(args) => commands::generate(args),
+        Command::Judge(args) => commands::judge(args),
         Command::Inspect(args) => commands::inspect(args),
         Command::Plan(args) => commands::plan(args),
         Command::Bench(args) => commands::bench(args),
+        Command::Models(args) => commands::models(args),
         Command::Devices(args) => commands::devices(args),
     };
     done.unwrap_or_else(|error| failure::report(&error))

@@ -14,11 +14,13 @@ pub struct Rope {
     pub frequencies: Vec<f32>,
     /// Elements of a head, `D`.
     pub head_dim: usize,
+    /// What turns is multiplied by this.
+    pub magnitude: f32,
 }
 
 impl Kernels {
-    /// Rotates the heads of a token: with `θ = position · frequency` for each pair `(a, b)`,
-    /// `y_a = x_a cos θ − x_b sin θ` and `y_b = x_a sin θ + x_b cos θ`.
+    /// Rotates the heads of a token: with `θ = position · frequency` and the magnitude `m`, for
+    /// each pair `(a, b)`, `y_a = m (x_a cos θ − x_b sin θ)` and `y_b = m (x_a sin θ + x_b cos θ)`.
     ///
     /// | argument | shape    |
     /// |----------|----------|
@@ -41,7 +43,8 @@ impl Kernels {
         assert!(x.len() == y.len() && x.len().is_multiple_of(d) && 2 * n <= d, "heads of x and y");
         let (cos, sin) = scratch.floats(n, n);
         for ((cos, sin), frequency) in cos.iter_mut().zip(sin.iter_mut()).zip(&rope.frequencies) {
-            (*sin, *cos) = (position * frequency).sin_cos();
+            let (s, c) = (position * frequency).sin_cos();
+            (*sin, *cos) = (rope.magnitude * s, rope.magnitude * c);
         }
         for (x, y) in x.chunks_exact(d).zip(y.chunks_exact_mut(d)) {
             let ((x, rest), (y, rest_of_y)) = (x.split_at(2 * n), y.split_at_mut(2 * n));

@@ -132,7 +132,7 @@ fn ropes() -> impl Iterator<Item = Rope> {
         sizes.into_iter().map(move |(n_rot, head_dim)| {
             let frequency = |i| 1e4f32.powf(-2.0 * i as f32 / n_rot as f32);
             let frequencies = (0..n_rot / 2).map(frequency).collect();
-            Rope { pairs, frequencies, head_dim }
+            Rope { pairs, frequencies, head_dim, magnitude: 1.0 + n_rot as f32 / 128.0 }
         })
     })
 }
@@ -156,12 +156,19 @@ fn heads_turn_with_their_position_and_back() {
                     // Angles are products in f32.
                     let (sin, cos) = f64::from(position * rope.frequencies[i]).sin_cos();
                     let (xa, xb) = (f64::from(x[a]), f64::from(x[b]));
-                    (expected[a], expected[b]) = (xa * cos - xb * sin, xa * sin + xb * cos);
+                    let m = f64::from(rope.magnitude);
+                    expected[a] = m * (xa * cos - xb * sin);
+                    expected[b] = m * (xa * sin + xb * cos);
                 }
                 assert_close(y, &expected, &expected, 3e-7, "y");
             }
             plain().rope(&rope, -position, &y, &mut back, scratch);
-            assert_close(&back, &wide(&x), &wide(&x), 5e-7, "x");
+            let square = f64::from(rope.magnitude).powi(2);
+            let turns = |i: usize| i % d < 2 * n;
+            let expected = wide(&x).into_iter().enumerate();
+            let expected: Vec<f64> =
+                expected.map(|(i, x)| if turns(i) { square * x } else { x }).collect();
+            assert_close(&back, &expected, &expected, 5e-7, "x");
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use cutq_ffi::{Adapter, Architecture, Gguf, LoraConfig, Projection};
 use safetensors::SafeTensors;
 use safetensors::tensor::Dtype;
 use serde::Deserialize;
@@ -24,7 +25,10 @@ pub struct Golden {
     pub adamw: AdamW,
     /// The batch.
     pub examples: Vec<Example>,
-    /// Gradients of the first, middle and last layer, row-major as in PyTorch.
+    /// For `attn_q` and `attn_k` of a family, the row of the GGUF that is each row of PyTorch's.
+    #[serde(default)]
+    pub rows: BTreeMap<String, Vec<usize>>,
+    /// Gradients of the first, middle and last layer, or of all; row-major as in PyTorch.
     #[serde(skip)]
     pub grads: BTreeMap<String, Gradient>,
 }
@@ -103,7 +107,7 @@ pub struct Gradient {
 }
 
 impl Golden {
-    /// Reads `tests/fixtures/NAME`, NAME being smollm2, gemma3 or qwen2.
+    /// Reads `tests/fixtures/NAME`, NAME being smollm2, gemma3, qwen2, or families/FAMILY.
     ///
     /// # Panics
     /// If a file is missing or is not what `golden.py` writes: a fixture that cannot be read is a
@@ -114,6 +118,27 @@ impl Golden {
             .unwrap_or_else(|error| panic!("{name}/golden.json: {error}"));
         golden.grads = read_gradients(&folder.join("grads.safetensors"));
         golden
+    }
+
+    /// The adapter that they were computed with.
+    ///
+    /// # Panics
+    /// If the model is not one that can be trained.
+    pub fn adapter(&self, model: &Gguf) -> Adapter {
+        let architecture = Architecture::from_gguf(model).expect("the model is supported");
+        let names = self.lora.target_modules.join(",");
+        let config = LoraConfig {
+            r: self.lora.r,
+            lora_alpha: self.lora.lora_alpha,
+            lora_dropout: 0.0,
+            target_modules: Projection::parse_list(&names).expect("known projections"),
+        };
+        let mut adapter = Adapter::init(model, &architecture, config, 0);
+        for pair in &mut adapter.pairs {
+            pair.a = lora_tensor(&pair.name_a(), [self.lora.r, pair.n_in]);
+            pair.b = lora_tensor(&pair.name_b(), [pair.n_out, self.lora.r]);
+        }
+        adapter
     }
 }
 

@@ -10,12 +10,9 @@ use cutq_core::objective::Cut;
 use cutq_core::optimizer::{AdamW, Optimizer};
 use cutq_core::schedule::{LrSchedule, Schedule};
 use cutq_core::trainer::{Trainer, TrainerOptions, evaluate_examples};
-use cutq_ffi::{
-    Adapter, Architecture, Device, Engine, Generator, GeneratorOptions, Gguf, LoraConfig,
-    Precision, Projection, Tokenizer,
-};
+use cutq_ffi::{Device, Engine, Generator, GeneratorOptions, Gguf, Precision, Tokenizer};
 use cutq_tests::computing::Computing;
-use cutq_tests::golden::{Golden, lora_tensor};
+use cutq_tests::golden::Golden;
 use cutq_tests::group::tokenize;
 use cutq_tests::model::TestModel;
 use cutq_tests::tolerance;
@@ -159,7 +156,7 @@ impl Parity {
             tokenize(&tokenizer, i, &example)
         });
         let groups = groups.collect();
-        let adapter = golden_adapter(&golden, &gguf);
+        let adapter = golden.adapter(&gguf);
         let engine = Engine::open(&gguf, adapter, options).expect("the model is supported");
         Some(Self { _alone: alone, model, computing, golden, engine, groups })
     }
@@ -345,23 +342,6 @@ fn golden_loss(cut: &Cut, example: &cutq_tests::golden::Example) -> ExampleLoss 
     let is_judged = log_probs.judged.is_some();
     let marks = Marks { is_judged, ends_with_eos: true, quoted: None };
     ExampleLoss::new(cut, &log_probs, marks).expect("log-probabilities of equal length")
-}
-
-fn golden_adapter(golden: &Golden, gguf: &Gguf) -> Adapter {
-    let architecture = Architecture::from_gguf(gguf).expect("the model is supported");
-    let names = golden.lora.target_modules.join(",");
-    let config = LoraConfig {
-        r: golden.lora.r,
-        lora_alpha: golden.lora.lora_alpha,
-        lora_dropout: 0.0,
-        target_modules: Projection::parse_list(&names).expect("known projections"),
-    };
-    let mut adapter = Adapter::init(gguf, &architecture, config, 0);
-    for pair in &mut adapter.pairs {
-        pair.a = lora_tensor(&pair.name_a(), [golden.lora.r, pair.n_in]);
-        pair.b = lora_tensor(&pair.name_b(), [pair.n_out, golden.lora.r]);
-    }
-    adapter
 }
 
 fn compare(found: Option<&Vec<f64>>, expected: Option<&Vec<f64>>, differences: &mut Vec<f64>) {

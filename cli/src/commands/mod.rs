@@ -7,6 +7,8 @@ mod devices;
 mod finetune;
 mod generate;
 mod inspect;
+mod judge;
+mod models;
 mod plan;
 
 pub use align::align;
@@ -16,4 +18,6 @@ pub use devices::devices;
 pub use finetune::finetune;
 pub use generate::generate;
 pub use inspect::inspect;
+pub use judge::judge;
+pub use models::models;
 pub use plan::plan;

@@ -22,6 +22,7 @@
 //! → `screen`, by what a `judgment` is → `tokenize`. `load` goes this way for every command, and
 //! `report` says what was done on it.
 
+mod answers;
 mod formats;
 mod hold_out;
 mod judgment;
@@ -37,10 +38,13 @@ mod source;
 mod tally;
 mod tokenize;
 
-pub use formats::{FieldName, Format};
+pub use answers::{Answer, answers};
+pub use formats::{FieldName, Format, is_judgment};
 pub use hold_out::hold_out;
+pub use judgment::Verdict as Said;
 pub use load::Loaded;
 pub use prompts::{Prompt, Prompts};
+pub use quotes::{occurrences, within};
 pub use read::Reading;
 pub use record::{Origin, Record};
 pub use report::{Report, View};

@@ -108,6 +108,9 @@ pub enum Problem {
         /// What is bad.
         what: &'static str,
     },
+    /// Two responses where one is to be judged.
+    #[error("a pair of responses, where one is to be judged")]
+    Pair,
     /// A verdict and a judgment that cannot both be right.
     #[error("the verdict is {verdict}, and there is a judgment that says what is wrong")]
     Contradiction {

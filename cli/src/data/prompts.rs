@@ -110,7 +110,7 @@ impl Reader {
 
     fn bad(&self, fault: Fault) -> ReadError {
         let origin = Origin { file: self.file.clone(), line: fault.line };
-        ReadError::BadPrompt(BadLine { origin, problem: fault.problem })
+        ReadError::Unusable(BadLine { origin, problem: fault.problem })
     }
 }
 

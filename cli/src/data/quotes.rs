@@ -80,7 +80,7 @@ fn at(text: &str, place: Range<usize>, response: &str) -> Result<Range<usize>, P
 }
 
 /// What `judgment` puts between quotation marks and the response holds.
-pub(super) fn within(judgment: &str, response: &str) -> Vec<Range<usize>> {
+pub fn within(judgment: &str, response: &str) -> Vec<Range<usize>> {
     let mut ranges = Vec::new();
     for quoted in QUOTED.captures_iter(judgment) {
         let quote = quoted.iter().skip(1).flatten().next().expect("one of the groups").as_str();

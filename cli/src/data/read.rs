@@ -64,9 +64,9 @@ pub enum ReadError {
     /// A line cannot be used and bad lines are not skipped.
     #[error("{}{}", .0, .0.hints())]
     BadLine(#[from] BadLine),
-    /// A line is no prompt.
+    /// A line is no prompt, or no answer.
     #[error(transparent)]
-    BadPrompt(BadLine),
+    Unusable(BadLine),
     /// A field that was asked for.
     #[error("no example has a field {name:?}, which --field or --ignore-field asks for")]
     NoField {

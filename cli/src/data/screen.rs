@@ -105,7 +105,8 @@ pub enum ScreenError {
     /// Screening left nothing.
     #[error(
         "none of the {read} examples is left: {duplicates} duplicates, {failed_judge} failed judge \
-         calls, {praise} that only praise, {surplus_positives} positives above --positive-ratio"
+         calls, {praise} that only praise, {truncated} truncated without criticism, \
+         {surplus_positives} positives above --positive-ratio"
     )]
     NothingLeft {
         /// Records before screening.
@@ -116,6 +117,8 @@ pub enum ScreenError {
         failed_judge: usize,
         /// Praise found.
         praise: usize,
+        /// Truncated positives left out.
+        truncated: usize,
         /// Positives left out.
         surplus_positives: usize,
     },
@@ -149,6 +152,7 @@ impl Screening {
                 duplicates: report.duplicates.count,
                 failed_judge: report.failed_judge.count,
                 praise: report.praise.count,
+                truncated: report.truncated.count,
                 surplus_positives: report.surplus_positives,
             });
         }

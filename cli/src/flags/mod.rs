@@ -13,8 +13,10 @@ mod engine;
 mod finetune;
 mod generate;
 mod inspect;
+mod judge;
 mod lora;
 mod memory;
+mod models;
 mod objective;
 mod plan;
 mod prompt;
@@ -34,8 +36,10 @@ pub use engine::{EngineArgs, PrecisionName};
 pub use finetune::FinetuneArgs;
 pub use generate::GenerateArgs;
 pub use inspect::InspectArgs;
+pub use judge::{JudgeArgs, JudgingArgs};
 pub use lora::{LoraArgs, target_modules};
 pub use memory::MemoryArgs;
+pub use models::ModelsArgs;
 pub use objective::{ObjectiveArgs, Preset};
 pub use plan::PlanArgs;
 pub use prompt::PromptArgs;
@@ -76,12 +80,16 @@ pub enum Command {
     Data(DataArgs),
     /// Answer a prompt, or every prompt of a file, with or without an adapter
     Generate(Box<GenerateArgs>),
+    /// Ask a judge what is wrong with answers
+    Judge(Box<JudgeArgs>),
     /// Show which response tokens a judgment makes inappropriate
     Inspect(InspectArgs),
     /// Estimate a run's memory and speed before it starts
     Plan(Box<PlanArgs>),
     /// Measure reading and training speed and peak memory
     Bench(BenchArgs),
+    /// List the model families that can be trained, and what others have that is missing
+    Models(ModelsArgs),
     /// List the devices that can compute, and why others are missing
     Devices(DevicesArgs),
 }

@@ -7,7 +7,7 @@ use cutq_core::example::Message;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::answer::Answer;
+use crate::data::Answer;
 
 /// What tells a call from any other: the SHA-256 of everything that its reply depends on, in
 /// hexadecimal digits. The same question to the same judge has the same key in every run.
@@ -41,6 +41,7 @@ pub struct Call {
     /// What it is about.
     pub answer: Arc<Answer>,
     /// The judge's prompt, for judges that are language models.
+    #[expect(dead_code, reason = "the first of them is being built")]
     pub messages: Vec<Message>,
 }
 

@@ -18,10 +18,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
+use super::asking::Judge;
 use super::call::Call;
 use super::quote::Quote;
 use super::reply::{Outcome, Reply};
-use super::{Answer, Judge};
+use crate::data::Answer;
 
 /// Ends in a row without a reply before nothing more is expected of a command.
 const ENDS: usize = 3;
@@ -192,7 +193,7 @@ mod tests {
 
     use cutq_core::example::Message;
 
-    use crate::judge::Key;
+    use crate::judge::call::Key;
 
     /// What becomes of answers `0`, `1`, … under a command.
     fn outcomes(command: &str, n: usize) -> Result<Vec<Outcome>> {
@@ -202,7 +203,6 @@ mod tests {
                 id: i.to_string(),
                 messages: vec![Message::new("user", "Count.")],
                 response: i.to_string(),
-                truncated: false,
                 fields: serde_json::Map::new(),
             }),
             messages: Vec::new(),

@@ -3,47 +3,47 @@
 //! Every reply is kept as it came; a judgment is what is read out of it. So a reply that cannot be
 //! read is never a judgment, and nothing that was received has to be asked for again.
 //!
-//! | module    | what it does                                              |
-//! |-----------|-----------------------------------------------------------|
-//! | `answer`  | what is judged                                            |
-//! | `call`    | what a judge is asked about one answer                    |
-//! | `reply`   | what came back, or why nothing did                        |
-//! | `quote`   | what a judgment quotes                                    |
-//! | `command` | the judge that is a program of the user's                 |
+//! | module      | what it does                                              |
+//! |-------------|-----------------------------------------------------------|
+//! | `spec`      | the judge that a word on the command line names           |
+//! | `prompt`    | what a language model is asked                            |
+//! | `call`      | what a judge is asked about one answer                    |
+//! | `reply`     | what came back, or why nothing did                        |
+//! | `log`       | `calls.jsonl`: all replies                                |
+//! | `reading`   | from a reply to a judgment                                |
+//! | `judgment`, `quote` | what a judge says                                 |
+//! | `asking`    | what any judge does                                       |
+//! | `judging`   | from answers to judgments                                 |
+//! | `counts`, `agreement` | the same in numbers                             |
+//! | `writing`   | `judgments.jsonl`                                         |
+//! | `command`   | the judge that is a program of the user's                 |
+//! | `replay`    | the judge that repeats what was said before               |
 
-mod answer;
+mod agreement;
+mod asking;
 mod call;
 mod command;
+mod counts;
+mod judging;
+mod judgment;
+mod log;
+mod prompt;
 mod quote;
+mod reading;
+mod replay;
 mod reply;
+mod spec;
+mod writing;
 
-use std::ops::ControlFlow;
-
-use anyhow::Result;
-
-pub use answer::Answer;
-pub use call::{Call, Key};
+pub use crate::data::Answer;
+pub use agreement::Agreement;
+pub use asking::{Judge, ask};
 pub use command::CommandJudge;
-pub use quote::Quote;
-pub use reply::{Outcome, Reply, Usage};
-
-/// Somebody, or something, that can be asked what is wrong with answers.
-pub trait Judge {
-    /// What it is called in files: `cmd:./judge.py`, `http://localhost:8080/v1#model`.
-    fn name(&self) -> &str;
-
-    /// Asks every call.
-    ///
-    /// Each reply, also of an attempt that failed and is repeated, goes to `received` before another
-    /// one is waited for, in any order. `received` has saved it when it returns; after a `Break`
-    /// nobody is asked any more.
-    ///
-    /// # Errors
-    /// What makes it senseless to ask on, such as a wrong key. A single call that fails is a
-    /// [`Reply`] with its [`Outcome`].
-    fn ask(
-        &mut self,
-        calls: &[Call],
-        received: &mut dyn FnMut(Reply) -> ControlFlow<()>,
-    ) -> Result<()>;
-}
+pub use counts::Counts;
+pub use judging::{Judged, Judging};
+pub use judgment::{Judgment, Verdict};
+pub use log::CallLog;
+pub use prompt::Prompt;
+pub use replay::Replay;
+pub use spec::Spec;
+pub use writing::write;

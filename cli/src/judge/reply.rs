@@ -55,8 +55,27 @@ pub enum Outcome {
     Refusal,
     /// The reply is not what was asked for.
     Unparsable,
+    /// A reply before was taken back: the answer is not judged yet.
+    Withdrawn,
     /// The question is longer than what the judge can read.
     Context,
+}
+
+impl Outcome {
+    /// What the calls that ended so have in common, for a count of them.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Answered => "calls answered",
+            Self::Http => "calls failed: no connection, or a status that is no success",
+            Self::Timeout => "calls failed: no reply in time",
+            Self::Cut => "calls failed: the reply was cut",
+            Self::Empty => "calls failed: the reply was empty",
+            Self::Refusal => "calls failed: the judge did not judge",
+            Self::Unparsable => "calls failed: the reply was not what was asked for",
+            Self::Withdrawn => "judgments taken back",
+            Self::Context => "calls failed: the question is too long for the judge",
+        }
+    }
 }
 
 /// Tokens, as the judge's server counts them.

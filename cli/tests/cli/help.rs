@@ -20,7 +20,9 @@ fn check(name: &str, args: &[&str]) {
 #[test]
 fn help_texts_are_as_reviewed() {
     check("cutq", &["--help"]);
-    for command in ["finetune", "data", "generate", "inspect", "plan", "bench", "devices"] {
+    for command in
+        ["finetune", "data", "generate", "judge", "inspect", "plan", "bench", "devices", "models"]
+    {
         check(command, &[command, "--help"]);
     }
 }

@@ -13,8 +13,10 @@ mod generate;
 mod generate_data;
 mod help;
 mod inspect;
+mod judge;
 mod length;
 mod memory;
+mod models;
 mod place;
 mod resume;
 #[path = "../../src/data/tokenize/scripts.rs"]

@@ -7,7 +7,6 @@ use std::path::Path;
 use safetensors::tensor::{Dtype, TensorView};
 
 use super::{Adapter, AdapterError, LoraPair};
-use crate::ggml::rope::RopeMode;
 use crate::gguf::replace::replace;
 use crate::model::architecture::Architecture;
 use crate::model::projection::Projection;
@@ -90,13 +89,14 @@ fn module(pair: &LoraPair) -> String {
 }
 
 /// The number of heads whose rows a GGUF orders differently from Hugging Face: the converter of
-/// Llama models pairs rotary dimensions as neighbours, Hugging Face as halves of a head.
+/// Llama and its like pairs rotary dimensions as neighbours, Hugging Face as halves of a head.
 fn heads_to_restore(shape: &Architecture, projection: Projection) -> Option<usize> {
-    match (shape.rope(0).mode, projection) {
-        (RopeMode::Norm, Projection::AttnQ) => Some(shape.n_head),
-        (RopeMode::Norm, Projection::AttnK) => Some(shape.n_head_kv),
+    match projection {
+        Projection::AttnQ => Some(shape.n_head),
+        Projection::AttnK => Some(shape.n_head_kv),
         _ => None,
     }
+    .filter(|_| shape.family.traits().permuted)
 }
 
 /// Rows of `r` floats, per head: (0, 1, 2, 3, …) pairs neighbours, (0, 2, …, 1, 3, …) is the result.

@@ -144,7 +144,6 @@ impl Engine {
         &LayerRun { layer: n, batch, seed, .. }: &LayerRun<'g>,
         layer: &'g Layer,
     ) -> LayerPass<'g> {
-        let n_tokens = batch.tokens.len();
         let loras = self.pairs_of(n).map(|(i, pair)| {
             let r = pair.r();
             let mut matrix =
@@ -162,16 +161,26 @@ impl Engine {
             ops: &*self.ops,
             shape: &self.architecture,
             layer,
-            rotation: Rotation {
-                rope: self.architecture.rope(n),
-                positions: graph.input([n_tokens, 1], batch.positions.clone()),
+            rotation: self.architecture.rope(n).map(|rope| Rotation {
+                rope,
+                positions: graph.input([batch.tokens.len(), 1], batch.positions.clone()),
                 factors: layer.rope_factors.as_ref(),
-            },
+            }),
+            temperature: self.temperature(graph, &batch.positions),
             attention: Attention {
                 shape: self.architecture.attention(n),
                 segments: batch.segments.clone(),
             },
         }
+    }
+
+    /// What the queries at these positions are multiplied by, if not by 1.
+    fn temperature<'g>(&self, graph: &'g Graph, positions: &[i32]) -> Option<Node<'g>> {
+        let temperature = self.architecture.temperature?;
+        let factors: Vec<f32> = positions.iter().map(|&p| temperature.of(p)).collect();
+        let n = factors.len();
+        let needed = factors.iter().any(|&factor| factor != 1.0);
+        needed.then(|| graph.reshape(graph.input([n, 1], factors), [1, 1, n]))
     }
 
     /// A pair's dropout in this micro-batch, if there is any.

@@ -1,10 +1,13 @@
 //! The forward pass of one transformer layer, for every family.
 
+use cutq_kernels::AttentionShape;
+
+use crate::ggml::node::Node;
 use crate::ggml::rope::Rotation;
 use crate::ggml::tensor::Tensor;
 use crate::model::architecture::Architecture;
 use crate::model::layer::Layer;
-use crate::model::norm::Norm;
+use crate::model::norm::{HeadNorm, Norm};
 use crate::model::projection::Projection;
 use crate::ops::attention::Attention;
 use crate::ops::linear::{Linear, Lora};
@@ -16,7 +19,10 @@ pub(super) struct LayerPass<'g> {
     pub ops: &'g dyn Lowering,
     pub shape: &'g Architecture,
     pub layer: &'g Layer,
-    pub rotation: Rotation<'g>,
+    /// `None` if the layer does not rotate.
+    pub rotation: Option<Rotation<'g>>,
+    /// What queries are multiplied by, of shape (1, 1, tokens), if not by 1.
+    pub temperature: Option<Node<'g>>,
     pub attention: Attention,
     /// The adapters of this layer.
     pub loras: Vec<(Projection, Lora<'g>)>,
@@ -27,28 +33,50 @@ impl<'g> LayerPass<'g> {
     pub fn forward(&self, tape: &mut Tape<'g>, x: Var<'g>) -> Var<'g> {
         let attended = self.attention(tape, x);
         let attended = self.norm(tape, attended, Norm::PostAttention);
+        let attended = tape.scale(attended, self.shape.residual_scale);
         let x = tape.add(attended, x);
         let fed = self.feed_forward(tape, x);
         let fed = self.norm(tape, fed, Norm::PostFfw);
+        let fed = tape.scale(fed, self.shape.residual_scale);
         tape.add(fed, x)
     }
 
     fn attention(&self, tape: &mut Tape<'g>, x: Var<'g>) -> Var<'g> {
-        let (shape, n_tokens) = (self.shape, x.node.ne()[1]);
         let normed = self.norm(tape, x, Norm::Attn);
-        let heads = |tape: &mut Tape<'g>, projection, n_head| {
-            let y = self.project(tape, normed, projection);
-            tape.reshape(y, [shape.head_dim, n_head, n_tokens])
+        let AttentionShape { n_head, n_head_kv, .. } = self.attention.shape;
+        let q = self.project(tape, normed, Projection::AttnQ);
+        let k = self.project(tape, normed, Projection::AttnK);
+        let v = self.project(tape, normed, Projection::AttnV);
+        let q = self.placed(tape, q, n_head, Norm::Q);
+        let k = self.placed(tape, k, n_head_kv, Norm::K);
+        let v = self.heads(tape, v, n_head_kv);
+        let q = match self.temperature {
+            Some(temperature) => tape.mul_constant(q, temperature),
+            None => q,
         };
-        let q = heads(tape, Projection::AttnQ, shape.n_head);
-        let k = heads(tape, Projection::AttnK, shape.n_head_kv);
-        let v = heads(tape, Projection::AttnV, shape.n_head_kv);
-        let q = self.norm(tape, q, Norm::Q);
-        let k = self.norm(tape, k, Norm::K);
-        let q = self.ops.rope(tape, q, self.rotation);
-        let k = self.ops.rope(tape, k, self.rotation);
         let out = self.ops.attention(tape, [q, k, v], &self.attention);
         self.project(tape, out, Projection::AttnOutput)
+    }
+
+    /// Q or K, normed and rotated, of shape (head_dim, n_head, tokens).
+    fn placed(&self, tape: &mut Tape<'g>, x: Var<'g>, n_head: usize, norm: Norm) -> Var<'g> {
+        let seen = self.shape.family.traits().head_norm;
+        let normed =
+            |tape: &mut Tape<'g>, x, at| if seen == at { self.norm(tape, x, norm) } else { x };
+        let x = normed(tape, x, HeadNorm::All);
+        let x = self.heads(tape, x, n_head);
+        let x = normed(tape, x, HeadNorm::Each);
+        let x = match self.rotation {
+            Some(rotation) => self.ops.rope(tape, x, rotation),
+            None => x,
+        };
+        normed(tape, x, HeadNorm::EachRotated)
+    }
+
+    /// `x` head by head, of shape (head_dim, n_head, tokens).
+    fn heads(&self, tape: &mut Tape<'g>, x: Var<'g>, n_head: usize) -> Var<'g> {
+        let n_tokens = x.node.ne()[1];
+        tape.reshape(x, [self.shape.head_dim, n_head, n_tokens])
     }
 
     fn feed_forward(&self, tape: &mut Tape<'g>, x: Var<'g>) -> Var<'g> {

@@ -12,6 +12,7 @@ use super::graphs::LayerRun;
 use crate::error::EngineError;
 use crate::ggml::node::Node;
 use crate::ggml::tensor::Tensor;
+use crate::model::architecture::Architecture;
 use crate::model::layer::HeadTensors;
 use crate::ops::head::Head;
 
@@ -168,8 +169,9 @@ impl Engine {
     }
 
     fn head_with<'a>(&'a self, tensors: Rc<HeadTensors>, batch: &'a Batch) -> Head<'a> {
-        let (backend, rms_eps) = (&self.backend, self.architecture.rms_eps);
+        let Architecture { rms_eps, logit_scale, .. } = self.architecture;
+        let backend = &self.backend;
         let (n_tokens, targets) = (batch.tokens.len(), &batch.targets);
-        Head { backend, tensors, rms_eps, n_tokens, targets }
+        Head { backend, tensors, rms_eps, logit_scale, n_tokens, targets }
     }
 }

@@ -33,10 +33,17 @@ pub struct Architecture {
     pub attention_scale: f32,
     /// Embeddings are multiplied by this.
     pub embedding_scale: f32,
+    /// What a layer adds to the residual is multiplied by this.
+    pub residual_scale: f32,
+    /// Logits are multiplied by this.
+    pub logit_scale: f32,
     /// What the feed-forward network applies to its gate.
     pub nonlinearity: Nonlinearity,
     pub(crate) rope: Rope,
+    /// Whether each layer rotates Q and K.
+    pub(crate) rotated: Vec<bool>,
     pub(crate) window: Option<Window>,
+    pub(crate) temperature: Option<Temperature>,
 }
 
 /// Sliding-window attention: some layers see `size` tokens only.
@@ -45,17 +52,29 @@ pub(crate) struct Window {
     pub size: usize,
     /// Which layers these are.
     pub local: Vec<bool>,
-    /// Base of the rotary frequencies in these layers.
-    pub freq_base: f32,
+    /// Their rotary embedding.
+    pub rope: Rope,
+}
+
+/// Queries grow with their position (Llama 4): by `1 + scale · ln(1 + ⌊position / n_ctx_orig⌋)`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Temperature {
+    pub scale: f32,
+    pub n_ctx_orig: usize,
+}
+
+impl Temperature {
+    /// What a query at this position is multiplied by.
+    pub fn of(&self, position: i32) -> f32 {
+        1.0 + self.scale * (1.0 + (position as usize / self.n_ctx_orig) as f32).ln()
+    }
 }
 
 impl Architecture {
-    /// The rotary embedding of layer `layer`.
-    pub fn rope(&self, layer: usize) -> Rope {
-        match self.local_window(layer) {
-            Some(window) => Rope { freq_base: window.freq_base, freq_scale: 1.0, ..self.rope },
-            None => self.rope,
-        }
+    /// The rotary embedding of layer `layer`; `None` if it does not rotate.
+    pub fn rope(&self, layer: usize) -> Option<Rope> {
+        let rope = self.local_window(layer).map_or(self.rope, |window| window.rope);
+        self.rotated[layer].then_some(rope)
     }
 
     /// How many tokens, itself included, a token of layer `layer` sees; `None` for all before it.

@@ -18,12 +18,17 @@ pub enum ArchitectureError {
         kind: FileKind,
     },
     /// The family is not one of those implemented.
-    #[error("{path}: architecture {name:?} is not supported: known are {}", Family::names())]
+    #[error(
+        "{path}: architecture {name:?} is not supported{}\nhint: known are {}",
+        missing.map(|what| format!(": it has {what}")).unwrap_or_default(), Family::names()
+    )]
     Unsupported {
         /// The file.
         path: String,
         /// `general.architecture`.
         name: String,
+        /// What it has that is not computed here, if the family is known.
+        missing: Option<&'static str>,
     },
     /// The family is known, this variant of it is not.
     #[error("{path}: {what} is not supported")]

@@ -52,7 +52,11 @@ impl Keys<'_> {
     }
 
     fn has(&self, key: &str) -> bool {
-        self.gguf.value(&self.full(key)).is_some()
+        self.value(key).is_some()
+    }
+
+    pub fn value(&self, key: &str) -> Option<&Value> {
+        self.gguf.value(&self.full(key))
     }
 
     pub fn int(&self, key: &str) -> Option<i64> {
@@ -67,19 +71,9 @@ impl Keys<'_> {
         self.float(key).ok_or_else(|| self.gguf.key_error(&self.full(key), "a number"))
     }
 
-    /// What positions are divided by: `rope.scaling.factor`, or by its old name `rope.scale_linear`,
-    /// unless the type is `none`; 0 stands for 1.
-    pub fn rope_factor(&self) -> f64 {
-        if self.text("rope.scaling.type") == Some("none") {
-            return 1.0;
-        }
-        let factor = self.float("rope.scaling.factor").or_else(|| self.float("rope.scale_linear"));
-        factor.filter(|&factor| factor != 0.0).unwrap_or(1.0)
-    }
-
-    /// Which of the layers see a window only: one value a layer, or all but every n-th, n = 6 if the
-    /// file does not say; for n = 0 all.
-    pub fn local_layers(&self, n_layer: usize) -> Result<Vec<bool>, ArchitectureError> {
+    /// Which of the layers see a window only: one value a layer, or all but every n-th, `usual` if
+    /// the file does not say; for n = 0 all.
+    pub fn local_layers(&self, n_layer: usize, usual: i64) -> Result<Vec<bool>, ArchitectureError> {
         let key = "attention.sliding_window_pattern";
         if let Some(Value::Ints(per_layer)) = self.gguf.value(&self.full(key)) {
             if per_layer.len() < n_layer {
@@ -90,7 +84,7 @@ impl Keys<'_> {
         }
         let period = match self.int(key) {
             None if self.has(key) => return Err(self.variant(format!("this kind of {key}"))),
-            period => period.unwrap_or(6),
+            period => period.unwrap_or(usual),
         };
         Ok((0..n_layer as i64).map(|n| period == 0 || n % period < period - 1).collect())
     }

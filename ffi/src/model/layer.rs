@@ -43,8 +43,9 @@ impl Layer {
         mut group: Group<'_>,
     ) -> Result<Self, ArchitectureError> {
         let mut norms = [const { None }; Norm::ALL.len()];
-        for &norm in shape.family.traits().norms {
-            norms[norm as usize] = Some(group.vector(&norm.tensor_name(n))?);
+        let traits = shape.family.traits();
+        for &norm in traits.norms {
+            norms[norm as usize] = Some(group.vector(&traits.norm_name(norm, n))?);
         }
         let rope_factors = group.optional_vector(ROPE_FACTORS)?;
         let projection = |projection: Projection| {

@@ -7,9 +7,9 @@ pub(crate) enum Norm {
     Attn,
     /// Before the feed-forward network.
     Ffn,
-    /// Of each head of Q.
+    /// Of Q.
     Q,
-    /// Of each head of K.
+    /// Of K.
     K,
     /// Behind attention, before its sum with the residual.
     PostAttention,
@@ -17,11 +17,23 @@ pub(crate) enum Norm {
     PostFfw,
 }
 
+/// What the norms of Q and K see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HeadNorm {
+    /// Each head, before it is rotated.
+    Each,
+    /// Each head, rotated.
+    EachRotated,
+    /// All heads at once, before they are rotated.
+    All,
+}
+
 impl Norm {
     pub const ALL: [Self; 6] =
         [Self::Attn, Self::Ffn, Self::Q, Self::K, Self::PostAttention, Self::PostFfw];
 
-    fn name(self) -> &'static str {
+    /// What most families' files call it.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Attn => "attn_norm",
             Self::Ffn => "ffn_norm",
@@ -30,10 +42,5 @@ impl Norm {
             Self::PostAttention => "post_attention_norm",
             Self::PostFfw => "post_ffw_norm",
         }
-    }
-
-    /// Its name in a GGUF.
-    pub fn tensor_name(self, layer: usize) -> String {
-        format!("blk.{layer}.{}.weight", self.name())
     }
 }

@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use crate::ggml::rope::Rope;
 use crate::gguf::file::Gguf;
 use crate::gguf::tensor_info::TensorInfo;
 use crate::gguf::value::Value;
-use crate::model::architecture::{Architecture, Window};
+use crate::model::architecture::Architecture;
 use crate::model::error::ArchitectureError;
 use crate::model::family::Family;
 use crate::model::keys::Keys;
 use crate::model::kind::FileKind;
+use crate::model::refused;
 use crate::model::tensors::{EMBEDDING, ModelTensor, model_tensors};
+use crate::model::traits::Scales;
 
 impl Architecture {
     /// Reads the shape from the metadata and checks that every tensor is one that the executor
@@ -28,6 +29,7 @@ impl Architecture {
         let family = Family::named(name).ok_or_else(|| ArchitectureError::Unsupported {
             path: path(),
             name: name.to_owned(),
+            missing: refused::missing(name),
         })?;
         let keys = Keys { gguf, prefix: name };
         keys.refuse_variants()?;
@@ -46,6 +48,16 @@ impl Architecture {
         // Gemma 3's largest model scales its queries by the width per head, not by the head's own.
         let largest_gemma = family == Family::Gemma3 && n_layer == 62;
         let query_width = if largest_gemma { n_embd / n_head } else { head_dim };
+        let named = |key| match traits.scales {
+            Scales::Named => keys.float(key).filter(|&scale| scale != 0.0).map(|x| x as f32),
+            Scales::Usual | Scales::Embedding => None,
+        };
+        let embedding_scale = match traits.scales {
+            Scales::Embedding => (n_embd as f32).sqrt(),
+            Scales::Usual | Scales::Named => named("embedding_scale").unwrap_or(1.0),
+        };
+        let rope = keys.rope(&traits, head_dim)?;
+        let window = keys.window(traits.windows, rope, n_layer)?;
         Ok(Self {
             family,
             n_layer,
@@ -57,28 +69,18 @@ impl Architecture {
             context_length: keys.size("context_length")?,
             n_vocab: keys.gguf.tensor(EMBEDDING)?.ne[1],
             rms_eps: keys.need_float("attention.layer_norm_rms_epsilon")? as f32,
-            attention_scale: 1.0 / (query_width as f32).sqrt(),
-            embedding_scale: if traits.scaled_embedding { (n_embd as f32).sqrt() } else { 1.0 },
+            attention_scale: named("attention.scale")
+                .unwrap_or_else(|| 1.0 / (query_width as f32).sqrt()),
+            embedding_scale,
+            residual_scale: named("residual_scale").unwrap_or(1.0),
+            // The file has what logits are divided by.
+            logit_scale: named("logit_scale").map_or(1.0, f32::recip),
             nonlinearity: traits.nonlinearity,
-            rope: Rope {
-                mode: traits.rope_mode,
-                n_rot: head_dim,
-                freq_base: keys.float("rope.freq_base").unwrap_or(10_000.0) as f32,
-                freq_scale: (1.0 / keys.rope_factor()) as f32,
-            },
-            window: if traits.windows { Self::read_window(keys, n_layer)? } else { None },
+            rope,
+            rotated: keys.rotated(traits.rotated, window.as_ref(), n_layer),
+            window,
+            temperature: keys.temperature(rope)?,
         })
-    }
-
-    fn read_window(keys: &Keys<'_>, n_layer: usize) -> Result<Option<Window>, ArchitectureError> {
-        if keys.int("attention.sliding_window").unwrap_or(0) == 0 {
-            return Ok(None);
-        }
-        Ok(Some(Window {
-            size: keys.size("attention.sliding_window")?,
-            local: keys.local_layers(n_layer)?,
-            freq_base: keys.float("rope.freq_base_swa").unwrap_or(10_000.0) as f32,
-        }))
     }
 
     /// ggml ends the process at a wrong shape, so every tensor is checked here, and so that no
@@ -128,8 +130,9 @@ mod tests {
     #[test]
     fn keys_that_a_file_lacks_have_llama_cpps_defaults() {
         let shape = llama(|_| ()).expect("a model");
-        assert_eq!((shape.n_head_kv, shape.head_dim, shape.rope(0).n_rot), (4, 16, 16));
-        assert_eq!((shape.rope(0).freq_base, shape.rope(0).freq_scale), (10_000.0, 1.0));
+        let rope = shape.rope(0).expect("every layer rotates");
+        assert_eq!((shape.n_head_kv, shape.head_dim, rope.n_rot), (4, 16, 16));
+        assert_eq!((rope.freq_base, rope.freq_scale, rope.magnitude), (10_000.0, 1.0, 1.0));
         assert_eq!(shape.window(0), None);
     }
 
@@ -141,7 +144,7 @@ mod tests {
                 factor.iter().for_each(|&x| header.f32("llama.rope.scaling.factor", x));
                 linear.iter().for_each(|&x| header.f32("llama.rope.scale_linear", x));
             };
-            llama(edit).expect("a model").rope(0).freq_scale
+            llama(edit).expect("a model").rope.freq_scale
         };
         assert_eq!(scale(Some("linear"), Some(4.0), None), 0.25);
         assert_eq!(scale(None, Some(4.0), None), 0.25, "linear unless said otherwise");
@@ -204,10 +207,29 @@ mod tests {
             let message = message(llama(|header| header.u32(&format!("llama.{key}"), value)));
             assert!(message.contains(expected), "{message} lacks {expected}");
         }
-        let yarn = message(llama(|header| header.str("llama.rope.scaling.type", "yarn")));
-        assert!(yarn.contains("rope scaling of type yarn"), "{yarn}");
-        let factor = message(llama(|header| header.f32("llama.rope.scaling.attn_factor", 0.5)));
-        assert!(factor.contains("an attention factor of 0.5"), "{factor}");
+        let other = message(llama(|header| header.str("llama.rope.scaling.type", "longrope")));
+        assert!(other.contains("rope scaling of type longrope"), "{other}");
+    }
+
+    /// Expected values: `attention_scaling` of transformers for a factor of 4.
+    #[test]
+    fn yarn_has_a_magnitude() {
+        let magnitude = |keys: &[(&str, f32)]| {
+            let shape = llama(|header| {
+                header.str("llama.rope.scaling.type", "yarn");
+                header.f32("llama.rope.scaling.factor", 4.0);
+                for (key, value) in keys {
+                    header.f32(&format!("llama.rope.scaling.{key}"), *value);
+                }
+            });
+            shape.expect("a model").rope.magnitude
+        };
+        let usual = 1.138_629_4;
+        assert_eq!(magnitude(&[]), usual);
+        assert_eq!(magnitude(&[("yarn_log_multiplier", 1.0)]), 1.0);
+        assert_eq!(magnitude(&[("yarn_attn_factor", 1.2)]), 1.2);
+        assert_eq!(magnitude(&[("yarn_attn_factor", 0.878_248_9)]), usual, "R1's Qwen3");
+        assert_eq!(magnitude(&[("attn_factor", 0.5)]), 0.5 * usual);
     }
 
     #[test]
@@ -249,6 +271,8 @@ mod tests {
             assert!(message.contains("\nhint: "), "{message}");
         }
         let other = held(&[(architecture, "mamba")]);
-        assert!(other.contains("known are llama, qwen2, gemma3"), "{other}");
+        assert!(other.contains("\"mamba\" is not supported: it has state-space layers"), "{other}");
+        let other = held(&[(architecture, "new")]);
+        assert!(other.contains("\nhint: known are llama, mistral3, qwen2, "), "{other}");
     }
 }

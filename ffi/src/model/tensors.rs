@@ -2,7 +2,7 @@
 
 use crate::gguf::file::Gguf;
 use crate::model::architecture::Architecture;
-use crate::model::norm::Norm;
+use crate::model::norm::{HeadNorm, Norm};
 use crate::model::projection::Projection;
 
 /// The embedding; the head, too, where the two are tied.
@@ -57,14 +57,20 @@ pub(crate) fn head_names(gguf: &Gguf) -> Vec<String> {
 
 /// The tensors of one layer.
 pub(crate) fn layer_tensors(shape: &Architecture, layer: usize) -> Vec<ModelTensor> {
+    let traits = shape.family.traits();
     let norm = |&norm: &Norm| {
+        let heads = |n_head| match traits.head_norm {
+            HeadNorm::Each | HeadNorm::EachRotated => shape.head_dim,
+            HeadNorm::All => n_head * shape.head_dim,
+        };
         let width = match norm {
-            Norm::Q | Norm::K => shape.head_dim,
+            Norm::Q => heads(shape.n_head),
+            Norm::K => heads(shape.n_head_kv),
             Norm::Attn | Norm::Ffn | Norm::PostAttention | Norm::PostFfw => shape.n_embd,
         };
-        ModelTensor::new(norm.tensor_name(layer), [width, 1])
+        ModelTensor::new(traits.norm_name(norm, layer), [width, 1])
     };
-    let mut all: Vec<_> = shape.family.traits().norms.iter().map(norm).collect();
+    let mut all: Vec<_> = traits.norms.iter().map(norm).collect();
     for projection in Projection::ALL {
         let (n_in, n_out) = shape.projection_shape(projection);
         all.push(ModelTensor::new(projection.weight_name(layer), [n_in, n_out]));
@@ -87,7 +93,7 @@ pub(crate) fn model_tensors(shape: &Architecture) -> Vec<ModelTensor> {
         ModelTensor::new(EMBEDDING, [n_embd, n_vocab]),
         ModelTensor::new(HEAD, [n_embd, n_vocab]).optional(),
         ModelTensor::new(HEAD_NORM, [n_embd, 1]),
-        ModelTensor::new(ROPE_FACTORS, [shape.rope(0).n_rot / 2, 1]).optional(),
+        ModelTensor::new(ROPE_FACTORS, [shape.rope.n_rot / 2, 1]).optional(),
     ];
     all.extend((0..shape.n_layer).flat_map(|layer| layer_tensors(shape, layer)));
     all

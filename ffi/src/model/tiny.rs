@@ -11,6 +11,7 @@ use crate::gguf::header::GgufHeader;
 use crate::model::architecture::Architecture;
 use crate::model::error::ArchitectureError;
 use crate::model::family::Family;
+use crate::model::norm::{HeadNorm, Norm};
 
 /// Layers, width, heads, width of a head.
 pub(crate) const SIZES: [usize; 4] = [2, 64, 4, 16];
@@ -60,11 +61,11 @@ fn add_tensors(header: &mut GgufHeader, family: Family) {
     tensor("token_embd.weight", [n_embd, 40]);
     tensor("output_norm.weight", [n_embd, 1]);
     for layer in 0..n_layer {
-        for norm in family.traits().norms {
-            let name = norm.tensor_name(layer);
-            let width =
-                if name.contains("_q_") || name.contains("_k_") { head_dim } else { n_embd };
-            tensor(&name, [width, 1]);
+        let traits = family.traits();
+        for &norm in traits.norms {
+            let of_head = matches!(norm, Norm::Q | Norm::K) && traits.head_norm != HeadNorm::All;
+            let width = if of_head { head_dim } else { n_embd };
+            tensor(&traits.norm_name(norm, layer), [width, 1]);
         }
         for name in ["attn_q", "attn_k", "attn_v", "attn_output"] {
             tensor(&format!("blk.{layer}.{name}.weight"), [n_embd, n_head * head_dim]);

@@ -1,6 +1,8 @@
 //! Variants of a known family whose computation differs from the one written here.
 
+use crate::gguf::value::Value;
 use crate::model::error::ArchitectureError;
+use crate::model::family::Family;
 use crate::model::keys::Keys;
 
 impl Keys<'_> {
@@ -22,21 +24,15 @@ impl Keys<'_> {
         if self.float("final_logit_softcapping").unwrap_or(0.0) != 0.0 {
             return Err(self.variant("soft-capping of the logits"));
         }
-        self.refuse_rope_scaling()
-    }
-
-    fn refuse_rope_scaling(&self) -> Result<(), ArchitectureError> {
-        if let Some(kind) = self.text("rope.scaling.type")
-            && !matches!(kind, "none" | "linear")
+        if let Some(Value::Ints(sections)) = self.value("rope.dimension_sections")
+            && sections.get(3).is_some_and(|&section| section != 0)
         {
-            return Err(self.variant(format!("rope scaling of type {kind}")));
+            return Err(self.variant(format!("rope.dimension_sections of {sections:?}")));
         }
-        match self.float("rope.scaling.attn_factor") {
-            Some(factor) if factor != 1.0 => {
-                Err(self.variant(format!("rope scaling with an attention factor of {factor}")))
-            }
-            _ => Ok(()),
+        if self.prefix == Family::Granite.name() && self.int("rope.scaling.finetuned") == Some(0) {
+            return Err(self.variant("a Granite that does not rotate (rope.scaling.finetuned)"));
         }
+        Ok(())
     }
 
     /// The width of a head, if keys, values and rotation all have it; `usual` if the file is silent.

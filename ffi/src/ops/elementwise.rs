@@ -17,6 +17,23 @@ impl<'g> Tape<'g> {
         self.record(y, &[a], |dy| vec![dy])
     }
 
+    /// `a · s`; `a` itself where s is 1.
+    pub fn scale(&mut self, a: Var<'g>, s: f32) -> Var<'g> {
+        if s == 1.0 {
+            return a;
+        }
+        let g = self.graph;
+        let y = g.affine(a.node, s, 0.0);
+        self.record(y, &[a], move |dy| vec![g.affine(dy, s, 0.0)])
+    }
+
+    /// `a · b`, with `b` a constant that is repeated to the shape of `a`.
+    pub fn mul_constant(&mut self, a: Var<'g>, b: Node<'g>) -> Var<'g> {
+        let g = self.graph;
+        let y = g.mul(a.node, b);
+        self.record(y, &[a], move |dy| vec![g.mul(dy, b)])
+    }
+
     /// `a` in another shape.
     pub fn reshape(&mut self, a: Var<'g>, ne: [usize; 3]) -> Var<'g> {
         let g = self.graph;

@@ -12,6 +12,8 @@ pub(crate) struct Head<'a> {
     pub backend: &'a Backend,
     pub tensors: Rc<HeadTensors>,
     pub rms_eps: f32,
+    /// Logits are multiplied by this.
+    pub logit_scale: f32,
     /// Tokens of the pack.
     pub n_tokens: usize,
     /// For each target, in order: where it is predicted, and the token itself.
@@ -37,7 +39,7 @@ impl Head<'_> {
     }
 
     /// Rows `positions` of the residual, of shape (n_embd, tokens), before and after the final
-    /// norm: `norm` is the lowering's, of a value, a weight and an epsilon.
+    /// norm, which takes the logits' scale, too: `norm` is the lowering's, of a value, a weight and an epsilon.
     pub fn rows<'g>(
         &'g self,
         tape: &mut Tape<'g>,
@@ -50,6 +52,7 @@ impl Head<'_> {
         let index = graph.input([index.len(), 1], index);
         let residual = tape.parameter(graph.rows(residual, index));
         let weight = graph.leaf(&self.tensors.norm);
-        Rows { residual, normed: norm(tape, residual, weight, self.rms_eps) }
+        let normed = norm(tape, residual, weight, self.rms_eps);
+        Rows { residual, normed: tape.scale(normed, self.logit_scale) }
     }
 }

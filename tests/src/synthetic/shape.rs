@@ -156,10 +156,37 @@ impl Shape {
         }
         header.f32(&format!("{prefix}.attention.layer_norm_rms_epsilon"), 1e-5);
         header.f32(&format!("{prefix}.rope.freq_base"), self.rope_freq_base);
-        if self.family == Family::Gemma3 {
-            header.u32("gemma3.attention.sliding_window", 512);
-        }
+        self.describe_family(header);
         // With this word llama.cpp runs a model that has no vocabulary.
         header.str("tokenizer.ggml.model", "none");
+    }
+
+    /// Adds what only files of this family have.
+    fn describe_family(&self, header: &mut GgufHeader) {
+        let prefix = self.family.name();
+        let mut float = |key: &str, value| header.f32(&format!("{prefix}.{key}"), value);
+        match self.family {
+            Family::Gemma3 | Family::Olmo2 | Family::Exaone4 => {
+                header.u32(&format!("{prefix}.attention.sliding_window"), 512);
+            }
+            Family::Mistral3 => {
+                float("rope.scaling.factor", 16.0);
+                float("rope.scaling.yarn_log_multiplier", 1.0);
+                float("attention.temperature_scale", 0.1);
+                header.str("mistral3.rope.scaling.type", "yarn");
+                header.u32("mistral3.rope.scaling.original_context_length", 64);
+            }
+            Family::Granite => {
+                float("embedding_scale", 2.0);
+                float("residual_scale", 0.5);
+                float("attention.scale", 0.2);
+                float("logit_scale", 0.5);
+            }
+            Family::Qwen2Vl | Family::Qwen3Vl => {
+                let [most, rest] = [4, 8].map(|part| (self.head_dim / part) as i32);
+                header.i32s(&format!("{prefix}.rope.dimension_sections"), &[most, rest, rest, 0]);
+            }
+            _ => (),
+        }
     }
 }

@@ -56,7 +56,7 @@ pub fn list(model: &Synthetic) -> Vec<Tensor> {
                 widths(shape, projection),
             )
         }));
-        if shape.family == Family::Qwen2 {
+        if matches!(shape.family, Family::Qwen2 | Family::Qwen2Vl | Family::SeedOss) {
             tensors.extend([Projection::AttnQ, Projection::AttnK, Projection::AttnV].map(
                 |projection| {
                     let [_, n_out] = widths(shape, projection);
@@ -72,14 +72,27 @@ pub fn list(model: &Synthetic) -> Vec<Tensor> {
     tensors
 }
 
+/// The norms of a layer: before its parts, behind them, of Q and K.
 fn norms(shape: &Shape, layer: usize) -> Vec<Tensor> {
-    let norm = |name: &str, width| Tensor::norm(format!("blk.{layer}.{name}.weight"), width);
-    let mut norms = vec![norm("attn_norm", shape.n_embd), norm("ffn_norm", shape.n_embd)];
-    if shape.family == Family::Gemma3 {
-        norms.extend(["post_attention_norm", "post_ffw_norm"].map(|n| norm(n, shape.n_embd)));
-        norms.extend(["attn_q_norm", "attn_k_norm"].map(|n| norm(n, shape.head_dim)));
+    use Family::{Exaone4, Gemma3, HunyuanDense, Olmo2, Qwen3, Qwen3Vl, SeedOss};
+    let Shape { family, n_embd, head_dim, .. } = *shape;
+    let norm = |(name, width)| Tensor::norm(format!("blk.{layer}.{name}.weight"), width);
+    let mut norms = match family {
+        Olmo2 | Exaone4 => vec![],
+        SeedOss => vec![("attn_norm", n_embd), ("post_attention_norm", n_embd)],
+        _ => vec![("attn_norm", n_embd), ("ffn_norm", n_embd)],
+    };
+    if matches!(family, Gemma3 | Olmo2 | Exaone4) {
+        norms.extend([("post_attention_norm", n_embd), ("post_ffw_norm", n_embd)]);
     }
-    norms
+    let [q, k] = match family {
+        Olmo2 => [shape.n_head, shape.n_head_kv].map(|heads| heads * head_dim),
+        _ => [head_dim; 2],
+    };
+    if matches!(family, Qwen3 | Qwen3Vl | Gemma3 | Olmo2 | Exaone4 | HunyuanDense) {
+        norms.extend([("attn_q_norm", q), ("attn_k_norm", k)]);
+    }
+    norms.into_iter().map(norm).collect()
 }
 
 /// ne of a projection's matrix.

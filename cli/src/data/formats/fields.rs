@@ -114,6 +114,11 @@ impl Fields {
 const JUDGMENT: [&str; 6] =
     ["judgment", "judgement", "judgments", "feedback", "critique", "criticism"];
 
+/// Whether a field of this name holds a judgment.
+pub fn is_judgment(name: &str) -> bool {
+    JUDGMENT.contains(&name.to_lowercase().as_str())
+}
+
 /// Takes the judgment out of an object that stands at `place`; `None` if it is absent or blank.
 ///
 /// # Errors
@@ -122,7 +127,7 @@ pub(super) fn take_judgment(
     map: &mut Map<String, Value>,
     place: &str,
 ) -> Result<Option<String>, Problem> {
-    let is_one = |name: &&String| JUDGMENT.contains(&name.to_lowercase().as_str());
+    let is_one = |name: &&String| is_judgment(name);
     let names: Vec<String> = map.keys().filter(is_one).cloned().collect();
     let mut judgment: Option<(String, String)> = None;
     for name in names {

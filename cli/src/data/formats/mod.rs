@@ -19,6 +19,7 @@ use serde_json::{Map, Value};
 
 use super::problem::Problem;
 use fields::Fields;
+pub use fields::is_judgment;
 pub use names::FieldName;
 pub(super) use names::Renaming;
 pub(super) use object::Object;
@@ -79,17 +80,21 @@ impl Format {
         };
         let (name, needs) = format.needs();
         let mut fields = Fields::new(map, name, needs);
-        let mut examples = match format {
-            Self::Alpaca => vec![instruction::example(&mut fields, &instruction::ALPACA)?],
-            Self::Shepherd => vec![instruction::example(&mut fields, &instruction::SHEPHERD)?],
-            Self::Completion => vec![instruction::example(&mut fields, &instruction::COMPLETION)?],
-            Self::Sharegpt => vec![messages::example(&mut fields, "conversations")?],
-            Self::Preference => preference::examples(&mut fields)?,
-            Self::Chat | Self::Auto => vec![messages::example(&mut fields, "messages")?],
-        };
+        let mut examples = format.examples(&mut fields)?;
         let own = own::read(&mut fields, &mut examples)?;
         let unused = fields.finish(examples.iter().any(Example::is_judged))?;
         Ok(Parsed { examples, format, unused, own })
+    }
+
+    fn examples(self, fields: &mut Fields) -> Result<Vec<Example>, Problem> {
+        Ok(match self {
+            Self::Alpaca => vec![instruction::example(fields, &instruction::ALPACA)?],
+            Self::Shepherd => vec![instruction::example(fields, &instruction::SHEPHERD)?],
+            Self::Completion => vec![instruction::example(fields, &instruction::COMPLETION)?],
+            Self::Sharegpt => vec![messages::example(fields, "conversations")?],
+            Self::Preference => preference::examples(fields)?,
+            Self::Chat | Self::Auto => vec![messages::example(fields, "messages")?],
+        })
     }
 
     /// One field of a format is enough to expect it, so that the message about a missing field
@@ -123,6 +128,39 @@ impl Format {
             Self::Preference => ("preference", "`prompt`, `chosen`, `rejected`"),
         }
     }
+}
+
+/// Reads one object as an answer that nobody has judged yet: other fields are no matter, and the answer
+/// may be empty.
+///
+/// # Errors
+/// Fields that are absent or of the wrong kind; a pair of responses.
+pub(super) fn answer(mut map: Map<String, Value>) -> Result<Example, Problem> {
+    let format = Format::detect(&map)?;
+    if format == Format::Preference {
+        return Err(Problem::Pair);
+    }
+    // An example is no example without a response, an answer is one.
+    let responses = ["output", "response", "answer", "completion"];
+    let empty = responses.into_iter().find(|name| map.get(*name).is_some_and(is_empty));
+    if let Some(name) = empty {
+        map.insert(name.to_owned(), Value::from(EMPTY));
+    }
+    let (name, needs) = format.needs();
+    let mut fields = Fields::new(map, name, needs);
+    let mut examples = format.examples(&mut fields)?;
+    let mut example = examples.pop().expect("all formats but pairs have one");
+    if empty.is_some() {
+        example.response.clear();
+    }
+    Ok(example)
+}
+
+/// Stands for an empty answer while the rest is read.
+const EMPTY: &str = "-";
+
+fn is_empty(value: &Value) -> bool {
+    value.as_str().is_some_and(fields::is_blank)
 }
 
 #[cfg(test)]

@@ -94,9 +94,12 @@ impl Graph {
         let factors = rope.factors.map_or(std::ptr::null_mut(), |f| self.leaf(f).as_ptr());
         let (base, scale) = (rope.rope.freq_base, rope.rope.freq_scale);
         let (ctx, positions, n_rot) = (self.ctx(), rope.positions.as_ptr(), n_rot as i32);
-        // YaRN's context length, mix factor, attention factor and two limits: a mix factor of zero
-        // switches it off.
-        let (n_ctx, mix, attention, fast, slow) = (0, 0.0, 1.0, 32.0, 1.0);
+        // A mix of 0 switches YaRN off.
+        let (n_ctx, mix, fast, slow) = match rope.rope.yarn {
+            None => (0, 0.0, 0.0, 0.0),
+            Some(yarn) => (yarn.n_ctx_orig as i32, 1.0, yarn.beta_fast, yarn.beta_slow),
+        };
+        let magnitude = rope.rope.ggml_magnitude();
         // SAFETY: one position per token, frequency factors for every pair.
         self.node(unsafe {
             op(
@@ -110,7 +113,7 @@ impl Graph {
                 base,
                 scale,
                 mix,
-                attention,
+                magnitude,
                 fast,
                 slow,
             )

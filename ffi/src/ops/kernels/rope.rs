@@ -27,6 +27,7 @@ pub(super) fn rope<'g>(
         },
         frequencies: rotation.rope.frequencies(factors.as_deref()),
         head_dim: x.node.ne()[0],
+        magnitude: rotation.rope.magnitude,
     });
     let turn =
         move |x, sign| rotate(g, x, rotation.positions, Turn { kernels, rope: rope.clone(), sign });

@@ -1,0 +1,166 @@
+//! `cutq judge`: answers → calls → replies → judgments.
+
+use std::collections::HashMap;
+use std::io::BufWriter;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use serde::Serialize;
+
+use crate::console::Console;
+use crate::data;
+use crate::flags::{JudgeArgs, JudgingArgs};
+use crate::judge::{
+    Agreement, Answer, CallLog, CommandJudge, Counts, Judge, Judged, Judging, Prompt, Replay, Spec,
+    Verdict, ask, write,
+};
+use crate::output;
+use crate::usage::UsageError;
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Summary {
+    #[serde(flatten)]
+    counts: Counts,
+    /// Of the judge with itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    with_itself: Option<Figures>,
+    /// Of the judge with a person.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    with_person: Option<Figures>,
+}
+
+#[derive(Serialize)]
+struct Figures {
+    n: usize,
+    agreement: Option<f64>,
+    kappa: Option<f64>,
+}
+
+/// Runs the command.
+pub fn judge(args: &JudgeArgs) -> Result<ExitCode> {
+    let console = Console::new(args.quiet);
+    let answers = data::answers(&args.answers).context("cannot read the answers")?;
+    let answers: Vec<Arc<Answer>> = answers.into_iter().map(Arc::new).collect();
+    cutq_ffi::check_replaceable(&args.out)
+        .with_context(|| format!("cannot write {}", args.out.display()))?;
+    let path = calls_path(&args.out);
+    if args.reparse && !path.exists() {
+        return Err(UsageError::new(format!(
+            "--reparse reads {}, which is not there",
+            path.display()
+        ))
+        .into());
+    }
+    let mut log = CallLog::open(&path)?;
+    let mut judge = open(&args.judge)?;
+    let prompt = prompt(&args.judge)?;
+    let judging = Judging { prompt: &prompt, again: args.judge.again, seed: args.judge.judge_seed };
+    let calls = judging.calls(judge.name(), &answers)?;
+    if !args.reparse {
+        let open = calls.open(&log);
+        let (n, name) = (open.len(), judge.name().to_owned());
+        console.note(format_args!("{n} calls to make of {name}; replies in {}", path.display()));
+        ask(&mut *judge, &open, &mut log, &console.bar("judged", Some(n)), &|| false)?;
+    }
+    let Judged { judgments, counts, with_itself } = calls.read(&log);
+    console.note(&counts);
+    check_failures(&counts, args.judge.max_failed)?;
+    let with_itself = report(with_itself, "the judge with itself", console);
+    let with_person = match &args.check {
+        Some(path) => {
+            report(compare(path, &answers, &judgments)?, "the judge with a person", console)
+        }
+        None => None,
+    };
+    let judged = answers.iter().map(Arc::as_ref).zip(&judgments);
+    cutq_ffi::replace_file(&args.out, |file| {
+        write(&mut BufWriter::new(file), judge.name(), judged)
+    })
+    .with_context(|| format!("cannot write {}", args.out.display()))?;
+    if args.json {
+        output::print_json(&Summary { counts, with_itself, with_person })?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `judgments.jsonl` → `judgments.calls.jsonl`
+fn calls_path(out: &Path) -> PathBuf {
+    out.with_extension("calls.jsonl")
+}
+
+/// The judge that the flags name.
+fn open(args: &JudgingArgs) -> Result<Box<dyn Judge>> {
+    Ok(match &args.judge {
+        Spec::Command(command) => Box::new(CommandJudge::new(command, args.timeout())),
+        Spec::Replay(path) => Box::new(Replay::open(path)?),
+    })
+}
+
+/// What a language model is asked; no other judge is asked in words.
+fn prompt(args: &JudgingArgs) -> Result<Prompt> {
+    let given = [
+        (args.criteria.is_some(), "--criteria"),
+        (args.judge_template.is_some(), "--judge-template"),
+    ];
+    match given.into_iter().find(|(is_given, _)| *is_given && !args.judge.is_model()) {
+        None => {}
+        Some((_, flag)) => {
+            let message = "has no meaning with a judge that is no language model";
+            return Err(UsageError::new(format!("{flag} {message}")).into());
+        }
+    }
+    match &args.judge_template {
+        Some(path) => Prompt::template(path),
+        None => Prompt::paper(args.criteria.as_deref()),
+    }
+}
+
+/// Refuses judgments that lack too many answers.
+fn check_failures(counts: &Counts, max_failed: f64) -> Result<()> {
+    let Some(failed) = counts.failed_share().filter(|failed| *failed > max_failed) else {
+        return Ok(());
+    };
+    let (n, percent) = (counts.failures(), 100.0 * failed);
+    bail!(
+        "{n} calls failed ({percent:.0} %), so no judgments are written\nhint: what was received is \
+         kept, and the same command asks again for the rest; --max-failed allows more"
+    )
+}
+
+/// Says how far two agree, if there is anything to compare.
+fn report(agreement: Agreement, who: &str, console: Console) -> Option<Figures> {
+    let (n, share, kappa) = (agreement.n(), agreement.share()?, agreement.kappa());
+    let words =
+        kappa.map_or("none, one of the words never occurs".to_owned(), |k| format!("{k:.2}"));
+    console.note(format_args!("{who}: {:.0} % agree of {n}, kappa {words}", 100.0 * share));
+    Some(Figures { n, agreement: Some(share), kappa })
+}
+
+/// The judge's verdicts beside those of a person, by id.
+fn compare(
+    path: &Path,
+    answers: &[Arc<Answer>],
+    judgments: &[Option<crate::judge::Judgment>],
+) -> Result<Agreement> {
+    let human = data::answers(path).context("cannot read the judgments of --check")?;
+    let by_id: HashMap<&str, &Answer> = human.iter().map(|line| (line.id.as_str(), line)).collect();
+    let mut agreement = Agreement::default();
+    for (answer, judgment) in answers.iter().zip(judgments) {
+        let Some(line) = by_id.get(answer.id.as_str()) else { continue };
+        if line.response != answer.response {
+            bail!("{}: id {:?} is another answer there", path.display(), answer.id);
+        }
+        let person = Verdict::of_fields(&line.fields).and_then(Verdict::passes);
+        let judge = judgment.as_ref().and_then(|judgment| judgment.verdict.passes());
+        if let (Some(judge), Some(person)) = (judge, person) {
+            agreement.add(judge, person);
+        }
+    }
+    match agreement.n() {
+        0 => bail!("{}: no answer of it is among those judged here", path.display()),
+        _ => Ok(agreement),
+    }
+}

@@ -1,0 +1,11 @@
+//! `cutq models`.
+
+use clap::Args;
+
+/// How to print them.
+#[derive(Debug, Args)]
+pub struct ModelsArgs {
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}

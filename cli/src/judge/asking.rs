@@ -1,0 +1,61 @@
+//! What any judge does: it is asked, and replies.
+
+use std::ops::ControlFlow;
+
+use anyhow::Result;
+use indicatif::ProgressBar;
+
+use super::call::Call;
+use super::log::{CallLog, LogError};
+use super::reply::{Outcome, Reply};
+
+/// Somebody, or something, that can be asked what is wrong with answers.
+pub trait Judge {
+    /// What it is called in files: `cmd:./judge.py`, `http://localhost:8080/v1#model`.
+    fn name(&self) -> &str;
+
+    /// Asks every call.
+    ///
+    /// Each reply, also of an attempt that failed and is repeated, goes to `received` before another
+    /// one is waited for, in any order. `received` has saved it when it returns; after a `Break`
+    /// nobody is asked any more.
+    ///
+    /// # Errors
+    /// What makes it senseless to ask on, such as a wrong key. A single call that fails is a
+    /// [`Reply`] with its [`Outcome`].
+    fn ask(
+        &mut self,
+        calls: &[Call],
+        received: &mut dyn FnMut(Reply) -> ControlFlow<()>,
+    ) -> Result<()>;
+}
+
+/// Asks `judge` every call; each reply is in `log` before the next is waited for. `bar` counts the
+/// calls that are answered, and `stop` is asked after each.
+///
+/// # Errors
+/// What makes it senseless to ask on; a log that cannot be written.
+pub fn ask(
+    judge: &mut dyn Judge,
+    calls: &[Call],
+    log: &mut CallLog,
+    bar: &ProgressBar,
+    stop: &dyn Fn() -> bool,
+) -> Result<()> {
+    let mut failed: Option<LogError> = None;
+    let done = judge.ask(calls, &mut |reply| {
+        bar.inc(u64::from(reply.outcome == Outcome::Answered));
+        match log.append(reply) {
+            Ok(()) if !stop() => ControlFlow::Continue(()),
+            Ok(()) => ControlFlow::Break(()),
+            Err(error) => {
+                failed = Some(error);
+                ControlFlow::Break(())
+            }
+        }
+    });
+    match failed {
+        Some(error) => Err(error.into()),
+        None => done,
+    }
+}

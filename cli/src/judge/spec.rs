@@ -1,0 +1,65 @@
+//! Who is asked, as a word on the command line.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// A judge by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Spec {
+    /// A program of the user's.
+    Command(String),
+    /// Replies that were received before.
+    Replay(PathBuf),
+}
+
+/// A word that names no judge.
+#[derive(Debug, thiserror::Error)]
+#[error("{found:?} names no judge: {KINDS}")]
+pub struct UnknownSpec {
+    found: String,
+}
+
+/// The forms of a name.
+const KINDS: &str = "write cmd:COMMAND or replay:FILE";
+
+impl Spec {
+    /// Whether it is a language model, which is asked in words.
+    pub fn is_model(&self) -> bool {
+        match self {
+            Self::Command(_) | Self::Replay(_) => false,
+        }
+    }
+}
+
+impl FromStr for Spec {
+    type Err = UnknownSpec;
+
+    fn from_str(text: &str) -> Result<Self, UnknownSpec> {
+        let rest = |kind: &str| text.strip_prefix(kind).filter(|rest| !rest.trim().is_empty());
+        if let Some(command) = rest("cmd:") {
+            return Ok(Self::Command(command.to_owned()));
+        }
+        match rest("replay:") {
+            Some(path) => Ok(Self::Replay(path.into())),
+            None => Err(UnknownSpec { found: text.to_owned() }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_judge_is_known_by_its_beginning() {
+        let parse = |text: &str| text.parse::<Spec>();
+        assert_eq!(
+            parse("cmd:./judge.py --strict").ok(),
+            Some(Spec::Command("./judge.py --strict".into()))
+        );
+        assert_eq!(parse("replay:calls.jsonl").ok(), Some(Spec::Replay("calls.jsonl".into())));
+        for text in ["judge.py", "cmd:", "cmd: ", "replay:", ""] {
+            assert!(parse(text).expect_err(text).to_string().contains("names no judge"), "{text}");
+        }
+    }
+}
