@@ -17,3 +17,9 @@ pub struct Sampling {
     /// Divides the logits of tokens that have occurred; 1 for none.
     pub repeat_penalty: f64,
 }
+
+impl Sampling {
+    /// Always the likeliest token.
+    pub const GREEDY: Self =
+        Self { temperature: 0.0, top_p: 1.0, top_k: 0, min_p: 0.0, repeat_penalty: 1.0 };
+}
