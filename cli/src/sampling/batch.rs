@@ -5,12 +5,13 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use cutq_ffi::SampleRequest;
 use serde_json::Value;
 
 use super::answer::{self, Answered, Drawn};
 use super::part::PartFile;
 use super::progress::Progress;
-use super::sampler::{Request, Sampler};
+use super::sampler::Sampler;
 use super::seed::seed;
 use super::settings::Sampling;
 use super::task::Task;
@@ -72,8 +73,9 @@ impl Batch<'_> {
         let kept = self.tasks.len() - missing.len();
         let mut progress = Progress::new(console, kept, self.tasks.len());
         if !requests.is_empty() {
-            sampler.sample(&requests, &self.sampling, &mut |index, completion| {
-                let (seed, temperature) = (requests[index].seed, self.sampling.temperature);
+            let seeds: Vec<u64> = requests.iter().map(|request| request.seed).collect();
+            sampler.sample(requests, &self.sampling, &mut |index, completion| {
+                let (seed, temperature) = (seeds[index], self.sampling.temperature);
                 let drawn = Drawn { seed, temperature, adapter: self.adapter };
                 let task = missing[index];
                 part.append(&task.id, &answer::line(task, &completion, &drawn))?;
@@ -89,11 +91,12 @@ impl Batch<'_> {
         Ok(Outcome::Done(totals))
     }
 
-    fn requests(&self, sampler: &Sampler, tasks: &[&Task]) -> Result<Vec<Request>> {
+    fn requests(&self, sampler: &Sampler, tasks: &[&Task]) -> Result<Vec<SampleRequest>> {
         let request = |task: &&Task| {
             let rendered = sampler.render(&task.example);
             let (text, prompt) = rendered.with_context(|| format!("prompt {:?}", task.id))?;
-            Ok(Request { prompt, seed: seed(self.seed, &text, task.sample) })
+            let seed = seed(self.seed, &text, task.sample);
+            Ok(SampleRequest { prompt, seed, max_tokens: sampler.options.n_predict })
         };
         tasks.iter().map(request).collect()
     }

@@ -1,15 +1,18 @@
 //! The model that answers.
 
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use cutq_core::example::Example;
 use cutq_core::template::{Piece, Template};
-use cutq_ffi::{Device, Generator, GeneratorOptions, Gguf};
+use cutq_ffi::{Device, Sample, SampleEnd, SampleRequest};
 
+use super::memory;
 use super::settings::Sampling;
 use crate::data::Encode;
+use crate::flags::PrecisionName;
+use crate::session::model::ModelFile;
 use crate::text::{AnyTemplate, Encoder};
 
 /// An answer as it was drawn.
@@ -23,12 +26,6 @@ pub struct Completion {
     pub truncated: bool,
 }
 
-/// A prompt that is to be answered.
-pub(super) struct Request {
-    pub prompt: Vec<u32>,
-    pub seed: u64,
-}
-
 /// What answers, and where.
 pub struct SamplerOptions {
     /// The model's file.
@@ -39,8 +36,14 @@ pub struct SamplerOptions {
     pub device: Device,
     /// Threads.
     pub n_threads: usize,
+    /// Arithmetic of the products with its weights.
+    pub precision: PrecisionName,
     /// Tokens of an answer at most.
     pub n_predict: usize,
+    /// Bytes that all of it may take; half of what is available by default.
+    pub memory: Option<u64>,
+    /// Answers at the same time at most.
+    pub n_parallel: Option<usize>,
 }
 
 /// A model with its template and tokenizer.
@@ -69,60 +72,41 @@ impl Sampler {
     /// Answers every request; `done` gets each with its index as it is finished, in any order.
     ///
     /// # Errors
-    /// A model that cannot be computed; what `done` fails with.
+    /// A model that cannot be computed, or not within the memory; what `done` fails with.
     pub(super) fn sample(
         &self,
-        requests: &[Request],
+        requests: Vec<SampleRequest>,
         sampling: &Sampling,
         done: &mut dyn FnMut(usize, Completion) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
-        let SamplerOptions { model, adapter, device, n_threads, n_predict } = &self.options;
-        let longest = requests.iter().map(|request| request.prompt.len()).max().unwrap_or(0);
-        let n_ctx = context(model, longest + n_predict)?;
-        let options = GeneratorOptions {
-            device: *device,
-            n_ctx,
-            n_threads: *n_threads,
-            exact_attention: false,
+        let SamplerOptions { device, n_threads, precision, .. } = self.options;
+        let model = ModelFile::open(&self.options.model)?;
+        let adapter = match &self.options.adapter {
+            Some(path) => model.adapter(path)?,
+            None => model.no_adapter(),
         };
-        let mut generator = Generator::open(model, adapter.as_deref(), options)
-            .context("cannot start llama.cpp")?;
-        for (index, request) in requests.iter().enumerate() {
-            let completion = complete(&mut generator, request, sampling, *n_predict)?;
-            if done(index, completion)?.is_break() {
-                break;
+        let mut engine = model.engine(adapter, device, n_threads, precision)?;
+        let SamplerOptions { memory, n_parallel, .. } = self.options;
+        let options = memory::plan(&mut engine, &requests, memory, n_parallel)?;
+        let ends = self.encoder.ends();
+        let mut failed = None;
+        engine.sample(&requests, &sampling.choice(), options, &ends, &mut |index, sample| {
+            match done(index, self.completion(&sample)) {
+                Ok(flow) => flow,
+                Err(error) => {
+                    failed = Some(error);
+                    ControlFlow::Break(())
+                }
             }
+        })?;
+        failed.map_or(Ok(()), Err)
+    }
+
+    fn completion(&self, sample: &Sample) -> Completion {
+        Completion {
+            text: self.encoder.text(&sample.tokens),
+            tokens: sample.tokens.len(),
+            truncated: !matches!(sample.end, SampleEnd::Token(_)),
         }
-        Ok(())
     }
-}
-
-/// Room for `wanted` tokens, but no more than the model was trained for.
-fn context(model: &Path, wanted: usize) -> Result<usize> {
-    let gguf = Gguf::open(model).context("cannot open the model")?;
-    Ok(gguf.context_length().map_or(wanted, |n| n.min(wanted)))
-}
-
-fn complete(
-    generator: &mut Generator,
-    request: &Request,
-    sampling: &Sampling,
-    n_predict: usize,
-) -> Result<Completion> {
-    if sampling.min_p > 0.0 || sampling.repeat_penalty != 1.0 {
-        bail!("--min-p and --repeat-penalty are not there yet");
-    }
-    let sampling = cutq_ffi::Sampling {
-        n_predict,
-        temperature: sampling.temperature as f32,
-        top_p: sampling.top_p as f32,
-        top_k: sampling.top_k,
-        seed: request.seed as u32,
-        ignore_eos: false,
-    };
-    // Once per token, and once at the end.
-    let mut pieces = 0;
-    let text = generator.generate(&request.prompt, &sampling, &mut |_| pieces += 1)?;
-    let tokens = pieces - 1;
-    Ok(Completion { text, tokens, truncated: tokens == n_predict })
 }

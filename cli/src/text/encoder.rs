@@ -37,6 +37,19 @@ impl Encoder {
         self.tokenizer.piece(token)
     }
 
+    /// The text of some tokens.
+    pub fn text(&self, tokens: &[u32]) -> String {
+        let bytes: Vec<u8> = tokens.iter().flat_map(|&t| self.tokenizer.piece_bytes(t)).collect();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// The tokens at which an answer ends.
+    pub fn ends(&self) -> Vec<u32> {
+        let mut ends = self.tokenizer.ends();
+        ends.extend(Some(self.end).filter(|end| !ends.contains(end)));
+        ends
+    }
+
     /// The text of one token, between `⟦` and `⟧` if it is a special one.
     pub fn shown(&self, token: u32) -> String {
         let piece = self.tokenizer.piece(token);

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::console::Console;
 use crate::data::{Prompt, Prompts};
-use crate::flags::{GenerateArgs, no_meaning};
+use crate::flags::{GenerateArgs, PrecisionName, no_meaning};
 use crate::interrupt::{INTERRUPTED, Interrupt};
 use crate::run::InputFile;
 use crate::sampling::{Batch, Outcome, PartFile, Sampler, SamplerOptions, Sampling, Task};
@@ -54,7 +54,10 @@ pub(super) fn generate(args: &GenerateArgs, data: &Path, out: &Path) -> Result<E
         adapter: args.adapter.clone(),
         device: device(&args.device.name, n_threads, console)?,
         n_threads,
+        precision: PrecisionName::Int8,
         n_predict: args.sampling.n_predict,
+        memory: args.memory.memory,
+        n_parallel: args.batch.n_parallel,
     };
     let batch = Batch {
         tasks: &Task::of(&prompts, settings.n_samples),
