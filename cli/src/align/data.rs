@@ -8,7 +8,8 @@ use anyhow::{Context, Result};
 use cutq_core::order::choose;
 use serde::{Deserialize, Serialize};
 
-use super::judged::{Judged, Verdict};
+use super::judged::Judged;
+use crate::judge::Verdict;
 
 /// What became of a round's answers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,9 +43,9 @@ pub(super) fn select(answers: &[Judged], positive_ratio: f64, seed: u64) -> (Vec
     for (index, answer) in answers.iter().enumerate() {
         counts.judged += usize::from(answer.judgment.is_some());
         match answer.verdict() {
+            _ if answer.is_empty() => counts.empty += 1,
             None => counts.failed += 1,
             Some(Verdict::Unsure) => counts.unsure += 1,
-            Some(_) if answer.is_empty() => counts.empty += 1,
             Some(Verdict::Fault) => _ = kept.insert(index),
             Some(_) if answer.answer.truncated => counts.truncated_positives += 1,
             Some(_) => positives.push(index),

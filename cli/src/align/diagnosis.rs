@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::judged::{Judged, Verdict};
+use super::judged::Judged;
 use super::line::RoundLine;
 use super::measures::Measures;
+use crate::judge::Verdict;
 
 /// Below this share of the length before training, answers are too short to compare.
 const SHORT: f64 = 0.5;

@@ -9,19 +9,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-/// What a judge found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Verdict {
-    /// Nothing to say.
-    Perfect,
-    /// Only good things.
-    Praise,
-    /// Something is wrong.
-    Fault,
-    /// It cannot be said.
-    Unsure,
-}
+use crate::judge::Verdict;
 
 /// What a line of answers holds of the answer itself.
 #[derive(Clone, Debug, Deserialize)]
@@ -53,7 +41,7 @@ pub struct Judgment {
 pub struct Judged {
     /// The answer.
     pub answer: Answer,
-    /// None if the call failed.
+    /// None if the call failed, or there is no text to judge.
     pub judgment: Option<Judgment>,
 }
 
@@ -86,12 +74,16 @@ impl Judged {
         self.answer.output.trim().is_empty()
     }
 
+    /// Whether the judge should have said something and did not.
+    pub fn has_failed(&self) -> bool {
+        self.judgment.is_none() && !self.is_empty()
+    }
+
     /// Whether the answer is a good one; none where that is not known.
     pub fn passes(&self) -> Option<bool> {
-        match self.verdict()? {
-            Verdict::Perfect | Verdict::Praise => Some(!self.is_empty()),
-            Verdict::Fault => Some(false),
-            Verdict::Unsure => None,
+        match self.is_empty() {
+            true => Some(false),
+            false => self.verdict()?.passes(),
         }
     }
 }
@@ -129,10 +121,12 @@ pub(super) mod tests {
 
     #[test]
     fn an_empty_answer_never_passes_and_a_failed_call_is_no_judgment() {
+        assert!(judged("1", "a", None).has_failed() && !judged("1", "", None).has_failed());
         for (output, verdict, expected) in [
             ("a", Some(Verdict::Perfect), Some(true)),
             ("a", Some(Verdict::Praise), Some(true)),
             (" \n", Some(Verdict::Perfect), Some(false)),
+            ("", None, Some(false)),
             ("a", Some(Verdict::Fault), Some(false)),
             ("a", Some(Verdict::Unsure), None),
             ("a", None, None),

@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 
 use super::interval::{Interval, mean};
-use super::judged::{Judged, Verdict};
+use super::judged::Judged;
+use crate::judge::Verdict;
 
 /// What judged answers are like.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,7 +42,7 @@ impl Measures {
             answers: answers.len(),
             judged: count(&|a| a.passes().is_some()),
             passed: count(&|a| a.passes() == Some(true)),
-            failed: count(&|a| a.judgment.is_none()),
+            failed: count(&Judged::has_failed),
             unsure: count(&|a| a.verdict() == Some(Verdict::Unsure)),
             truncated: count(&|a| a.answer.truncated),
             empty: count(&Judged::is_empty),

@@ -54,6 +54,7 @@ mod stage;
 mod stages;
 
 pub use folder::AlignFolder;
+pub use judging::RunJudge;
 pub use rounds::Rounds;
 pub use settings::Settings;
 pub use stage::Interrupted;

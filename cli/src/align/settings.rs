@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::console::Console;
 use crate::data::{OnDuplicate, OnFailedJudge, OnPraise};
-use crate::flags::{AlignArgs, ReadArgs, RoundArgs, ScreenArgs, SelectArgs};
+use crate::flags::{AlignArgs, JudgingArgs, ReadArgs, RoundArgs, ScreenArgs, SelectArgs};
 use crate::run::{self, DataSettings, Difference, InputFile};
 use crate::sampling::Sampling;
 use crate::session::model::ModelFile;
@@ -24,7 +24,7 @@ pub struct Settings {
     /// Prompts that choose nothing.
     pub test_instructions: Option<InputFile>,
     /// Who judges.
-    pub judge: Vec<String>,
+    pub judge: JudgeSettings,
     /// How many rounds, and of what.
     pub rounds: RoundArgs,
     /// How answers to train on are drawn; those that measure are always the likeliest.
@@ -35,14 +35,43 @@ pub struct Settings {
     pub training: run::Settings,
 }
 
+/// Who judges, and how.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JudgeSettings {
+    /// The judge's name.
+    pub name: String,
+    /// Rules that a language model is told.
+    pub criteria: Option<InputFile>,
+    /// The question that it is asked.
+    pub template: Option<InputFile>,
+    /// The share of answers that are judged twice.
+    pub again: f64,
+    /// Chooses them.
+    pub seed: u64,
+}
+
+impl JudgeSettings {
+    fn resolve(args: &JudgingArgs, name: &str) -> Result<Self> {
+        Ok(Self {
+            name: name.to_owned(),
+            criteria: args.criteria.as_deref().map(InputFile::whole).transpose()?,
+            template: args.judge_template.as_deref().map(InputFile::whole).transpose()?,
+            again: args.again,
+            seed: args.judge_seed,
+        })
+    }
+}
+
 impl Settings {
-    /// The settings that the flags give, and the model they are for; `begun` is what a run in the same
+    /// The settings that the flags give and the name of the judge, and the model they are for; `begun` is what a run in the same
     /// folder was begun with.
     ///
     /// # Errors
     /// Flags that contradict each other, `begun` or the files they name; files that cannot be read.
     pub fn resolve(
         args: &AlignArgs,
+        judge: &str,
         begun: Option<&Self>,
         console: Console,
     ) -> Result<(Self, ModelFile)> {
@@ -73,7 +102,7 @@ impl Settings {
                 .as_deref()
                 .map(InputFile::whole)
                 .transpose()?,
-            judge: args.judge.clone(),
+            judge: JudgeSettings::resolve(&args.judge, judge)?,
             rounds: args.rounds,
             sampling: args.sampling.resolve(1.0)?,
             n_predict: args.sampling.n_predict,

@@ -10,7 +10,7 @@ use super::data::{self, Counts};
 use super::drift::{Drift, Texts};
 use super::folder::{AlignFolder, copy};
 use super::judged::Judged;
-use super::judging;
+use super::judging::RunJudge;
 use super::settings::Settings;
 use super::stage::{Interrupted, Stage};
 use crate::console::Console;
@@ -28,6 +28,8 @@ pub struct Stages<'a> {
     pub settings: &'a Settings,
     /// The model.
     pub model: &'a ModelFile,
+    /// Who judges.
+    pub judge: &'a RunJudge,
     /// Where everything goes.
     pub folder: &'a AlignFolder,
     /// Ctrl-C.
@@ -92,7 +94,7 @@ impl Stages<'_> {
 
     /// Judges `answers` into `work`.
     pub(super) fn judge(&self, work: &Path, answers: &Path) -> Result<()> {
-        judging::judge(&self.settings.judge, answers, work, &|| self.interrupt.is_asked())
+        self.judge.judge(answers, work, self.console, &|| self.interrupt.is_asked())
     }
 
     /// The answers to train on in a round, drawn and judged; what was asked in the dry round is not asked

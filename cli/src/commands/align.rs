@@ -1,11 +1,13 @@
 //! `cutq align`: rounds of answering, judging and training.
 
+use std::cell::RefCell;
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
 
-use crate::align::{AlignFolder, Interrupted, Rounds, Settings, Stages};
+use super::judge;
+use crate::align::{AlignFolder, Interrupted, Rounds, RunJudge, Settings, Stages};
 use crate::console::Console;
 use crate::data::{Prompt, Prompts};
 use crate::flags::AlignArgs;
@@ -19,7 +21,15 @@ pub fn align(args: &AlignArgs) -> Result<ExitCode> {
     let console = Console::new(args.quiet);
     let folder = AlignFolder::open(&args.run_dir)?;
     let begun = folder.settings()?;
-    let (settings, model) = Settings::resolve(args, begun.as_ref(), console)?;
+    let judge = RunJudge {
+        judge: RefCell::new(judge::open(&args.judge)?),
+        prompt: judge::prompt(&args.judge)?,
+        again: args.judge.again,
+        seed: args.judge.judge_seed,
+        max_failed: args.judge.max_failed,
+    };
+    let name = judge.judge.borrow().name().to_owned();
+    let (settings, model) = Settings::resolve(args, &name, begun.as_ref(), console)?;
     let instructions = prompts(&args.instructions)?;
     let eval = prompts(&args.eval_instructions)?;
     let test = args.test_instructions.as_deref().map(prompts).transpose()?.unwrap_or_default();
@@ -31,6 +41,7 @@ pub fn align(args: &AlignArgs) -> Result<ExitCode> {
     let stages = Stages {
         settings: &settings,
         model: &model,
+        judge: &judge,
         folder: &folder,
         interrupt: &interrupt,
         console,

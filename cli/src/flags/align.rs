@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
 use super::range::{count, non_negative};
-use super::{SamplingArgs, TrainingArgs};
+use super::{JudgingArgs, SamplingArgs, TrainingArgs};
 
 /// What a round's training starts from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
@@ -35,15 +35,15 @@ pub struct AlignArgs {
     /// Prompts that are answered once, at the end, and choose nothing
     #[arg(long, value_name = "FILE")]
     pub test_instructions: Option<PathBuf>,
-    /// Who judges, as for `cutq judge`
-    #[arg(long, value_name = "SPEC", num_args = 1.., required = true)]
-    pub judge: Vec<String>,
     /// Where everything goes; the same command goes on with what is there
     #[arg(long, value_name = "DIR")]
     pub run_dir: PathBuf,
     /// Print errors only
     #[arg(long)]
     pub quiet: bool,
+    /// Who judges.
+    #[command(flatten)]
+    pub judge: JudgingArgs,
     /// The rounds.
     #[command(flatten)]
     pub rounds: RoundArgs,
