@@ -70,7 +70,10 @@ impl Stages<'_> {
             model: self.settings.training.model.path.clone(),
             device: model::device(&engine.device, engine.threads, self.console)?,
             n_threads: engine.threads,
+            precision: engine.precision,
             n_predict: self.settings.n_predict,
+            memory: engine.memory,
+            n_parallel: None,
             adapter,
         };
         let name = format!("round {}", wanted.round);
