@@ -18,6 +18,7 @@
 //! | `writing`   | `judgments.jsonl`                                         |
 //! | `command`   | the judge that is a program of the user's                 |
 //! | `model`     | the judge that is a language model in this process        |
+//! | `trained`   | the same, if it has learned to judge                      |
 //! | `replay`    | the judge that repeats what was said before               |
 //! | `price`, `forecast`, `limit` | what calls take and cost             |
 
@@ -39,6 +40,7 @@ mod reading;
 mod replay;
 mod reply;
 mod spec;
+mod trained;
 mod writing;
 
 pub use crate::data::Answer;
@@ -56,4 +58,5 @@ pub use price::Price;
 pub use prompt::Prompt;
 pub use replay::Replay;
 pub use spec::Spec;
+pub use trained::TrainedJudge;
 pub use writing::write;
