@@ -67,7 +67,7 @@ impl Engine {
 
     /// The head's rows on their way back, a layer's gradients of its adapters, and the largest
     /// scratch of each thread.
-    fn scratch_bytes(&self, n_tokens: usize, longest: usize) -> usize {
+    pub(super) fn scratch_bytes(&self, n_tokens: usize, longest: usize) -> usize {
         let (precision, shape) = (self.precision, &self.architecture);
         let lora = |projection: Projection| {
             let (n_in, n_out) = shape.projection_shape(projection);

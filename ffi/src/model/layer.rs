@@ -78,9 +78,9 @@ impl Layer {
         self.projections.iter_mut().map(|projection| &mut projection.weight)
     }
 
-    /// Whether its weights' panels are retained.
+    /// Whether its weights' panels are retained, so that the weights themselves are not read.
     pub fn has_panels(&self) -> bool {
-        self.weights().all(|weight| weight.panels.is_some())
+        self.weights().all(|weight| weight.panels[0].is_some())
     }
 }
 
