@@ -211,6 +211,7 @@ impl Fixture {
             },
             response: example.response_tokens.clone(),
             ends_with_eos: false,
+            quoted: None,
         };
         let groups = golden.examples.iter().enumerate().map(group).collect();
         Self { folder, golden, groups }

@@ -6,12 +6,12 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use cutq_core::example::Example;
 use cutq_core::template::{Piece, Template};
-use cutq_ffi::{Device, Engine, Sample, SampleEnd, SampleOptions, SampleRequest};
+use cutq_ffi::{Device, Engine, Sample, SampleEnd, SampleRequest};
 
+use super::memory;
 use super::settings::Sampling;
 use crate::data::Encode;
 use crate::flags::PrecisionName;
-use crate::session::budget;
 use crate::session::model::ModelFile;
 use crate::text::{AnyTemplate, Encoder};
 
@@ -41,9 +41,6 @@ pub struct SamplerOptions {
     pub memory: Option<u64>,
 }
 
-/// Answers at a time unless asked otherwise: more are hardly faster.
-const N_PARALLEL: usize = 32;
-
 /// A model with its template and tokenizer.
 pub struct Sampler {
     engine: Engine,
@@ -51,8 +48,7 @@ pub struct Sampler {
     encoder: Encoder,
     /// The tokens that end an answer.
     ends: Vec<u32>,
-    n_predict: usize,
-    limits: SampleOptions,
+    options: SamplerOptions,
 }
 
 impl Sampler {
@@ -66,16 +62,14 @@ impl Sampler {
         (template, encoder): (AnyTemplate, Encoder),
         options: SamplerOptions,
     ) -> Result<Self> {
-        let SamplerOptions { n_threads, precision, n_predict, n_parallel, memory } = options;
         let adapter = match adapter {
             Some(path) => model.adapter(path)?,
             None => model.no_adapter(),
         };
+        let SamplerOptions { n_threads, precision, .. } = options;
         let engine = model.engine(adapter, Device::cpu(), n_threads, precision)?;
-        let n_parallel = n_parallel.unwrap_or(N_PARALLEL);
-        let limits = SampleOptions { memory: budget::for_sampling(&engine, memory), n_parallel };
         let ends = encoder.ends(model.architecture.n_vocab);
-        Ok(Self { engine, template, encoder, ends, n_predict, limits })
+        Ok(Self { engine, template, encoder, ends, options })
     }
 
     /// The text of a prompt, and its tokens.
@@ -105,11 +99,13 @@ impl Sampler {
         sampling: &Sampling,
         done: &mut dyn FnMut(usize, Completion) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
-        let Self { engine, encoder, ends, n_predict, limits, .. } = self;
-        let request = |(prompt, seed)| SampleRequest { prompt, seed, max_tokens: *n_predict };
+        let Self { engine, encoder, ends, options, .. } = self;
+        let max_tokens = options.n_predict;
+        let request = |(prompt, seed)| SampleRequest { prompt, seed, max_tokens };
         let requests: Vec<_> = prompts.into_iter().map(request).collect();
+        let limits = memory::plan(engine, &requests, options.memory, options.n_parallel)?;
         let mut failed = None;
-        engine.sample(&requests, &sampling.choice(), *limits, ends, &mut |index, sample| {
+        engine.sample(&requests, &sampling.choice(), limits, ends, &mut |index, sample| {
             done(index, completion(encoder, &sample)).unwrap_or_else(|error| {
                 failed = Some(error);
                 ControlFlow::Break(())

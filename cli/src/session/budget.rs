@@ -1,16 +1,13 @@
 //! The memory plan of a run, from the flags and what the system has.
 
 use anyhow::{Result, bail};
-use cutq_ffi::{Demand, Engine, Plan, Retention, TooSmall};
+use cutq_ffi::{Demand, Engine, Plan, TooSmall};
 
 use super::memory::{self, size};
 use crate::usage::UsageError;
 
 /// Tokens in a pass unless asked otherwise or memory is short.
 pub const MICRO_BATCH: usize = 1024;
-
-/// Tokens in a pass that draws answers.
-const SAMPLING_PASS: usize = 512;
 
 /// Plans a run within `memory` bytes or, unless asked, half of what is available, and sets the
 /// engine up for it.
@@ -57,21 +54,6 @@ fn usual_plan(engine: &Engine, demand: Demand) -> Result<Plan> {
             size(available)
         ),
     }
-}
-
-/// Bytes for the keys and values of answers that are drawn within `memory` or, unless asked, half of
-/// what is available: what program, weights and a pass leave.
-pub fn for_sampling(engine: &Engine, memory: Option<u64>) -> u64 {
-    let n_layer = engine.architecture().n_layer;
-    let plan = Plan {
-        program: memory::program(),
-        footprint: engine.footprint(SAMPLING_PASS, SAMPLING_PASS),
-        optimizer: 0,
-        micro_batch: SAMPLING_PASS,
-        retention: Retention::default().within(n_layer),
-    };
-    let budget = memory.unwrap_or_else(|| memory::available().unwrap_or(u64::MAX) / 2);
-    budget.saturating_sub(plan.peak())
 }
 
 /// What a run allocated of its device's memory; none on the CPU, where the system counts.
