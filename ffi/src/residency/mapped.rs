@@ -59,7 +59,8 @@ impl Mapped {
 
     /// The mean of [`unpacking::in_tokens`] over all weights of layers.
     fn unpacking(&self) -> u32 {
-        let names = (0..self.file.layers.len()).flat_map(weight_names).collect::<Vec<_>>();
+        let layers = 0..self.file.layers.len();
+        let names = layers.flat_map(|n| self.weight_names(n)).collect::<Vec<_>>();
         let [mut tokens, mut elements] = [0; 2];
         for info in self.file.infos(&names) {
             let n = info.ne.iter().product::<usize>() as u64;
@@ -83,7 +84,14 @@ impl Mapped {
         let layer = Rc::get_mut(&mut self.file.layers[n]).expect("no graph refers to the layer");
         layer.weights_mut().zip(panels).for_each(|(weight, panels)| weight.panels = panels);
         // Nothing reads the weights themselves any more, or not now.
-        self.file.gguf.release(weight_names(n));
+        self.file.gguf.release(self.weight_names(n));
+    }
+
+    /// The tensors of a layer that panels take the place of.
+    fn weight_names(&self, n: usize) -> Vec<String> {
+        let layer = &self.file.layers[n];
+        let held = Projection::ALL.into_iter().filter(|&p| layer.projection(p).is_some());
+        held.map(|projection| projection.weight_name(n)).collect()
     }
 
     fn drop_panels(&mut self) {
@@ -92,11 +100,6 @@ impl Mapped {
         }
         self.panels = Arena::default();
     }
-}
-
-/// The tensors that panels take the place of.
-fn weight_names(n: usize) -> [String; Projection::ALL.len()] {
-    Projection::ALL.map(|projection| projection.weight_name(n))
 }
 
 impl Residency for Mapped {
@@ -145,7 +148,7 @@ impl Residency for Mapped {
         let mut tensors = self.panels.tensors(backend, &shapes)?.into_iter();
         let mut pair = || [(); 2].map(|()| tensors.next().expect("two for each weight"));
         for &n in layers {
-            let made: Vec<Panels> = Projection::ALL.iter().map(|_| pair()).collect();
+            let made: Vec<Panels> = self.file.layers[n].weights().map(|_| pair()).collect();
             let graph = Graph::new(4 * Projection::ALL.len());
             for (weight, panels) in self.file.layers[n].weights().zip(&made) {
                 panels::make(&graph, self.kernels, weight, panels);
@@ -163,7 +166,7 @@ impl Residency for Mapped {
         let (file, layers) = (&self.file, 0..self.file.layers.len());
         let of_layer = |n| file.bytes(&file.layer_names(n)) as u64;
         let panels = layers.clone().map(|n| Arena::size(&self.panel_shapes(n)) as u64);
-        let unpacked = layers.clone().map(|n| file.bytes(&weight_names(n)) as u64);
+        let unpacked = layers.clone().map(|n| file.bytes(&self.weight_names(n)) as u64);
         let in_use = layers.clone().map(|n| file.mapped_bytes(&file.layer_names(n)) as u64);
         let others = file.gguf.tensors().iter().filter(|(name, _)| !name.starts_with("blk."));
         let embedding = file.mapped_bytes(&[EMBEDDING.to_owned()]);
