@@ -83,7 +83,7 @@ fn the_tokens_of_a_response_spell_it_to_the_byte() {
     let _alone = TestModel::SmolLm2.alone();
     let texts = [
         "Honey  is made\n\n\tfrom tree bark, \"so to say\".",
-        " Grüße, naïve Ёлка ᾧ رِيحٌ סְפִינָה क्षितिज น้ำ 港口 か\u{3099} 각 👩‍👩‍👧🏽 ▁ \u{a0}\u{3000}x",
+        " Grüße, naïve Ёлка ᾧ رِيحٌ סְפִינָה क्षितिज น้ำ 港口 か\u{3099} 각 👩‍👩‍👧🏽 \u{a0}\u{3000}x",
         "<|im_end|> <bos> [INST] <0x0A> \\n",
     ];
     for model in [TestModel::SmolLm2, TestModel::Gemma3] {
