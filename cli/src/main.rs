@@ -5,6 +5,7 @@
 //! | `flags`            | the command line                                              |
 //! | `commands`         | one module per command                                        |
 //! | `run`              | the folder of a training run: settings, log, checkpoints      |
+//! | `align`            | rounds of answering, judging and training                     |
 //! | `training`         | from settings to a trained adapter                            |
 //! | `sampling`         | answers to many prompts                                       |
 //! | `session`          | the open model, memory, the plan of a run                     |
@@ -17,6 +18,7 @@
 //! | `failure`, `usage` | errors, their hints and the exit status                       |
 #![forbid(unsafe_code)]
 
+mod align;
 mod commands;
 mod console;
 mod data;
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         Command::Finetune(args) => {
             args.refuse_beside_resume(&matches).and_then(|()| commands::finetune(args))
         }
+        Command::Align(args) => commands::align(args),
         Command::Data(args) => commands::data(args),
         Command::Generate(args) => commands::generate(args),
         Command::Judge(args) => commands::judge(args),

@@ -44,6 +44,17 @@ pub enum EngineError {
         /// Tokens of the response.
         response: usize,
     },
+    /// Answers are drawn where the kernels compute.
+    #[error("answers to many prompts are drawn on the CPU so far\nhint: --device cpu")]
+    SamplesOnCpu,
+    /// Less memory than the keys and values of one sequence take.
+    #[error("keys and values of one sequence take {needed} bytes, {memory} are allowed")]
+    SampleMemory {
+        /// For the longest sequence.
+        needed: u64,
+        /// What there is.
+        memory: u64,
+    },
     /// `backward` without a forward pass in training mode before it.
     #[error("backward needs a forward pass in training mode, with as many targets, before it")]
     NoForward,

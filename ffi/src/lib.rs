@@ -98,6 +98,7 @@ pub use engine::Engine;
 pub use engine::footprint::Footprint;
 pub use engine::options::EngineOptions;
 pub use engine::probe::{LayerTimes, Rates};
+pub use engine::sample::{Choice, Sample, SampleEnd, SampleOptions, SampleRequest};
 pub use engine::timings::Timings;
 pub use error::EngineError;
 pub use ggml::backend::BackendError;

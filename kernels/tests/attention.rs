@@ -4,7 +4,7 @@ mod support;
 
 use cutq_kernels::{
     Attention, AttentionGradient, AttentionInput, AttentionOutput, AttentionSaved,
-    AttentionSchedule, AttentionShape, Kernels, Scratch, Segment,
+    AttentionSchedule, AttentionShape, CachedSegment, Kernels, Scratch, Segment,
 };
 use support::{levels, sizes};
 
@@ -350,4 +350,48 @@ fn overlapping_segments_are_refused() {
     let mut case = Case::new(&[3, 3], (1, 1, 4), None);
     case.segments[1].start = 1;
     case.run(levels()[0]);
+}
+
+/// New tokens read from a cache give what they give in the whole sequence, whatever else is in it.
+#[test]
+fn cached_tokens_see_what_they_see_in_the_whole_sequence() {
+    let lens = sizes(&[1, 2, 20, 65, 130][..], &[20]);
+    for (&len, window) in lens.iter().flat_map(|len| [(len, None), (len, Some(17))]) {
+        let case = Case::new(&[len, 3], (6, 2, 24), window);
+        let (out, lse) = {
+            let [q, k, v] = [&case.q, &case.k, &case.v]
+                .map(|x| x.iter().map(|&x| f64::from(x)).collect::<Vec<_>>());
+            case.attention(&q, &k, &v)
+        };
+        for new in [1, 2, 16, 65].into_iter().filter(|&new| new <= len) {
+            for kernels in levels() {
+                let found = cached(&case, kernels, new);
+                for (i, (found, heads)) in found.into_iter().zip([24, 1]).enumerate() {
+                    let expected = if i == 0 { &out } else { &lse };
+                    let expected = &expected[(len - new) * 6 * heads..len * 6 * heads];
+                    for (a, b) in found.iter().zip(expected) {
+                        assert!((f64::from(*a) - b).abs() < FORWARD * (1.0 + b.abs()), "{a}, {b}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// `out` and `lse` of the last `new` tokens of the first segment, which lie alone among the queries.
+fn cached(case: &Case, kernels: Kernels, new: usize) -> [Vec<f32>; 2] {
+    let AttentionShape { n_head, head_dim, .. } = case.shape;
+    let keys = case.segments[0];
+    let q = &case.q[(keys.len - new) * n_head * head_dim..keys.len * n_head * head_dim];
+    let queries = Segment { start: 0, len: new };
+    let schedule = AttentionSchedule::cached(case.shape, &[CachedSegment { keys, queries }]);
+    let mut found = [q.len(), new * n_head].map(|n| vec![f32::NAN; n]);
+    let [out, lse] = found.each_mut().map(|x| x.as_mut_ptr());
+    let input = AttentionInput { q: q.as_ptr(), k: case.k.as_ptr(), v: case.v.as_ptr() };
+    let output = AttentionOutput { out, lse };
+    // SAFETY: the cache holds the segment, queries and outputs the new tokens.
+    unsafe {
+        kernels.attention(&schedule, schedule.forward(), input, output, &mut Scratch::new());
+    }
+    found
 }

@@ -91,6 +91,10 @@ pub const LLAMA_CPP_LOG_PROB: f64 = 0.05;
 /// what the adapter itself may add to it.
 pub const LLAMA_CPP_FLOOR: f64 = 1.25;
 
+/// Log-probabilities of sampled tokens against a pass over the whole sequence, in nats: the same
+/// products, sums of other lengths in attention.
+pub const SAMPLED_LOG_PROB: f64 = 2e-4;
+
 /// The loss's slope along its gradient against the gradient's square, relative, in f32 on a tiny
 /// model: the loss's curvature and its rounding, over a change of a hundredth.
 pub const F32_SLOPE: f64 = 2e-3;

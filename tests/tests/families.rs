@@ -87,7 +87,9 @@ fn peft_gets_the_rows_of_q_and_k_in_pytorchs_order() {
         for pair in &adapter.pairs {
             let (layer, r) = (pair.layer, pair.r());
             let module = pair.projection.peft_name();
-            let name = format!("base_model.model.model.layers.{layer}.{module}.lora_B.weight");
+            let vision = ["qwen2vl", "qwen3vl"].contains(&fixture.name());
+            let layers = if vision { "model.language_model.layers" } else { "model.layers" };
+            let name = format!("base_model.model.{layers}.{layer}.{module}.lora_B.weight");
             let data = tensors.tensor(&name).unwrap().data().to_vec();
             let found = data.chunks_exact(4).map(|x| f32::from_le_bytes(x.try_into().unwrap()));
             let all: Vec<usize> = (0..pair.n_out).collect();
@@ -156,7 +158,7 @@ fn every_fixture(computing: Computing) {
     for fixture in fixtures_by_name() {
         let Some(found) = fixture.distance(computing) else { return };
         let name = fixture.name();
-        println!("{name}: {found:.1e?}");
+        println!("{name}: {found:?}");
         let Distance { log_prob, loss, cosine, norm, adamw } = found;
         assert!(log_prob <= F32_TINY_LOG_PROB, "{name}: log-probabilities differ by {log_prob}");
         assert!(loss <= F32_LOSS, "{name}: losses differ by {loss}");
@@ -209,6 +211,7 @@ impl Fixture {
             },
             response: example.response_tokens.clone(),
             ends_with_eos: false,
+            quoted: None,
         };
         let groups = golden.examples.iter().enumerate().map(group).collect();
         Self { folder, golden, groups }
@@ -263,18 +266,19 @@ impl Fixture {
     fn gradients(&self, engine: &mut Engine) -> ((f64, String), f64) {
         let mut smallest = (1.0, String::new());
         let mut largest = 0.0f64;
-        let mut grads: BTreeMap<&str, _> =
+        let mut golden: BTreeMap<&str, _> =
             self.golden.grads.iter().map(|(name, gradient)| (name.as_str(), gradient)).collect();
         engine.visit_parameters(&mut |parameter| {
-            let expected = &grads.remove(parameter.name).expect("every gradient is stored").values;
-            let [own, its] = [parameter.grads, expected].map(|x| dot(x, x).sqrt());
-            let cosine = dot(parameter.grads, expected) / (own * its);
+            let expected = &golden.remove(parameter.name).expect("every gradient is stored").values;
+            let grads: &[f32] = parameter.grads;
+            let [own, its] = [grads, expected].map(|x| dot(x, x).sqrt());
+            let cosine = dot(grads, expected) / (own * its);
             largest = largest.max((own / its - 1.0).abs());
             if cosine < smallest.0 || cosine.is_nan() {
                 smallest = (cosine, parameter.name.to_owned());
             }
         });
-        assert!(grads.is_empty(), "{:?} are not computed", grads.keys());
+        assert!(golden.is_empty(), "{:?} are not computed", golden.keys());
         (smallest, largest)
     }
 

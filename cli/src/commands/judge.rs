@@ -92,7 +92,7 @@ fn calls_path(out: &Path) -> PathBuf {
 }
 
 /// The judge that the flags name.
-fn open(args: &JudgingArgs) -> Result<Box<dyn Judge>> {
+pub(super) fn open(args: &JudgingArgs) -> Result<Box<dyn Judge>> {
     Ok(match &args.judge {
         Spec::Command(command) => Box::new(CommandJudge::new(command, args.timeout())),
         Spec::Replay(path) => Box::new(Replay::open(path)?),
@@ -100,7 +100,7 @@ fn open(args: &JudgingArgs) -> Result<Box<dyn Judge>> {
 }
 
 /// What a language model is asked; no other judge is asked in words.
-fn prompt(args: &JudgingArgs) -> Result<Prompt> {
+pub(super) fn prompt(args: &JudgingArgs) -> Result<Prompt> {
     let given = [
         (args.criteria.is_some(), "--criteria"),
         (args.judge_template.is_some(), "--judge-template"),

@@ -1,5 +1,6 @@
 //! One module per command.
 
+mod align;
 mod bench;
 mod data;
 mod devices;
@@ -10,6 +11,7 @@ mod judge;
 mod models;
 mod plan;
 
+pub use align::align;
 pub use bench::bench;
 pub use data::data;
 pub use devices::devices;

@@ -3,6 +3,7 @@
 //! A group in which every flag has its value is what `config.json` saves, too: `ReadArgs`,
 //! `ScreenArgs`, `SelectArgs` and `RecipeArgs`.
 
+mod align;
 mod bench;
 mod choice;
 mod data;
@@ -26,6 +27,7 @@ mod sampling;
 mod screen;
 mod training;
 
+pub use align::{AlignArgs, Carry, RoundArgs};
 pub use bench::BenchArgs;
 pub use data::DataArgs;
 pub use device::DeviceArgs;
@@ -72,6 +74,8 @@ pub struct Args {
 pub enum Command {
     /// Train a LoRA adapter on judgments
     Finetune(Box<FinetuneArgs>),
+    /// Answer, judge and train in rounds, until there is no more gain
+    Align(Box<AlignArgs>),
     /// Show how data is understood: what is used, changed, left out or doubtful
     Data(DataArgs),
     /// Answer a prompt, or every prompt of a file, with or without an adapter

@@ -24,6 +24,14 @@ pub struct ReadArgs {
     pub skip_bad_lines: bool,
 }
 
+impl Default for ReadArgs {
+    /// As data is read that the program has written itself.
+    fn default() -> Self {
+        let (fields, ignored_fields) = (Vec::new(), Vec::new());
+        Self { format: Format::Auto, fields, ignored_fields, skip_bad_lines: false }
+    }
+}
+
 impl ReadArgs {
     /// The rules of reading.
     pub fn reading(&self) -> Reading<'_> {

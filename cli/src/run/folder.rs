@@ -104,8 +104,6 @@ impl RunFolder {
     /// # Errors
     /// A folder that cannot be made or holds a run.
     pub fn create(path: &Path) -> Result<Self, FolderError> {
-        fs::create_dir_all(path)
-            .map_err(|source| FolderError::Create { path: path.to_owned(), source })?;
         // The lock comes first, so that of two processes at most one finds no settings.
         let folder = Self::lock(path)?;
         match path.join(CONFIG).exists() {
@@ -131,21 +129,36 @@ impl RunFolder {
             return Err(FolderError::NotARun { path: path.to_owned() });
         }
         let folder = Self::lock(path)?;
-        let error = match read_json(&path.join(CONFIG)) {
-            Ok(config) => return Ok((folder, config)),
+        let config = folder.read_settings(CONFIG)?;
+        Ok((folder, config))
+    }
+
+    /// The settings in the JSON file `name`.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or settings that this version does not write.
+    pub fn read_settings<C: DeserializeOwned>(&self, name: &str) -> Result<C, FolderError> {
+        let error = match read_json(&self.file(name)) {
+            Ok(settings) => return Ok(settings),
             Err(error) => error,
         };
         // JSON all the same: with the fields of another version.
-        match (error, read_json::<Value>(&path.join(CONFIG))) {
+        match (error, read_json::<Value>(&self.file(name))) {
             (FolderError::Content { source, .. }, Ok(config)) => {
                 let found = config["cutq"].as_str().map(str::to_owned);
-                Err(FolderError::Version { path: path.to_owned(), found, source })
+                Err(FolderError::Version { path: self.path.clone(), found, source })
             }
             (error, _) => Err(error),
         }
     }
 
-    fn lock(path: &Path) -> Result<Self, FolderError> {
+    /// Makes a folder, unless it is there, and locks it, whether there is a run in it or not.
+    ///
+    /// # Errors
+    /// A folder that cannot be made, or that is in use.
+    pub fn lock(path: &Path) -> Result<Self, FolderError> {
+        fs::create_dir_all(path)
+            .map_err(|source| FolderError::Create { path: path.to_owned(), source })?;
         let name = path.join("lock");
         let fault = |source| FileError { path: name.clone(), source };
         let mut options = OpenOptions::new();

@@ -11,6 +11,7 @@
 //! | `lock`                   | held by the process that trains                      |
 
 mod checkpoint;
+mod difference;
 mod events;
 mod file;
 mod folder;
@@ -21,6 +22,7 @@ mod settings;
 mod summary;
 
 pub use checkpoint::{Checkpoint, State};
+pub use difference::Difference;
 pub use events::Events;
 pub use folder::RunFolder;
 pub use input::InputFile;

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::answer::{self, Answered, Drawn};
 use super::part::PartFile;
 use super::progress::Progress;
-use super::sampler::{Request, Sampler};
+use super::sampler::Sampler;
 use super::seed::seed;
 use super::settings::Sampling;
 use super::task::Task;
@@ -61,19 +61,20 @@ impl Batch<'_> {
     /// written, or answers that were begun under another header.
     pub fn run(
         &self,
-        sampler: &Sampler,
+        sampler: &mut Sampler,
         out: &Path,
         console: Console,
         stops: &dyn Fn() -> bool,
     ) -> Result<Outcome> {
         let mut part = PartFile::open(out, self.header)?;
         let missing: Vec<&Task> = self.tasks.iter().filter(|task| !part.has(&task.id)).collect();
-        let requests = self.requests(sampler, &missing)?;
+        let prompts = self.prompts(sampler, &missing)?;
+        let seeds: Vec<u64> = prompts.iter().map(|(_, seed)| *seed).collect();
         let kept = self.tasks.len() - missing.len();
         let mut progress = Progress::new(console, kept, self.tasks.len());
-        if !requests.is_empty() {
-            sampler.sample(&requests, &self.sampling, &mut |index, completion| {
-                let (seed, temperature) = (requests[index].seed, self.sampling.temperature);
+        if !prompts.is_empty() {
+            sampler.sample(prompts, &self.sampling, &mut |index, completion| {
+                let (seed, temperature) = (seeds[index], self.sampling.temperature);
                 let drawn = Drawn { seed, temperature, adapter: self.adapter };
                 let task = missing[index];
                 part.append(&task.id, &answer::line(task, &completion, &drawn))?;
@@ -89,13 +90,14 @@ impl Batch<'_> {
         Ok(Outcome::Done(totals))
     }
 
-    fn requests(&self, sampler: &Sampler, tasks: &[&Task]) -> Result<Vec<Request>> {
-        let request = |task: &&Task| {
+    /// The prompts' tokens, each with the seed of its answer.
+    fn prompts(&self, sampler: &Sampler, tasks: &[&Task]) -> Result<Vec<(Vec<u32>, u64)>> {
+        let prompt = |task: &&Task| {
             let rendered = sampler.render(&task.example);
             let (text, prompt) = rendered.with_context(|| format!("prompt {:?}", task.id))?;
-            Ok(Request { prompt, seed: seed(self.seed, &text, task.sample) })
+            Ok((prompt, seed(self.seed, &text, task.sample)))
         };
-        tasks.iter().map(request).collect()
+        tasks.iter().map(prompt).collect()
     }
 }
 

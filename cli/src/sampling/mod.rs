@@ -10,6 +10,7 @@
 //! | `task`     | a prompt, and which of its samples is wanted           |
 //! | `seed`     | the seed of an answer                                  |
 //! | `sampler`  | the model that answers                                 |
+//! | `memory`   | how many answers are written at the same time          |
 //! | `answer`   | an answer as a line of JSON                            |
 //! | `part`     | the answers so far, in a file beside the one they become |
 //! | `progress` | how far it is                                          |
@@ -17,6 +18,7 @@
 
 mod answer;
 mod batch;
+mod memory;
 mod part;
 mod progress;
 mod sampler;

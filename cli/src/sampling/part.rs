@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value};
 
 use super::answer::Answered;
+use crate::run::Difference;
 
 /// Answers in a file that is not complete.
 pub struct PartFile {
@@ -128,20 +129,15 @@ fn lines(path: &Path) -> Result<HashMap<String, String>> {
 }
 
 /// Names the first setting that is another than when the file was begun.
-fn refuse_difference(path: &Path, found: &Value, asked: &Value) -> Result<()> {
-    if found == asked {
-        return Ok(());
+fn refuse_difference(path: &Path, begun: &Value, now: &Value) -> Result<()> {
+    let path = path.display();
+    match Difference::of(begun, now) {
+        None => Ok(()),
+        Some(difference) => bail!(
+            "{path} was begun with other settings: {difference}\nhint: repeat the command as it was, or \
+             remove {path} to begin again"
+        ),
     }
-    let names = asked.as_object().into_iter().chain(found.as_object()).flat_map(Map::keys);
-    let differs = names.into_iter().find(|name| found[name.as_str()] != asked[name.as_str()]);
-    let name = differs.map_or("settings", String::as_str);
-    bail!(
-        "{path} was begun with other settings: {name} was {}, now it is {}\nhint: repeat the command \
-         as it was, or remove {path} to begin again",
-        found[name],
-        asked[name],
-        path = path.display()
-    )
 }
 
 #[cfg(test)]

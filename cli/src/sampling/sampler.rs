@@ -1,15 +1,18 @@
 //! The model that answers.
 
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use cutq_core::example::Example;
 use cutq_core::template::{Piece, Template};
-use cutq_ffi::{Device, Generator, GeneratorOptions, Gguf};
+use cutq_ffi::{Device, Engine, Sample, SampleEnd, SampleRequest};
 
+use super::memory;
 use super::settings::Sampling;
 use crate::data::Encode;
+use crate::flags::PrecisionName;
+use crate::session::model::ModelFile;
 use crate::text::{AnyTemplate, Encoder};
 
 /// An answer as it was drawn.
@@ -23,106 +26,99 @@ pub struct Completion {
     pub truncated: bool,
 }
 
-/// A prompt that is to be answered.
-pub(super) struct Request {
-    pub prompt: Vec<u32>,
-    pub seed: u64,
-}
-
-/// What answers, and where.
+/// How a sampler computes.
+#[derive(Clone, Copy, Debug)]
 pub struct SamplerOptions {
-    /// The model's file.
-    pub model: PathBuf,
-    /// The adapter's.
-    pub adapter: Option<PathBuf>,
-    /// Where it computes.
-    pub device: Device,
-    /// Threads.
+    /// Threads of the CPU.
     pub n_threads: usize,
+    /// Arithmetic of the products with the model's weights.
+    pub precision: PrecisionName,
     /// Tokens of an answer at most.
     pub n_predict: usize,
+    /// Answers at a time; none for the usual number.
+    pub n_parallel: Option<usize>,
+    /// The budget in bytes.
+    pub memory: Option<u64>,
 }
 
 /// A model with its template and tokenizer.
 pub struct Sampler {
-    /// What answers, and where.
-    pub options: SamplerOptions,
-    /// What puts a prompt before it.
-    pub template: AnyTemplate,
-    /// Its tokenizer.
-    pub encoder: Encoder,
+    engine: Engine,
+    template: AnyTemplate,
+    encoder: Encoder,
+    /// The tokens that end an answer.
+    ends: Vec<u32>,
+    options: SamplerOptions,
 }
 
 impl Sampler {
+    /// The model with the adapter in a file, if there is one.
+    ///
+    /// # Errors
+    /// An adapter that does not belong to the model.
+    pub fn open(
+        model: &ModelFile,
+        adapter: Option<&Path>,
+        (template, encoder): (AnyTemplate, Encoder),
+        options: SamplerOptions,
+    ) -> Result<Self> {
+        let adapter = match adapter {
+            Some(path) => model.adapter(path)?,
+            None => model.no_adapter(),
+        };
+        let SamplerOptions { n_threads, precision, .. } = options;
+        let engine = model.engine(adapter, Device::cpu(), n_threads, precision)?;
+        let ends = encoder.ends(model.architecture.n_vocab);
+        Ok(Self { engine, template, encoder, ends, options })
+    }
+
     /// The text of a prompt, and its tokens.
     ///
     /// # Errors
-    /// A prompt that the template or the tokenizer refuses.
+    /// A prompt that the template or the tokenizer refuses, or that fills the context.
     pub(super) fn render(&self, example: &Example) -> Result<(String, Vec<u32>)> {
         let pieces =
             self.template.prompt(example, None).context("the template cannot render the prompt")?;
         let tokens =
             self.encoder.prompt(&pieces).context("the tokenizer cannot encode the prompt")?;
+        let (n, n_ctx) = (tokens.len(), self.engine.architecture().context_length);
+        if n >= n_ctx {
+            bail!("its {n} tokens leave no room for an answer in a context of {n_ctx}");
+        }
         Ok((pieces.iter().map(Piece::text).collect(), tokens))
     }
 
-    /// Answers every request; `done` gets each with its index as it is finished, in any order.
+    /// Answers prompts of these tokens and seeds; `done` gets each with its index as it is finished, in
+    /// any order.
     ///
     /// # Errors
     /// A model that cannot be computed; what `done` fails with.
     pub(super) fn sample(
-        &self,
-        requests: &[Request],
+        &mut self,
+        prompts: Vec<(Vec<u32>, u64)>,
         sampling: &Sampling,
         done: &mut dyn FnMut(usize, Completion) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
-        let SamplerOptions { model, adapter, device, n_threads, n_predict } = &self.options;
-        let longest = requests.iter().map(|request| request.prompt.len()).max().unwrap_or(0);
-        let n_ctx = context(model, longest + n_predict)?;
-        let options = GeneratorOptions {
-            device: *device,
-            n_ctx,
-            n_threads: *n_threads,
-            exact_attention: false,
-        };
-        let mut generator = Generator::open(model, adapter.as_deref(), options)
-            .context("cannot start llama.cpp")?;
-        for (index, request) in requests.iter().enumerate() {
-            let completion = complete(&mut generator, request, sampling, *n_predict)?;
-            if done(index, completion)?.is_break() {
-                break;
-            }
-        }
-        Ok(())
+        let Self { engine, encoder, ends, options, .. } = self;
+        let max_tokens = options.n_predict;
+        let request = |(prompt, seed)| SampleRequest { prompt, seed, max_tokens };
+        let requests: Vec<_> = prompts.into_iter().map(request).collect();
+        let limits = memory::plan(engine, &requests, options.memory, options.n_parallel)?;
+        let mut failed = None;
+        engine.sample(&requests, &sampling.choice(), limits, ends, &mut |index, sample| {
+            done(index, completion(encoder, &sample)).unwrap_or_else(|error| {
+                failed = Some(error);
+                ControlFlow::Break(())
+            })
+        })?;
+        failed.map_or(Ok(()), Err)
     }
 }
 
-/// Room for `wanted` tokens, but no more than the model was trained for.
-fn context(model: &Path, wanted: usize) -> Result<usize> {
-    let gguf = Gguf::open(model).context("cannot open the model")?;
-    Ok(gguf.context_length().map_or(wanted, |n| n.min(wanted)))
-}
-
-fn complete(
-    generator: &mut Generator,
-    request: &Request,
-    sampling: &Sampling,
-    n_predict: usize,
-) -> Result<Completion> {
-    if sampling.min_p > 0.0 || sampling.repeat_penalty != 1.0 {
-        bail!("--min-p and --repeat-penalty are not there yet");
+fn completion(encoder: &Encoder, sample: &Sample) -> Completion {
+    Completion {
+        text: encoder.text(&sample.tokens),
+        tokens: sample.tokens.len(),
+        truncated: !matches!(sample.end, SampleEnd::Token(_)),
     }
-    let sampling = cutq_ffi::Sampling {
-        n_predict,
-        temperature: sampling.temperature as f32,
-        top_p: sampling.top_p as f32,
-        top_k: sampling.top_k,
-        seed: request.seed as u32,
-        ignore_eos: false,
-    };
-    // Once per token, and once at the end.
-    let mut pieces = 0;
-    let text = generator.generate(&request.prompt, &sampling, &mut |_| pieces += 1)?;
-    let tokens = pieces - 1;
-    Ok(Completion { text, tokens, truncated: tokens == n_predict })
 }

@@ -37,6 +37,18 @@ impl Encoder {
         self.tokenizer.piece(token)
     }
 
+    /// The text of an answer; a character may be spread over several tokens.
+    pub fn text(&self, tokens: &[u32]) -> String {
+        let bytes = tokens.iter().flat_map(|&token| self.tokenizer.piece_bytes(token));
+        String::from_utf8_lossy(&bytes.collect::<Vec<u8>>()).into_owned()
+    }
+
+    /// The tokens of a vocabulary of `n_vocab` that end an answer.
+    pub fn ends(&self, n_vocab: usize) -> Vec<u32> {
+        let all = 0..u32::try_from(n_vocab).unwrap_or(u32::MAX);
+        all.filter(|&token| token == self.end || self.tokenizer.is_end(token)).collect()
+    }
+
     /// The text of one token, between `⟦` and `⟧` if it is a special one.
     pub fn shown(&self, token: u32) -> String {
         let piece = self.tokenizer.piece(token);

@@ -20,9 +20,10 @@ fn check(name: &str, args: &[&str]) {
 #[test]
 fn help_texts_are_as_reviewed() {
     check("cutq", &["--help"]);
-    for command in
-        ["finetune", "data", "generate", "judge", "inspect", "plan", "bench", "devices", "models"]
-    {
+    for command in [
+        "finetune", "align", "data", "generate", "judge", "inspect", "plan", "bench", "devices",
+        "models",
+    ] {
         check(command, &[command, "--help"]);
     }
 }

@@ -3,6 +3,7 @@
 //! These tests stand beside the binary's package, since only there cargo builds it for them.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod align;
 mod bad_input;
 mod bench;
 mod busy;

@@ -25,14 +25,14 @@ impl Adapter {
             replace(&folder.join(name), |file| file.write_all(bytes)).map_err(write)
         };
         put("adapter_model.safetensors", &weights)?;
-        let config = serde_json::to_vec_pretty(&self.peft_config()).map_err(io::Error::other);
+        let config = serde_json::to_vec_pretty(&self.peft_config(shape)).map_err(io::Error::other);
         put("adapter_config.json", &config.map_err(write)?)
     }
 
     fn safetensors(&self, shape: &Architecture) -> io::Result<Vec<u8>> {
         let mut tensors: Vec<(String, [usize; 2], Vec<f32>)> = Vec::new();
         for pair in &self.pairs {
-            let (r, name) = (pair.r(), format!("base_model.model.{}", module(pair)));
+            let (r, name) = (pair.r(), format!("base_model.model.{}", module(shape, pair)));
             let b = match heads_to_restore(shape, pair.projection) {
                 Some(n_head) => halves_from_neighbours(&pair.b, r, n_head),
                 None => pair.b.clone(),
@@ -52,7 +52,7 @@ impl Adapter {
         safetensors::serialize(views, Some(metadata)).map_err(io::Error::other)
     }
 
-    fn peft_config(&self) -> serde_json::Value {
+    fn peft_config(&self, shape: &Architecture) -> serde_json::Value {
         let last = |p: &Projection| p.peft_name().rsplit('.').next().unwrap_or_default().to_owned();
         let modules: Vec<String> = self.config.target_modules.iter().map(last).collect();
         let r = self.config.r;
@@ -60,7 +60,7 @@ impl Adapter {
             .pairs
             .iter()
             .filter(|pair| pair.r() != r)
-            .map(|pair| (module(pair), pair.r()))
+            .map(|pair| (module(shape, pair), pair.r()))
             .collect();
         // An alpha of 0 stands for each pair's rank: PEFT would scale by 0.
         let no_alpha = self.config.lora_alpha == 0.0;
@@ -84,8 +84,9 @@ impl Adapter {
 }
 
 /// The name of a projection in Hugging Face's model.
-fn module(pair: &LoraPair) -> String {
-    format!("model.layers.{}.{}", pair.layer, pair.projection.peft_name())
+fn module(shape: &Architecture, pair: &LoraPair) -> String {
+    let layers = shape.family.traits().layers;
+    format!("{layers}.{}.{}", pair.layer, pair.projection.peft_name())
 }
 
 /// The number of heads whose rows a GGUF orders differently from Hugging Face: the converter of

@@ -12,6 +12,9 @@ pub(crate) struct Batch {
     pub segments: Vec<Segment>,
     /// For each target, in order: where it is predicted, and the token itself.
     pub targets: Vec<(usize, u32)>,
+    /// For each sequence, if keys and values are kept: where those of all its tokens are, the ones of
+    /// this pack at the end.
+    pub kept: Vec<Segment>,
 }
 
 impl Batch {
@@ -26,6 +29,20 @@ impl Batch {
         }
         batch.tokens = vec![0; n_tokens];
         batch.targets = (0..n_tokens).step_by(2).map(|position| (position, 0)).collect();
+        batch
+    }
+
+    /// Packs the last tokens of sequences of which the others were read before: each with where its
+    /// keys and values are, its new tokens, and how many there are before them.
+    pub fn continuing<'a>(sequences: impl Iterator<Item = (Segment, &'a [u32], usize)>) -> Self {
+        let mut batch = Self::default();
+        for (row, tokens, past) in sequences {
+            let len = past + tokens.len();
+            batch.segments.push(Segment { start: batch.tokens.len(), len: tokens.len() });
+            batch.kept.push(Segment { start: row.start, len });
+            batch.tokens.extend_from_slice(tokens);
+            batch.positions.extend((past..len).map(|position| position as i32));
+        }
         batch
     }
 

@@ -11,7 +11,7 @@ use crate::ggml::node::Node;
 use crate::ggml::rope::Rotation;
 use crate::ggml::tensor::Tensor;
 use crate::model::layer::Layer;
-use crate::ops::attention::Attention;
+use crate::ops::attention::{Attention, Kept};
 use crate::ops::linear::Lora;
 use crate::ops::portable::layer_capacity;
 use crate::ops::tape::{Saved, Tape, Var};
@@ -167,6 +167,10 @@ impl Engine {
                 factors: layer.rope_factors.as_ref(),
             }),
             temperature: self.temperature(graph, &batch.positions),
+            kept: self
+                .cache
+                .as_ref()
+                .map(|cache| Kept { tensors: cache.layer(n), rows: &batch.kept }),
             attention: Attention {
                 shape: self.architecture.attention(n),
                 segments: batch.segments.clone(),

@@ -9,7 +9,7 @@ use crate::model::architecture::Architecture;
 use crate::model::layer::Layer;
 use crate::model::norm::{HeadNorm, Norm};
 use crate::model::projection::Projection;
-use crate::ops::attention::Attention;
+use crate::ops::attention::{Attention, Kept};
 use crate::ops::linear::{Linear, Lora};
 use crate::ops::lowering::Lowering;
 use crate::ops::tape::{Tape, Var};
@@ -24,6 +24,8 @@ pub(super) struct LayerPass<'g> {
     /// What queries are multiplied by, of shape (1, 1, tokens), if not by 1.
     pub temperature: Option<Node<'g>>,
     pub attention: Attention,
+    /// Where keys and values are kept, if they are.
+    pub kept: Option<Kept<'g>>,
     /// The adapters of this layer.
     pub loras: Vec<(Projection, Lora<'g>)>,
 }
@@ -54,7 +56,10 @@ impl<'g> LayerPass<'g> {
             Some(temperature) => tape.mul_constant(q, temperature),
             None => q,
         };
-        let out = self.ops.attention(tape, [q, k, v], &self.attention);
+        let out = match self.kept {
+            None => self.ops.attention(tape, [q, k, v], &self.attention),
+            Some(kept) => self.ops.kept_attention(tape, [q, k, v], &self.attention, kept),
+        };
         self.project(tape, out, Projection::AttnOutput)
     }
 

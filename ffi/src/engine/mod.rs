@@ -14,6 +14,7 @@
 //! | `graphs` | graphs of a layer, forward and backward |
 //! | `pass` | runs them: layer after layer forward, and backward from the checkpoints |
 //! | `training` | `cutq_core`'s `Model` |
+//! | `sample` | answers to prompts, many at a time |
 //! | `footprint`, `operations`, `probe` | a step's memory, what it asks of a device, its time |
 
 mod batch;
@@ -25,6 +26,7 @@ mod operations;
 pub(crate) mod options;
 mod pass;
 pub(crate) mod probe;
+pub(crate) mod sample;
 pub(crate) mod timings;
 mod training;
 
@@ -49,6 +51,7 @@ use crate::residency::retention::Retention;
 use gradients::TrainedPair;
 use options::EngineOptions;
 use pass::Pending;
+use sample::Cache;
 use timings::Timings;
 
 /// A quantized model with a trainable adapter, on one device.
@@ -70,6 +73,8 @@ pub struct Engine {
     trained: Vec<TrainedPair>,
     /// What the latest training forward pass left for the backward pass.
     pending: Option<Pending>,
+    /// Keys and values, while sequences are continued.
+    cache: Option<Cache>,
     timings: Timings,
 }
 
@@ -115,6 +120,7 @@ impl Engine {
             architecture,
             adapter,
             pending: None,
+            cache: None,
             timings: Timings::default(),
         };
         engine.retain(retention);

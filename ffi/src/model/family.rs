@@ -66,6 +66,7 @@ impl Family {
         let llama = Traits {
             name: "llama",
             models: "Llama 1 to 3, SmolLM2, Mistral, TinyLlama",
+            layers: "model.layers",
             rope_mode: RopeMode::Norm,
             permuted: true,
             rotated: Rotated::All,
@@ -78,6 +79,7 @@ impl Family {
         };
         let neox = Traits { rope_mode: RopeMode::Neox, permuted: false, ..llama };
         let qwen3 = Traits { name: "qwen3", models: "Qwen3", norms: &[Attn, Ffn, Q, K], ..neox };
+        let vision = "model.language_model.layers";
         let gemma = Traits {
             name: "gemma",
             models: "Gemma",
@@ -99,11 +101,16 @@ impl Family {
                 Traits { name: "mistral3", models: "Ministral 3, Mistral Small 3", ..llama }
             }
             Self::Qwen2 => Traits { name: "qwen2", models: "Qwen2, Qwen2.5", ..neox },
-            Self::Qwen2Vl => {
-                Traits { name: "qwen2vl", models: "Qwen2-VL, Qwen2.5-VL: text", ..neox }
-            }
+            Self::Qwen2Vl => Traits {
+                name: "qwen2vl",
+                models: "Qwen2-VL, Qwen2.5-VL: text",
+                layers: vision,
+                ..neox
+            },
             Self::Qwen3 => qwen3,
-            Self::Qwen3Vl => Traits { name: "qwen3vl", models: "Qwen3-VL: text", ..qwen3 },
+            Self::Qwen3Vl => {
+                Traits { name: "qwen3vl", models: "Qwen3-VL: text", layers: vision, ..qwen3 }
+            }
             Self::Gemma => gemma,
             Self::Gemma3 => Traits {
                 name: "gemma3",

@@ -12,6 +12,8 @@ pub(crate) struct Traits {
     pub name: &'static str,
     /// The models that people know.
     pub models: &'static str,
+    /// Where layers are in Hugging Face's model.
+    pub layers: &'static str,
     pub rope_mode: RopeMode,
     /// Whether llama.cpp's converter reorders the rows of Q and K, so that the halves of a head
     /// that rotate together become neighbours.

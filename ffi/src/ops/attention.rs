@@ -3,6 +3,7 @@
 use cutq_kernels::{AttentionShape, Segment};
 
 use crate::ggml::node::Node;
+use crate::ggml::tensor::Tensor;
 
 /// The attention of one layer.
 #[derive(Clone)]
@@ -10,6 +11,15 @@ pub(crate) struct Attention {
     pub shape: AttentionShape,
     /// The sequences of the pack.
     pub segments: Vec<Segment>,
+}
+
+/// Keys and values that are kept from pass to pass.
+#[derive(Clone, Copy)]
+pub(crate) struct Kept<'g> {
+    /// K and V of the layer, each of shape (D · Hkv, tokens).
+    pub tensors: &'g [Tensor; 2],
+    /// For each sequence of the pack: where those of all its tokens are, the new ones at the end.
+    pub rows: &'g [Segment],
 }
 
 impl Attention {

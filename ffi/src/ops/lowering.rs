@@ -7,7 +7,7 @@ use crate::ggml::graph::Graph;
 use crate::ggml::node::Node;
 use crate::ggml::rope::Rotation;
 use crate::ggml::tensor::Tensor;
-use crate::ops::attention::Attention;
+use crate::ops::attention::{Attention, Kept};
 use crate::ops::head::Head;
 use crate::ops::linear::Linear;
 use crate::ops::tape::{Tape, Var};
@@ -44,6 +44,16 @@ pub(crate) trait Lowering {
         tape: &mut Tape<'g>,
         qkv: [Var<'g>; 3],
         attention: &Attention,
+    ) -> Var<'g>;
+
+    /// [`Lowering::attention`] of new tokens of sequences whose earlier ones are kept; keeps those of
+    /// the new ones. By kernels only, and without a gradient.
+    fn kept_attention<'g>(
+        &self,
+        tape: &mut Tape<'g>,
+        qkv: [Var<'g>; 3],
+        attention: &Attention,
+        kept: Kept<'g>,
     ) -> Var<'g>;
 
     /// A matrix of the adapter, of shape `ne`, where graphs can read it.

@@ -4,8 +4,8 @@ use std::f64::consts::LN_2;
 use std::ops::Range;
 
 use super::band::Band;
-use super::schedule::AttentionSchedule;
-use super::shape::{AttentionShape, Segment};
+use super::schedule::{AttentionSchedule, QueryTile};
+use super::shape::AttentionShape;
 use super::tensors::{AttentionInput, AttentionOutput};
 use super::tile::{Buffers, strips, transpose, whole_rows};
 use crate::kernels::Kernels;
@@ -40,7 +40,8 @@ impl Kernels {
     ///
     /// # Safety
     /// - Every token of the segments lies in all tensors, which are contiguous with the shapes
-    ///   that [`AttentionInput`] and [`AttentionOutput`] state; no token is in two segments.
+    ///   that [`AttentionInput`] and [`AttentionOutput`] state; no token is in two segments. Of a
+    ///   schedule by [`AttentionSchedule::cached`], keys and values are those of the cache.
     /// - During the call nothing writes to the input, and nothing but other tasks accesses the
     ///   output; no task is done twice at the same time.
     pub unsafe fn attention(
@@ -64,9 +65,9 @@ impl Kernels {
             v: buffers.take(TILE * row),
             out: buffers.take(row * TILE),
         };
-        for &(segment, head, query) in &schedule.forward[tasks] {
+        for &tile in &schedule.forward[tasks] {
             // SAFETY: tasks hold only queries of the segments; the rest is the contract.
-            unsafe { forward.queries(segment, head, query) };
+            unsafe { forward.queries(tile) };
         }
     }
 }
@@ -88,27 +89,28 @@ struct Forward {
 }
 
 impl Forward {
-    /// The tile of queries that begins at `query` of `segment`.
+    /// A tile of queries.
     ///
     /// # Safety
-    /// The tensors hold the segment, and nothing else accesses the outputs of the tile.
-    unsafe fn queries(&self, segment: Segment, head: usize, query: usize) {
+    /// The tensors hold its queries and its segment's keys, and nothing else accesses the outputs of
+    /// the tile.
+    unsafe fn queries(&self, QueryTile { keys, head, query, token }: QueryTile) {
         let shape = &self.shape;
         let d = shape.head_dim;
-        let n = (segment.len - query).min(TILE);
+        let n = (keys.len - query).min(TILE);
         let lanes = n.next_multiple_of(LANES);
         let stride = shape.n_head * d;
         let mut running = Running::new();
         // SAFETY: rows of the segment; the buffers have room for a tile.
         unsafe {
-            let q = self.input.q.add((segment.start + query) * stride + head * d);
+            let q = self.input.q.add(token * stride + head * d);
             transpose(self.loops, q, stride, n, d, self.q);
             let first = shape.first_tile(query);
             for key in (first..query + n).step_by(TILE) {
                 let rows = (query + n - key).min(TILE);
                 let band = Band::of_queries(query, key, shape.window);
                 let band = (!band.is_full(rows, lanes)).then_some(band);
-                let offset = (segment.start + key) * shape.n_head_kv + head / shape.group();
+                let offset = (keys.start + key) * shape.n_head_kv + head / shape.group();
                 self.scores(offset * d, rows, lanes, band);
                 let tile = std::slice::from_raw_parts_mut(self.scores.cast::<Row>(), rows);
                 if let Some(band) = band {
@@ -118,7 +120,7 @@ impl Forward {
                 let factors = (key > first).then_some(&running.factor);
                 self.values(offset * d, (rows, n), band, factors);
             }
-            self.finish(segment.start + query, head, n, &running);
+            self.finish(token, head, n, &running);
         }
     }
 

@@ -16,7 +16,7 @@ mod single;
 mod tensors;
 mod tile;
 
-pub use schedule::AttentionSchedule;
+pub use schedule::{AttentionSchedule, CachedSegment};
 pub use shape::{AttentionShape, Segment};
 pub use single::Attention;
 pub use tensors::{AttentionGradient, AttentionInput, AttentionOutput, AttentionSaved};

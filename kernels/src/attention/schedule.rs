@@ -19,6 +19,29 @@ pub(super) enum Task {
     Queries(usize),
 }
 
+/// A tile of queries of one head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct QueryTile {
+    /// Where the segment's keys and values are.
+    pub keys: Segment,
+    /// The head of queries.
+    pub head: usize,
+    /// The tile's first query, counted in the segment.
+    pub query: usize,
+    /// The token of that query among the queries and outputs.
+    pub token: usize,
+}
+
+/// New tokens of a sequence whose keys and values, with those of the tokens before them, lie in one
+/// row of a cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CachedSegment {
+    /// All tokens of the sequence, the new ones at its end, among the cache's keys and values.
+    pub keys: Segment,
+    /// The new ones among the queries and outputs.
+    pub queries: Segment,
+}
+
 /// The tasks of attention over a pack, forward and backward.
 ///
 /// Each is done once, by any thread and in any order; the results do not depend on it.
@@ -27,9 +50,8 @@ pub struct AttentionSchedule {
     pub(super) shape: AttentionShape,
     /// Tokens of the longest segment.
     pub(super) longest: usize,
-    /// Tiles of queries, `(segment, head, first query)`, of each head the last first: they see most
-    /// keys.
-    pub(super) forward: Vec<(Segment, usize, usize)>,
+    /// Tiles of queries, of each head the last first: they see most keys.
+    pub(super) forward: Vec<QueryTile>,
     /// `(segment, head of keys, task)`, those with the most work first.
     pub(super) backward: Vec<(Segment, usize, Task)>,
 }
@@ -43,14 +65,22 @@ impl AttentionSchedule {
     pub fn new(shape: AttentionShape, segments: &[Segment], n_threads: usize) -> Self {
         shape.check();
         let longest = segments.iter().map(|segment| segment.len).max().unwrap_or(0);
-        let forward = segments.iter().flat_map(|&segment| {
-            (0..shape.n_head).flat_map(move |head| {
-                let queries = (0..segment.len).step_by(TILE).rev();
-                queries.map(move |query| (segment, head, query))
-            })
-        });
-        let (forward, backward) = (forward.collect(), backward(&shape, segments, n_threads));
+        let all = |&segment| tiles(&shape, CachedSegment { keys: segment, queries: segment });
+        let forward = segments.iter().flat_map(all).collect();
+        let backward = backward(&shape, segments, n_threads);
         Self { shape, longest, forward, backward }
+    }
+
+    /// The tasks of the forward pass of new tokens whose keys and values are in a cache, with those
+    /// of the tokens before them.
+    ///
+    /// # Panics
+    /// As [`AttentionSchedule::new`]; if a sequence has fewer tokens than are new.
+    pub fn cached(shape: AttentionShape, segments: &[CachedSegment]) -> Self {
+        shape.check();
+        let longest = segments.iter().map(|segment| segment.keys.len).max().unwrap_or(0);
+        let forward = segments.iter().flat_map(|&segment| tiles(&shape, segment)).collect();
+        Self { shape, longest, forward, backward: Vec::new() }
     }
 
     /// The tasks of [`Kernels::attention`](crate::Kernels::attention).
@@ -62,6 +92,18 @@ impl AttentionSchedule {
     pub fn backward(&self) -> Range<usize> {
         0..self.backward.len()
     }
+}
+
+/// The tiles of a segment's queries.
+fn tiles(
+    shape: &AttentionShape,
+    CachedSegment { keys, queries }: CachedSegment,
+) -> impl Iterator<Item = QueryTile> {
+    let past = keys.len.checked_sub(queries.len).expect("new tokens are among all");
+    (0..shape.n_head).flat_map(move |head| {
+        let new = (0..queries.len).step_by(TILE).rev();
+        new.map(move |n| QueryTile { keys, head, query: past + n, token: queries.start + n })
+    })
 }
 
 /// Tasks of the backward pass.
@@ -151,7 +193,7 @@ mod tests {
                 }
                 let tiles: usize = segments.iter().map(|s| s.len.div_ceil(TILE)).sum();
                 assert_eq!((queries.len(), tasks.len()), (9 * tiles, 2 * 3 * tiles));
-                queries.sort_by_key(|&(segment, head, query)| (segment.start, head, query));
+                queries.sort_by_key(|tile| (tile.keys.start, tile.head, tile.query));
                 queries.dedup();
                 tasks.sort_unstable();
                 tasks.dedup();

@@ -3,6 +3,7 @@
 mod attention;
 mod gated;
 mod head;
+mod kept_attention;
 mod linear;
 pub(crate) mod panels;
 mod product;
@@ -16,7 +17,7 @@ use crate::ggml::graph::Graph;
 use crate::ggml::node::Node;
 use crate::ggml::rope::Rotation;
 use crate::ggml::tensor::Tensor;
-use crate::ops::attention::Attention;
+use crate::ops::attention::{Attention, Kept};
 use crate::ops::head::Head;
 use crate::ops::linear::Linear;
 use crate::ops::lowering::{HeadGradient, Lowering};
@@ -56,6 +57,16 @@ impl Lowering for ByKernels {
         attention: &Attention,
     ) -> Var<'g> {
         attention::attention(*self, tape, qkv, attention)
+    }
+
+    fn kept_attention<'g>(
+        &self,
+        tape: &mut Tape<'g>,
+        qkv: [Var<'g>; 3],
+        attention: &Attention,
+        kept: Kept<'g>,
+    ) -> Var<'g> {
+        kept_attention::attention(*self, tape, qkv, attention, kept)
     }
 
     fn adapter_matrix<'g>(&self, graph: &'g Graph, values: &'g [f32], ne: [usize; 2]) -> Node<'g> {

@@ -17,7 +17,7 @@ use crate::ggml::node::Node;
 use crate::ggml::rope::Rotation;
 use crate::ggml::tensor::Tensor;
 use crate::model::layer::Layer;
-use crate::ops::attention::Attention;
+use crate::ops::attention::{Attention, Kept};
 use crate::ops::head::Head;
 use crate::ops::linear::Linear;
 use crate::ops::lowering::{HeadGradient, Lowering};
@@ -71,6 +71,16 @@ impl Lowering for Portable {
     }
 
     /// A copy on the device.
+    fn kept_attention<'g>(
+        &self,
+        _: &mut Tape<'g>,
+        _: [Var<'g>; 3],
+        _: &Attention,
+        _: Kept<'g>,
+    ) -> Var<'g> {
+        unreachable!("the engine keeps keys and values where the kernels compute")
+    }
+
     fn adapter_matrix<'g>(&self, graph: &'g Graph, values: &'g [f32], ne: [usize; 2]) -> Node<'g> {
         graph.input(ne, values.to_vec())
     }

@@ -1,0 +1,71 @@
+//! The judge of a run, asked about the answers of a stage.
+
+use std::cell::RefCell;
+use std::io::BufWriter;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+
+use super::stage::Interrupted;
+use crate::console::Console;
+use crate::data;
+use crate::judge::{Answer, CallLog, Judge, Judged, Judging, Prompt, ask, write};
+
+/// Who judges, and how.
+pub struct RunJudge {
+    /// Who; one stage asks at a time.
+    pub judge: RefCell<Box<dyn Judge>>,
+    /// What a language model is asked.
+    pub prompt: Prompt,
+    /// The share of answers that are judged twice.
+    pub again: f64,
+    /// Chooses them.
+    pub seed: u64,
+    /// The share of calls that may fail.
+    pub max_failed: f64,
+}
+
+impl RunJudge {
+    /// Asks about `answers` what is not in `work/calls.jsonl` yet, and writes `work/judgments.jsonl`.
+    ///
+    /// # Errors
+    /// A judge that fails too often, files that cannot be used, an interrupt.
+    pub(super) fn judge(
+        &self,
+        answers: &Path,
+        work: &Path,
+        console: Console,
+        stops: &dyn Fn() -> bool,
+    ) -> Result<()> {
+        let answers = data::answers(answers)?;
+        let answers: Vec<Arc<Answer>> = answers.into_iter().map(Arc::new).collect();
+        let mut judge = self.judge.borrow_mut();
+        let mut log = CallLog::open(&work.join("calls.jsonl"))?;
+        let judging = Judging { prompt: &self.prompt, again: self.again, seed: self.seed };
+        let calls = judging.calls(judge.name(), &answers)?;
+        let open = calls.open(&log);
+        ask(&mut **judge, &open, &mut log, &console.bar("judged", Some(open.len())), stops)?;
+        if stops() {
+            return Err(Interrupted.into());
+        }
+        let Judged { judgments, counts, with_itself } = calls.read(&log);
+        console.note(format_args!("  {counts}"));
+        if let Some(share) = with_itself.share() {
+            let n = with_itself.n();
+            console.note(format_args!("  the judge agrees with itself on {share:.2} of {n}"));
+        }
+        if let Some(failed) = counts.failed_share().filter(|failed| *failed > self.max_failed) {
+            let (n, percent) = (counts.failures(), 100.0 * failed);
+            bail!(
+                "{n} calls of {} failed ({percent:.0} %)\nhint: what was received is kept, and the same \
+                 command asks again for the rest; --max-failed allows more",
+                judge.name()
+            );
+        }
+        let path = work.join("judgments.jsonl");
+        let judged = answers.iter().map(Arc::as_ref).zip(&judgments);
+        cutq_ffi::replace_file(&path, |file| write(&mut BufWriter::new(file), judge.name(), judged))
+            .with_context(|| format!("cannot write {}", path.display()))
+    }
+}

@@ -1,0 +1,257 @@
+//! The five stages of a round, each in its folder.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use serde_json::json;
+
+use super::data::{self, Counts};
+use super::drift::{Drift, Texts};
+use super::folder::{AlignFolder, copy};
+use super::judged::Judged;
+use super::judging::RunJudge;
+use super::settings::Settings;
+use super::stage::{Interrupted, Stage};
+use crate::console::Console;
+use crate::data::Prompt;
+use crate::interrupt::Interrupt;
+use crate::run::{self, InputFile, RunFolder};
+use crate::sampling::{self, Batch, Sampler, SamplerOptions, Sampling, Task};
+use crate::session::model::{self, ModelFile};
+use crate::text::{self, AnyTemplate, Encoder};
+use crate::training::{Outcome, Run};
+
+/// What stages work with.
+pub struct Stages<'a> {
+    /// The run's.
+    pub settings: &'a Settings,
+    /// The model.
+    pub model: &'a ModelFile,
+    /// Who judges.
+    pub judge: &'a RunJudge,
+    /// Where everything goes.
+    pub folder: &'a AlignFolder,
+    /// Ctrl-C.
+    pub interrupt: &'a Interrupt,
+    /// What is said meanwhile.
+    pub console: Console,
+}
+
+/// Answers that a stage is to draw.
+pub(super) struct Wanted<'a> {
+    pub tasks: &'a [Task],
+    pub sampling: Sampling,
+    /// The round whose adapter answers; 0 is before training.
+    pub round: usize,
+}
+
+const ANSWERS: &str = "answers.jsonl";
+const CALLS: &str = "calls.jsonl";
+const JUDGMENTS: &str = "judgments.jsonl";
+const DATA: &str = "data.jsonl";
+const COUNTS: &str = "data.json";
+const DRIFT: &str = "drift.json";
+
+impl Stages<'_> {
+    /// The adapter with which a round ends; of round 0 the initial one, if there is one.
+    pub(super) fn adapter(&self, round: usize) -> Option<PathBuf> {
+        match round {
+            0 => self.settings.training.lora.init_adapter.as_ref().map(|file| file.path.clone()),
+            round => Some(self.folder.adapter(round)),
+        }
+    }
+
+    /// Draws answers into `work`.
+    pub(super) fn sample(&self, work: &Path, wanted: &Wanted<'_>) -> Result<()> {
+        let (engine, adapter) = (&self.settings.training.engine, self.adapter(wanted.round));
+        let options = SamplerOptions {
+            n_threads: engine.threads,
+            precision: engine.precision,
+            n_predict: self.settings.n_predict,
+            n_parallel: None,
+            memory: engine.memory,
+        };
+        let name = format!("round {}", wanted.round);
+        let batch = Batch {
+            tasks: wanted.tasks,
+            sampling: wanted.sampling,
+            seed: self.settings.training.recipe.seed,
+            adapter: adapter.is_some().then_some(name.as_str()),
+            header: &json!({"adapter": name, "sampling": wanted.sampling}),
+        };
+        let mut sampler = Sampler::open(self.model, adapter.as_deref(), self.text()?, options)?;
+        let stops = || self.interrupt.is_asked();
+        match batch.run(&mut sampler, &work.join(ANSWERS), self.console, &stops)? {
+            sampling::Outcome::Interrupted => Err(Interrupted.into()),
+            sampling::Outcome::Done(totals) => {
+                self.console.note(totals);
+                Ok(())
+            }
+        }
+    }
+
+    /// Judges `answers` into `work`.
+    pub(super) fn judge(&self, work: &Path, answers: &Path) -> Result<()> {
+        self.judge.judge(answers, work, self.console, &|| self.interrupt.is_asked())
+    }
+
+    /// The answers to train on in a round, drawn and judged; what was asked in the dry round is not asked
+    /// again.
+    pub(super) fn answers(&self, round: usize, wanted: &Wanted<'_>) -> Result<Vec<Judged>> {
+        let folder = self.folder.round(round);
+        let (sample, judge) = (Stage::new(&folder, "sample"), Stage::new(&folder, "judge"));
+        sample.run(|work| self.sample(work, wanted))?;
+        judge.run(|work| {
+            let (asked, calls) = (self.dry().file(CALLS), work.join(CALLS));
+            if round == 1 && asked.exists() && !calls.exists() {
+                copy(&asked, &calls)?;
+            }
+            self.judge(work, &sample.file(ANSWERS))
+        })?;
+        Judged::read(&sample.file(ANSWERS), &judge.file(JUDGMENTS))
+    }
+
+    /// Chooses what a round trains on.
+    pub(super) fn build(&self, round: usize, answers: &[Judged]) -> Result<Counts> {
+        let stage = Stage::new(&self.folder.round(round), "data");
+        stage.run(|work| {
+            let ratio = self.settings.rounds.positive_ratio;
+            let seed = self.settings.training.recipe.seed + round as u64;
+            let (kept, counts) = data::select(answers, ratio, seed);
+            data::write(&work.join(DATA), &kept)?;
+            Ok(fs::write(work.join(COUNTS), serde_json::to_vec(&counts)?)?)
+        })?;
+        read_json(&stage.file(COUNTS))
+    }
+
+    /// Trains a round's adapter on the data of `rounds`, from that of round `from`.
+    pub(super) fn train(&self, round: usize, rounds: &[usize], from: usize) -> Result<()> {
+        let stage = Stage::new(&self.folder.round(round), "train");
+        stage.run(|work| {
+            let run = match work.join("config.json").exists() {
+                true => {
+                    let (folder, settings) = RunFolder::open::<run::Settings>(work)?;
+                    (Run::resume(settings, self.model, &folder, self.console)?, folder)
+                }
+                false => {
+                    let settings = self.training(round, rounds, from)?;
+                    let run = Run::plan(settings, self.model, self.console)?;
+                    let folder = RunFolder::create(work)?;
+                    folder.begin(&run.settings)?;
+                    (run, folder)
+                }
+            };
+            let (run, folder) = run;
+            match run.train(&folder, self.interrupt, self.console)? {
+                Outcome::Interrupted => Err(Interrupted.into()),
+                Outcome::Done(_) => Ok(()),
+            }
+        })
+    }
+
+    /// The settings of a round's training.
+    fn training(&self, round: usize, rounds: &[usize], from: usize) -> Result<run::Settings> {
+        let mut settings = self.settings.training.clone();
+        settings.out = std::path::absolute(self.folder.adapter(round))?;
+        let data = |round: &usize| {
+            InputFile::whole(&Stage::new(&self.folder.round(*round), "data").file(DATA))
+        };
+        settings.data.files = rounds.iter().map(data).collect::<Result<_>>()?;
+        settings.lora.init_adapter =
+            self.adapter(from).as_deref().map(InputFile::whole).transpose()?;
+        // Another order of the data, and another dropout, than in the rounds before.
+        settings.recipe.seed += round as u64;
+        Ok(settings)
+    }
+
+    /// The evaluation of a round: greedy answers, judged, and how far the model is from its beginning.
+    pub(super) fn evaluate(
+        &self,
+        round: usize,
+        prompts: &[Prompt],
+    ) -> Result<(Vec<Judged>, Drift)> {
+        let stage = Stage::new(&self.folder.round(round), "eval");
+        stage.run(|work| {
+            self.answer_all(work, round, prompts)?;
+            let answers = Judged::read(&work.join(ANSWERS), &work.join(JUDGMENTS))?;
+            let drift = self.drift(round, prompts, &answers)?;
+            Ok(fs::write(work.join(DRIFT), serde_json::to_vec(&drift)?)?)
+        })?;
+        self.folder.keep_evaluation(round, &stage.file(JUDGMENTS))?;
+        let answers = Judged::read(&stage.file(ANSWERS), &stage.file(JUDGMENTS))?;
+        Ok((answers, read_json(&stage.file(DRIFT))?))
+    }
+
+    /// The untouched prompts, answered by the model of a round.
+    pub(super) fn test(&self, round: usize, prompts: &[Prompt]) -> Result<Vec<Judged>> {
+        let stage = Stage::new(&self.folder.file("test"), &round.to_string());
+        stage.run(|work| self.answer_all(work, round, prompts))?;
+        Judged::read(&stage.file(ANSWERS), &stage.file(JUDGMENTS))
+    }
+
+    /// The dry round's folder.
+    pub(super) fn dry(&self) -> Stage {
+        Stage::new(self.folder.path(), "dry")
+    }
+
+    /// Greedy answers to all prompts, judged, in `work`.
+    fn answer_all(&self, work: &Path, round: usize, prompts: &[Prompt]) -> Result<()> {
+        let tasks = Task::of(prompts, 1);
+        if !work.join(ANSWERS).exists() {
+            self.sample(work, &Wanted { tasks: &tasks, sampling: Sampling::GREEDY, round })?;
+        }
+        self.judge(work, &work.join(ANSWERS))
+    }
+
+    fn drift(&self, round: usize, prompts: &[Prompt], answers: &[Judged]) -> Result<Drift> {
+        if round == 0 {
+            return Ok(Drift::NONE);
+        }
+        let (template, encoder) = self.text()?;
+        let texts = Texts::new(&template, &encoder, prompts, answers)?;
+        let sums = |round: usize| {
+            let adapter = match self.adapter(round) {
+                None => self.model.no_adapter(),
+                Some(path) => self.model.adapter(&path)?,
+            };
+            let engine = &self.settings.training.engine;
+            let device = model::device(&engine.device, engine.threads, Console::new(true))?;
+            let mut engine =
+                self.model.engine(adapter, device, engine.threads, engine.precision)?;
+            texts.sums(&mut engine)
+        };
+        Ok(Drift::new(&texts, sums(0)?, sums(round)?))
+    }
+
+    fn text(&self) -> Result<(AnyTemplate, Encoder)> {
+        let prompt = &self.settings.training.prompt;
+        let tokenizer = prompt.tokenizer.as_ref().map(|file| file.path.as_path());
+        text::open(&self.model.gguf, Some(&prompt.template), tokenizer, prompt.now.parse()?)
+    }
+
+    /// Attempts to ask the judge in a round, and the time that its stages took.
+    pub(super) fn effort(&self, round: usize) -> (usize, f64) {
+        let stage = |name: &&str| Stage::new(&self.folder.round(round), name);
+        let stages = ["sample", "judge", "data", "train", "eval"];
+        let calls = |stage: Stage| {
+            let text = fs::read_to_string(stage.file(CALLS)).unwrap_or_default();
+            text.lines().count()
+        };
+        let seconds = stages.iter().map(stage).filter_map(|stage| stage.seconds()).sum();
+        (stages.iter().map(stage).map(calls).sum(), seconds)
+    }
+
+    /// The log of a round's training.
+    pub(super) fn log(&self, round: usize) -> PathBuf {
+        Stage::new(&self.folder.round(round), "train").file("log.jsonl")
+    }
+}
+
+fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
+    let text = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let Ok(value) = serde_json::from_slice(&text) else {
+        bail!("{} is not what cutq writes", path.display());
+    };
+    Ok(value)
+}

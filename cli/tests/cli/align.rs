@@ -1,0 +1,169 @@
+//! `cutq align`: rounds with a judge that is a small script.
+
+use std::collections::HashSet;
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::place::{Place, fail, model, succeed};
+
+/// Criticises every other answer, by its length, and quotes its first word.
+const JUDGE: &str = r#"
+import json, sys
+for line in sys.stdin:
+    text = json.loads(line)["response"]
+    word = text.split()[0] if text.split() else ""
+    start = text.find(word)
+    quotes = [{"text": word, "start": start, "end": start + len(word)}]
+    bad = len(text) % 2
+    print(json.dumps({"judgment": "Its length is odd.", "quotes": quotes} if bad else {"judgment": None}), flush=True)
+"#;
+
+/// Two rounds of a few short answers each.
+const FLAGS: &str = "--instructions train.jsonl --eval-instructions eval.jsonl --rounds 2 \
+    --samples-per-round 6 -n 6 --r 4 --batch-size 2 --threads 1 --positive-ratio 1 --patience 9";
+
+/// Prompts, and the judge above.
+fn with_prompts() -> Place {
+    let place = Place::new();
+    let lines = |nouns: &[&str]| -> String {
+        nouns.iter().map(|noun| format!("{{\"instruction\":\"Name a {noun}.\"}}\n")).collect()
+    };
+    place.write(
+        "train.jsonl",
+        lines(&["bird", "tree", "city", "fruit", "river", "colour", "tool", "song"]),
+    );
+    place.write("eval.jsonl", lines(&["fish", "star", "game"]));
+    place.write("test.jsonl", lines(&["book", "stone"]));
+    place.write("judge.py", JUDGE);
+    place
+}
+
+fn align(place: &Place, run: &str, flags: &str) -> assert_cmd::Command {
+    by_judge(place, run, flags, "python3 judge.py")
+}
+
+fn by_judge(place: &Place, run: &str, flags: &str, command: &str) -> assert_cmd::Command {
+    let flags = format!("{FLAGS} {flags} --run-dir {run}");
+    let mut cutq = place.with_model("align", &flags.split_whitespace().collect::<Vec<_>>());
+    cutq.arg("--judge").arg(format!("cmd:{command}"));
+    cutq
+}
+
+/// The lines of `rounds.jsonl` without the time that they took.
+fn rounds(place: &Place, run: &str) -> Vec<Value> {
+    let mut lines = place.json_lines(&format!("{run}/rounds.jsonl"));
+    for line in &mut lines {
+        line.as_object_mut().unwrap().remove("seconds");
+    }
+    lines
+}
+
+/// No question has more than one answer, in any file of calls.
+fn assert_paid_once(place: &Place, run: &str) {
+    for stage in
+        ["rounds/0/eval", "rounds/1/judge", "rounds/1/eval", "rounds/2/judge", "rounds/2/eval"]
+    {
+        let calls = place.json_lines(&format!("{run}/{stage}/calls.jsonl"));
+        let keys: HashSet<_> = calls.iter().map(|call| call["key"].to_string()).collect();
+        assert_eq!(keys.len(), calls.len(), "{stage}");
+    }
+}
+
+#[test]
+fn rounds_leave_their_lines_and_killed_ones_the_same() {
+    let place = with_prompts();
+    let output = succeed(&mut align(&place, "whole", "--test-instructions test.jsonl"));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    for expected in ["dry round: 6 prompts", "round 2/2, ", "again, with another seed", "test: 2 "]
+    {
+        assert!(stderr.contains(expected), "{stderr} lacks {expected}");
+    }
+    let lines = place.json_lines("whole/rounds.jsonl");
+    let names: Vec<_> = lines[1].as_object().unwrap().keys().map(String::as_str).collect();
+    #[rustfmt::skip]
+    let expected = [
+        "round", "pass_rate", "ci95", "delta_best_ci95", "judged", "negatives", "failed", "unsure",
+        "truncated", "mean_response_tokens", "distinct2", "kl_base", "ppl_ratio", "u_share",
+        "u_quote_precision", "u_quote_recall", "seconds", "calls", "cost",
+    ];
+    assert_eq!(names, expected);
+    assert_eq!(lines.len(), 3);
+    assert_eq!((&lines[0]["judged"], &lines[0]["kl_base"]), (&Value::Null, &Value::from(0.0)));
+    assert_eq!(lines[1]["judged"], 6);
+    assert!(lines[1]["u_share"].is_number() && lines[2]["ppl_ratio"].as_f64().unwrap() > 0.0);
+    assert!(place.path("whole/test.json").exists() && place.path("whole/eval/2.jsonl").exists());
+    assert_paid_once(&place, "whole");
+
+    for pause in [700, 1500, 2500, 3500] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_cutq"))
+            .current_dir(place.path(""))
+            .arg("align")
+            .arg(model())
+            .args(FLAGS.split_whitespace())
+            .args(["--test-instructions", "test.jsonl", "--run-dir", "cut"])
+            .args(["--judge", "cmd:python3 judge.py"])
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        sleep(Duration::from_millis(pause));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    succeed(&mut align(&place, "cut", "--test-instructions test.jsonl"));
+    for round in [1, 2] {
+        let adapter = |run: &str| place.read(&format!("{run}/rounds/{round}/adapter.gguf"));
+        assert!(adapter("cut") == adapter("whole"), "round {round} has another adapter");
+    }
+    assert_eq!(rounds(&place, "cut"), rounds(&place, "whole"));
+    assert!(place.read("cut/test.json") == place.read("whole/test.json"));
+    assert_paid_once(&place, "cut");
+
+    let message = fail(&mut align(&place, "cut", "--test-instructions test.jsonl --seed 7"), 1);
+    assert!(message.contains("training.recipe.seed was 42, now it is 7"), "{message}");
+}
+
+#[test]
+fn without_a_signal_nothing_begins() {
+    let place = with_prompts();
+    let judge = |name: &str, line: &str| {
+        place.write(name, format!("while read -r line; do {line}; done\n"));
+        let run = name.trim_end_matches(".sh");
+        fail(&mut by_judge(&place, run, "", &format!("sh {name}")), 1)
+    };
+    let good = judge("good.sh", r#"echo '{"judgment": null}'"#);
+    assert!(good.contains("all 6 answers pass: there is nothing to learn"), "{good}");
+    let bad = judge("bad.sh", r#"echo '{"judgment": "Wrong."}'"#);
+    assert!(bad.contains("none of 6 answers passes"), "{bad}");
+    let broken = judge("broken.sh", "echo oops");
+    assert!(broken.contains("6 calls of cmd:sh broken.sh failed"), "{broken}");
+    assert!(!place.path("broken/rounds").exists() && place.path("broken/run.json").exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_says_how_to_go_on_and_the_folder_is_locked() {
+    let place = with_prompts();
+    let child = Command::new(env!("CARGO_BIN_EXE_cutq"))
+        .current_dir(place.path(""))
+        .arg("align")
+        .arg(model())
+        .args(FLAGS.split_whitespace())
+        .args(["--run-dir", "run", "--judge", "cmd:python3 judge.py"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    while !place.path("run/dry.tmp").exists() {
+        sleep(Duration::from_millis(5));
+    }
+    let message = fail(&mut align(&place, "run", ""), 1);
+    assert!(message.contains("another process"), "{message}");
+    let id = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(130), "{stderr}");
+    assert!(stderr.contains("the same command goes on where it stopped"), "{stderr}");
+}
