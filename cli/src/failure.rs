@@ -77,6 +77,8 @@ fn hint_for(cause: &(dyn Error + 'static)) -> Option<String> {
         "lower --micro-batch or --max-length"
     } else if let Some(BackendError::Unsupported { .. }) = backend {
         "--device cpu computes every model"
+    } else if let Some(EngineError::SampleMemory { .. }) = engine {
+        "give more with --memory, or ask for shorter answers with --n-predict"
     } else if let Some(EngineError::Token { .. }) = engine {
         "the tokenizer belongs to another model"
     } else if let Some(NoDevice::Unknown { .. }) = cause.downcast_ref() {

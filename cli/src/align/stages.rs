@@ -64,29 +64,25 @@ impl Stages<'_> {
 
     /// Draws answers into `work`.
     pub(super) fn sample(&self, work: &Path, wanted: &Wanted<'_>) -> Result<()> {
-        let (template, encoder) = self.text()?;
         let (engine, adapter) = (&self.settings.training.engine, self.adapter(wanted.round));
         let options = SamplerOptions {
-            model: self.settings.training.model.path.clone(),
-            device: model::device(&engine.device, engine.threads, self.console)?,
             n_threads: engine.threads,
             precision: engine.precision,
             n_predict: self.settings.n_predict,
-            memory: engine.memory,
             n_parallel: None,
-            adapter,
+            memory: engine.memory,
         };
         let name = format!("round {}", wanted.round);
         let batch = Batch {
             tasks: wanted.tasks,
             sampling: wanted.sampling,
             seed: self.settings.training.recipe.seed,
-            adapter: options.adapter.is_some().then_some(name.as_str()),
+            adapter: adapter.is_some().then_some(name.as_str()),
             header: &json!({"adapter": name, "sampling": wanted.sampling}),
         };
-        let sampler = Sampler { options, template, encoder };
+        let mut sampler = Sampler::open(self.model, adapter.as_deref(), self.text()?, options)?;
         let stops = || self.interrupt.is_asked();
-        match batch.run(&sampler, &work.join(ANSWERS), self.console, &stops)? {
+        match batch.run(&mut sampler, &work.join(ANSWERS), self.console, &stops)? {
             sampling::Outcome::Interrupted => Err(Interrupted.into()),
             sampling::Outcome::Done(totals) => {
                 self.console.note(totals);

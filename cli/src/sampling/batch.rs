@@ -5,7 +5,6 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use cutq_ffi::SampleRequest;
 use serde_json::Value;
 
 use super::answer::{self, Answered, Drawn};
@@ -62,19 +61,19 @@ impl Batch<'_> {
     /// written, or answers that were begun under another header.
     pub fn run(
         &self,
-        sampler: &Sampler,
+        sampler: &mut Sampler,
         out: &Path,
         console: Console,
         stops: &dyn Fn() -> bool,
     ) -> Result<Outcome> {
         let mut part = PartFile::open(out, self.header)?;
         let missing: Vec<&Task> = self.tasks.iter().filter(|task| !part.has(&task.id)).collect();
-        let requests = self.requests(sampler, &missing)?;
+        let prompts = self.prompts(sampler, &missing)?;
+        let seeds: Vec<u64> = prompts.iter().map(|(_, seed)| *seed).collect();
         let kept = self.tasks.len() - missing.len();
         let mut progress = Progress::new(console, kept, self.tasks.len());
-        if !requests.is_empty() {
-            let seeds: Vec<u64> = requests.iter().map(|request| request.seed).collect();
-            sampler.sample(requests, &self.sampling, &mut |index, completion| {
+        if !prompts.is_empty() {
+            sampler.sample(prompts, &self.sampling, &mut |index, completion| {
                 let (seed, temperature) = (seeds[index], self.sampling.temperature);
                 let drawn = Drawn { seed, temperature, adapter: self.adapter };
                 let task = missing[index];
@@ -91,14 +90,14 @@ impl Batch<'_> {
         Ok(Outcome::Done(totals))
     }
 
-    fn requests(&self, sampler: &Sampler, tasks: &[&Task]) -> Result<Vec<SampleRequest>> {
-        let request = |task: &&Task| {
+    /// The prompts' tokens, each with the seed of its answer.
+    fn prompts(&self, sampler: &Sampler, tasks: &[&Task]) -> Result<Vec<(Vec<u32>, u64)>> {
+        let prompt = |task: &&Task| {
             let rendered = sampler.render(&task.example);
             let (text, prompt) = rendered.with_context(|| format!("prompt {:?}", task.id))?;
-            let seed = seed(self.seed, &text, task.sample);
-            Ok(SampleRequest { prompt, seed, max_tokens: sampler.options.n_predict })
+            Ok((prompt, seed(self.seed, &text, task.sample)))
         };
-        tasks.iter().map(request).collect()
+        tasks.iter().map(prompt).collect()
     }
 }
 

@@ -1,12 +1,12 @@
 //! The model that answers.
 
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use cutq_core::example::Example;
 use cutq_core::template::{Piece, Template};
-use cutq_ffi::{Device, Sample, SampleEnd, SampleRequest};
+use cutq_ffi::{Device, Engine, Sample, SampleEnd, SampleRequest};
 
 use super::memory;
 use super::settings::Sampling;
@@ -26,87 +26,99 @@ pub struct Completion {
     pub truncated: bool,
 }
 
-/// What answers, and where.
+/// How a sampler computes.
+#[derive(Clone, Copy, Debug)]
 pub struct SamplerOptions {
-    /// The model's file.
-    pub model: PathBuf,
-    /// The adapter's.
-    pub adapter: Option<PathBuf>,
-    /// Where it computes.
-    pub device: Device,
-    /// Threads.
+    /// Threads of the CPU.
     pub n_threads: usize,
-    /// Arithmetic of the products with its weights.
+    /// Arithmetic of the products with the model's weights.
     pub precision: PrecisionName,
     /// Tokens of an answer at most.
     pub n_predict: usize,
-    /// Bytes that all of it may take; half of what is available by default.
-    pub memory: Option<u64>,
-    /// Answers at the same time at most.
+    /// Answers at a time; none for the usual number.
     pub n_parallel: Option<usize>,
+    /// The budget in bytes.
+    pub memory: Option<u64>,
 }
 
 /// A model with its template and tokenizer.
 pub struct Sampler {
-    /// What answers, and where.
-    pub options: SamplerOptions,
-    /// What puts a prompt before it.
-    pub template: AnyTemplate,
-    /// Its tokenizer.
-    pub encoder: Encoder,
+    engine: Engine,
+    template: AnyTemplate,
+    encoder: Encoder,
+    /// The tokens that end an answer.
+    ends: Vec<u32>,
+    options: SamplerOptions,
 }
 
 impl Sampler {
+    /// The model with the adapter in a file, if there is one.
+    ///
+    /// # Errors
+    /// An adapter that does not belong to the model.
+    pub fn open(
+        model: &ModelFile,
+        adapter: Option<&Path>,
+        (template, encoder): (AnyTemplate, Encoder),
+        options: SamplerOptions,
+    ) -> Result<Self> {
+        let adapter = match adapter {
+            Some(path) => model.adapter(path)?,
+            None => model.no_adapter(),
+        };
+        let SamplerOptions { n_threads, precision, .. } = options;
+        let engine = model.engine(adapter, Device::cpu(), n_threads, precision)?;
+        let ends = encoder.ends(model.architecture.n_vocab);
+        Ok(Self { engine, template, encoder, ends, options })
+    }
+
     /// The text of a prompt, and its tokens.
     ///
     /// # Errors
-    /// A prompt that the template or the tokenizer refuses.
+    /// A prompt that the template or the tokenizer refuses, or that fills the context.
     pub(super) fn render(&self, example: &Example) -> Result<(String, Vec<u32>)> {
         let pieces =
             self.template.prompt(example, None).context("the template cannot render the prompt")?;
         let tokens =
             self.encoder.prompt(&pieces).context("the tokenizer cannot encode the prompt")?;
+        let (n, n_ctx) = (tokens.len(), self.engine.architecture().context_length);
+        if n >= n_ctx {
+            bail!("its {n} tokens leave no room for an answer in a context of {n_ctx}");
+        }
         Ok((pieces.iter().map(Piece::text).collect(), tokens))
     }
 
-    /// Answers every request; `done` gets each with its index as it is finished, in any order.
+    /// Answers prompts of these tokens and seeds; `done` gets each with its index as it is finished, in
+    /// any order.
     ///
     /// # Errors
-    /// A model that cannot be computed, or not within the memory; what `done` fails with.
+    /// A model that cannot be computed; what `done` fails with.
     pub(super) fn sample(
-        &self,
-        requests: Vec<SampleRequest>,
+        &mut self,
+        prompts: Vec<(Vec<u32>, u64)>,
         sampling: &Sampling,
         done: &mut dyn FnMut(usize, Completion) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
-        let SamplerOptions { device, n_threads, precision, .. } = self.options;
-        let model = ModelFile::open(&self.options.model)?;
-        let adapter = match &self.options.adapter {
-            Some(path) => model.adapter(path)?,
-            None => model.no_adapter(),
-        };
-        let mut engine = model.engine(adapter, device, n_threads, precision)?;
-        let SamplerOptions { memory, n_parallel, .. } = self.options;
-        let options = memory::plan(&mut engine, &requests, memory, n_parallel)?;
-        let ends = self.encoder.ends();
+        let Self { engine, encoder, ends, options, .. } = self;
+        let max_tokens = options.n_predict;
+        let request = |(prompt, seed)| SampleRequest { prompt, seed, max_tokens };
+        let requests: Vec<_> = prompts.into_iter().map(request).collect();
+        let limits = memory::plan(engine, &requests, options.memory, options.n_parallel)?;
         let mut failed = None;
-        engine.sample(&requests, &sampling.choice(), options, &ends, &mut |index, sample| {
-            match done(index, self.completion(&sample)) {
-                Ok(flow) => flow,
-                Err(error) => {
-                    failed = Some(error);
-                    ControlFlow::Break(())
-                }
-            }
+        engine.sample(&requests, &sampling.choice(), limits, ends, &mut |index, sample| {
+            done(index, completion(encoder, &sample)).unwrap_or_else(|error| {
+                failed = Some(error);
+                ControlFlow::Break(())
+            })
         })?;
         failed.map_or(Ok(()), Err)
     }
+}
 
-    fn completion(&self, sample: &Sample) -> Completion {
-        Completion {
-            text: self.encoder.text(&sample.tokens),
-            tokens: sample.tokens.len(),
-            truncated: !matches!(sample.end, SampleEnd::Token(_)),
-        }
+fn completion(encoder: &Encoder, sample: &Sample) -> Completion {
+    Completion {
+        text: encoder.text(&sample.tokens),
+        tokens: sample.tokens.len(),
+        truncated: !matches!(sample.end, SampleEnd::Token(_)),
     }
 }

@@ -20,7 +20,7 @@ pub struct Sampling {
 }
 
 impl Sampling {
-    /// As the engine takes it.
+    /// The engine's form.
     pub(super) fn choice(&self) -> Choice {
         Choice {
             repeat_penalty: self.repeat_penalty as f32,

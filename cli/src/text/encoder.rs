@@ -37,17 +37,16 @@ impl Encoder {
         self.tokenizer.piece(token)
     }
 
-    /// The text of some tokens.
+    /// The text of an answer; a character may be spread over several tokens.
     pub fn text(&self, tokens: &[u32]) -> String {
-        let bytes: Vec<u8> = tokens.iter().flat_map(|&t| self.tokenizer.piece_bytes(t)).collect();
-        String::from_utf8_lossy(&bytes).into_owned()
+        let bytes = tokens.iter().flat_map(|&token| self.tokenizer.piece_bytes(token));
+        String::from_utf8_lossy(&bytes.collect::<Vec<u8>>()).into_owned()
     }
 
-    /// The tokens at which an answer ends.
-    pub fn ends(&self) -> Vec<u32> {
-        let mut ends = self.tokenizer.ends();
-        ends.extend(Some(self.end).filter(|end| !ends.contains(end)));
-        ends
+    /// The tokens of a vocabulary of `n_vocab` that end an answer.
+    pub fn ends(&self, n_vocab: usize) -> Vec<u32> {
+        let all = 0..u32::try_from(n_vocab).unwrap_or(u32::MAX);
+        all.filter(|&token| token == self.end || self.tokenizer.is_end(token)).collect()
     }
 
     /// The text of one token, between `⟦` and `⟧` if it is a special one.

@@ -150,13 +150,6 @@ impl Tokenizer {
         self.model.is_end(token)
     }
 
-    /// Every token at which llama.cpp ends an answer.
-    pub fn ends(&self) -> Vec<u32> {
-        // SAFETY: the vocabulary is alive.
-        let n = unsafe { sys::llama_vocab_n_tokens(self.model.vocab()) };
-        (0..u32::try_from(n).unwrap_or(0)).filter(|&token| self.is_end(token)).collect()
-    }
-
     /// The beginning-of-sequence token, if prompts start with one.
     pub fn bos(&self) -> Option<u32> {
         // SAFETY: the vocabulary is alive; −1 stands for none.

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use cutq_core::example::Message;
 use cutq_ffi::{Gguf, Now};
 use serde::Serialize;
@@ -14,7 +14,7 @@ use crate::flags::{GenerateArgs, PrecisionName, no_meaning};
 use crate::interrupt::{INTERRUPTED, Interrupt};
 use crate::run::InputFile;
 use crate::sampling::{Batch, Outcome, PartFile, Sampler, SamplerOptions, Sampling, Task};
-use crate::session::model::{device, threads};
+use crate::session::model::{ModelFile, threads};
 use crate::text::{self, TemplateName};
 use crate::usage::UsageError;
 
@@ -42,22 +42,20 @@ pub(super) fn generate(args: &GenerateArgs, data: &Path, out: &Path) -> Result<E
     let console = Console::new(args.batch.quiet);
     let sampling = sampling(args)?;
     let prompts = prompts(args, data, console)?;
-    let gguf = Gguf::open(&args.model).context("cannot open the model")?;
-    let settings = settings(args, (data, out), &gguf, sampling)?;
+    let model = ModelFile::open(&args.model)?;
+    let settings = settings(args, (data, out), &model.gguf, sampling)?;
     let template: TemplateName = settings.template.parse().unwrap_or_else(|never| match never {});
     let now: Now = settings.now.parse()?;
-    let (template, encoder) = text::open(&gguf, Some(&template), args.tokenizer.as_deref(), now)?;
-    template.warn_of_lost_turns(console);
+    let text = text::open(&model.gguf, Some(&template), args.tokenizer.as_deref(), now)?;
+    text.0.warn_of_lost_turns(console);
     let n_threads = threads(args.device.threads, console);
+    refuse_other_devices(&args.device.name)?;
     let options = SamplerOptions {
-        model: args.model.clone(),
-        adapter: args.adapter.clone(),
-        device: device(&args.device.name, n_threads, console)?,
         n_threads,
         precision: PrecisionName::Int8,
         n_predict: args.sampling.n_predict,
-        memory: args.memory.memory,
         n_parallel: args.batch.n_parallel,
+        memory: args.memory.memory,
     };
     let batch = Batch {
         tasks: &Task::of(&prompts, settings.n_samples),
@@ -67,8 +65,8 @@ pub(super) fn generate(args: &GenerateArgs, data: &Path, out: &Path) -> Result<E
         header: &serde_json::to_value(&settings)?,
     };
     let interrupt = Interrupt::listen(console, "finishing the answers that are begun")?;
-    let sampler = Sampler { options, template, encoder };
-    match batch.run(&sampler, out, console, &|| interrupt.is_asked())? {
+    let mut sampler = Sampler::open(&model, args.adapter.as_deref(), text, options)?;
+    match batch.run(&mut sampler, out, console, &|| interrupt.is_asked())? {
         Outcome::Done(totals) => {
             console.note(format_args!("{totals}\nanswers: {}", out.display()));
             Ok(ExitCode::SUCCESS)
@@ -81,6 +79,16 @@ pub(super) fn generate(args: &GenerateArgs, data: &Path, out: &Path) -> Result<E
             ));
             Ok(ExitCode::from(INTERRUPTED))
         }
+    }
+}
+
+/// The engine draws many answers on the CPU only.
+fn refuse_other_devices(name: &str) -> Result<(), UsageError> {
+    match name {
+        "auto" | "cpu" => Ok(()),
+        name => Err(UsageError::new(format!(
+            "--device {name}: answers to many prompts are drawn on the CPU so far"
+        ))),
     }
 }
 
