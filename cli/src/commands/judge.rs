@@ -13,8 +13,8 @@ use crate::console::Console;
 use crate::data;
 use crate::flags::{JudgeArgs, JudgingArgs};
 use crate::judge::{
-    Agreement, Answer, CallLog, CommandJudge, Counts, Judge, Judged, Judging, Prompt, Replay, Spec,
-    Verdict, ask, write,
+    Agreement, Answer, CallLog, CommandJudge, Counts, HttpJudge, Judge, Judged, Judging, Prompt,
+    Replay, Spec, Verdict, ask, write,
 };
 use crate::output;
 use crate::usage::UsageError;
@@ -55,7 +55,7 @@ pub fn judge(args: &JudgeArgs) -> Result<ExitCode> {
         .into());
     }
     let mut log = CallLog::open(&path)?;
-    let mut judge = open(&args.judge)?;
+    let mut judge = open(&args.judge, console)?;
     let prompt = prompt(&args.judge)?;
     let judging = Judging { prompt: &prompt, again: args.judge.again, seed: args.judge.judge_seed };
     let calls = judging.calls(judge.name(), &answers)?;
@@ -92,8 +92,18 @@ fn calls_path(out: &Path) -> PathBuf {
 }
 
 /// The judge that the flags name.
-pub(super) fn open(args: &JudgingArgs) -> Result<Box<dyn Judge>> {
+pub(super) fn open(args: &JudgingArgs, console: Console) -> Result<Box<dyn Judge>> {
+    if let (Some(flag), false) = (args.http.given(), matches!(args.judge, Spec::Http(_))) {
+        let message = format!("{flag} has no meaning with a judge that is no server");
+        return Err(UsageError::new(message).into());
+    }
     Ok(match &args.judge {
+        Spec::Http(endpoint) => {
+            if let Some(warning) = HttpJudge::warning(endpoint) {
+                console.warn(warning);
+            }
+            Box::new(HttpJudge::new(endpoint, args.http()))
+        }
         Spec::Command(command) => Box::new(CommandJudge::new(command, args.timeout())),
         Spec::Replay(path) => Box::new(Replay::open(path)?),
     })

@@ -17,6 +17,7 @@
 //! | `counts`, `agreement` | the same in numbers                             |
 //! | `writing`   | `judgments.jsonl`                                         |
 //! | `command`   | the judge that is a program of the user's                 |
+//! | `http`      | the judge that is a language model behind a server        |
 //! | `replay`    | the judge that repeats what was said before               |
 
 mod agreement;
@@ -24,6 +25,7 @@ mod asking;
 mod call;
 mod command;
 mod counts;
+mod http;
 mod judging;
 mod judgment;
 mod log;
@@ -40,6 +42,7 @@ pub use agreement::Agreement;
 pub use asking::{Judge, ask};
 pub use command::CommandJudge;
 pub use counts::Counts;
+pub use http::{Drawing, HttpJudge, Options as HttpOptions, Timeouts};
 pub use judging::{Judged, Judging};
 pub use judgment::{Judgment, Verdict};
 pub use log::CallLog;
