@@ -6,7 +6,7 @@ use std::ops::Range;
 pub(crate) fn chunks(
     range: Range<usize>,
     len: usize,
-) -> impl Iterator<Item = Range<usize>> + Clone {
+) -> impl DoubleEndedIterator<Item = Range<usize>> + Clone {
     range.clone().step_by(len).map(move |start| start..range.end.min(start + len))
 }
 

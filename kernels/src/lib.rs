@@ -172,7 +172,7 @@ mod sweep;
 
 pub use attention::{
     Attention, AttentionGradient, AttentionInput, AttentionOutput, AttentionSaved,
-    AttentionSchedule, AttentionShape, CachedSegment, Segment,
+    AttentionSchedule, AttentionShape, KeptSegment, PAGE, Segment,
 };
 pub use head::{HeadInput, HeadShape, LogProb, VOCAB_PART};
 pub use kernels::{Kernels, SimdError};

@@ -4,7 +4,7 @@ mod support;
 
 use cutq_kernels::{
     Attention, AttentionGradient, AttentionInput, AttentionOutput, AttentionSaved,
-    AttentionSchedule, AttentionShape, CachedSegment, Kernels, Scratch, Segment,
+    AttentionSchedule, AttentionShape, KeptSegment, Kernels, PAGE, Scratch, Segment,
 };
 use support::{levels, sizes};
 
@@ -352,44 +352,58 @@ fn overlapping_segments_are_refused() {
     case.run(levels()[0]);
 }
 
-/// New tokens read from a cache give what they give in the whole sequence, whatever else is in it.
+/// New tokens give, bit by bit, what they give in the whole sequence, wherever the pages of its keys and
+/// values are.
 #[test]
-fn cached_tokens_see_what_they_see_in_the_whole_sequence() {
+fn kept_keys_and_values_are_those_of_the_whole_sequence() {
     let lens = sizes(&[1, 2, 20, 65, 130][..], &[20]);
     for (&len, window) in lens.iter().flat_map(|len| [(len, None), (len, Some(17))]) {
         let case = Case::new(&[len, 3], (6, 2, 24), window);
-        let (out, lse) = {
-            let [q, k, v] = [&case.q, &case.k, &case.v]
-                .map(|x| x.iter().map(|&x| f64::from(x)).collect::<Vec<_>>());
-            case.attention(&q, &k, &v)
-        };
         for new in [1, 2, 16, 65].into_iter().filter(|&new| new <= len) {
             for kernels in levels() {
-                let found = cached(&case, kernels, new);
-                for (i, (found, heads)) in found.into_iter().zip([24, 1]).enumerate() {
-                    let expected = if i == 0 { &out } else { &lse };
-                    let expected = &expected[(len - new) * 6 * heads..len * 6 * heads];
-                    for (a, b) in found.iter().zip(expected) {
-                        assert!((f64::from(*a) - b).abs() < FORWARD * (1.0 + b.abs()), "{a}, {b}");
-                    }
+                let qkv = [&case.q[..], &case.k, &case.v];
+                let whole = Attention::forward(kernels, case.shape, &case.segments, qkv);
+                let found = kept(&case, kernels, new);
+                for (found, (whole, width)) in
+                    found.iter().zip([(&whole.out, 6 * 24), (&whole.lse, 6)])
+                {
+                    let whole = &whole[(len - new) * width..len * width];
+                    assert_eq!(
+                        found,
+                        whole,
+                        "the last {new} of {len} tokens at {}",
+                        kernels.level()
+                    );
                 }
             }
         }
     }
 }
 
-/// `out` and `lse` of the last `new` tokens of the first segment, which lie alone among the queries.
-fn cached(case: &Case, kernels: Kernels, new: usize) -> [Vec<f32>; 2] {
-    let AttentionShape { n_head, head_dim, .. } = case.shape;
-    let keys = case.segments[0];
-    let q = &case.q[(keys.len - new) * n_head * head_dim..keys.len * n_head * head_dim];
+/// `out` and `lse` of the last `new` tokens of the first segment, whose keys and values are in pages,
+/// the last first, among others that are not numbers.
+fn kept(case: &Case, kernels: Kernels, new: usize) -> [Vec<f32>; 2] {
+    let AttentionShape { n_head, n_head_kv, head_dim, .. } = case.shape;
+    let (len, row) = (case.segments[0].len, n_head_kv * head_dim);
+    let pages: Vec<usize> =
+        (0..len.div_ceil(PAGE)).rev().map(|page| (2 * page + 1) * PAGE).collect();
+    let in_pages = |tokens: &[f32]| {
+        let mut kept = vec![f32::NAN; 2 * pages.len() * PAGE * row + PAGE * row];
+        for (page, tokens) in pages.iter().zip(tokens[..len * row].chunks(PAGE * row)) {
+            kept[page * row..][..tokens.len()].copy_from_slice(tokens);
+        }
+        kept
+    };
+    let (k, v) = (in_pages(&case.k), in_pages(&case.v));
+    let q = &case.q[(len - new) * n_head * head_dim..len * n_head * head_dim];
     let queries = Segment { start: 0, len: new };
-    let schedule = AttentionSchedule::cached(case.shape, &[CachedSegment { keys, queries }]);
+    let schedule =
+        AttentionSchedule::kept(case.shape, &[KeptSegment { pages: &pages, len, queries }]);
     let mut found = [q.len(), new * n_head].map(|n| vec![f32::NAN; n]);
     let [out, lse] = found.each_mut().map(|x| x.as_mut_ptr());
-    let input = AttentionInput { q: q.as_ptr(), k: case.k.as_ptr(), v: case.v.as_ptr() };
+    let input = AttentionInput { q: q.as_ptr(), k: k.as_ptr(), v: v.as_ptr() };
     let output = AttentionOutput { out, lse };
-    // SAFETY: the cache holds the segment, queries and outputs the new tokens.
+    // SAFETY: the pages hold the sequence, queries and outputs the new tokens.
     unsafe {
         kernels.attention(&schedule, schedule.forward(), input, output, &mut Scratch::new());
     }

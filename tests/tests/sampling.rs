@@ -8,7 +8,7 @@ use std::path::Path;
 use cutq_core::model::{Mode, Model, Sequence};
 use cutq_ffi::{
     Adapter, Architecture, Choice, Engine, EngineError, EngineOptions, Family, Gguf, LoraConfig,
-    Precision, Projection, Sample, SampleEnd, SampleOptions, SampleRequest, TensorType,
+    Precision, Projection, Retention, Sample, SampleEnd, SampleOptions, SampleRequest, TensorType,
 };
 use cutq_tests::synthetic::{Shape, Synthetic, preset};
 use cutq_tests::tolerance::SAMPLED_LOG_PROB;
@@ -108,10 +108,40 @@ fn an_answer_depends_on_its_prompt_and_seed_alone() {
             for (request, answer) in requests.iter().zip(&all) {
                 assert_eq!(&sample(&mut first, std::slice::from_ref(request), 8, 1000)[0], answer);
             }
+            // With panels of the last layer, then of all and the head.
+            for panels in [1, usize::MAX] {
+                first.retain(Retention { panels, ..Retention::default() });
+                assert_eq!(sample(&mut first, &requests, 8, 1000), all);
+            }
             let reversed: Vec<_> = requests.iter().rev().cloned().collect();
             let mut again = sample(&mut first, &reversed, 2, 1000);
             again.reverse();
             assert_eq!(again, all);
+        });
+    }
+}
+
+#[test]
+fn what_prompts_begin_with_is_read_once_and_changes_nothing() {
+    for (family, precision) in [(Family::Llama, Precision::Int8), (Family::Gemma3, Precision::F32)]
+    {
+        in_a_file(family, "q4_k", |path| {
+            let request = |i: u32| SampleRequest {
+                prompt: (0..70).map(|t| t * 3 % 320).chain(0..1 + 2 * i).collect(),
+                seed: i.into(),
+                max_tokens: 20,
+            };
+            let requests: Vec<_> = (0..5).map(request).collect();
+            let mut engine = engine(path, precision, 2);
+            let alone = requests
+                .iter()
+                .flat_map(|request| sample(&mut engine, std::slice::from_ref(request), 1, 128));
+            let alone: Vec<_> = alone.collect();
+            // Pages for what is shared and for one sequence; then for all of them, which would not
+            // suffice if each had the first page for itself.
+            for tokens in [128, 6 * 64] {
+                assert_eq!(sample(&mut engine, &requests, 5, tokens), alone);
+            }
         });
     }
 }
@@ -148,8 +178,8 @@ fn what_cannot_be_sampled_is_refused() {
         assert!(matches!(refused(vec![], all), EngineError::Empty { .. }));
         assert!(matches!(refused(vec![1; 128], all), EngineError::TooLong { len: 129, .. }));
         assert!(matches!(refused(vec![320], all), EngineError::Token { token: 320, .. }));
-        // Two layers of two heads of 64, K and V in four bytes each.
-        let needed = 17 * 2 * 2 * 64 * 2 * 4;
+        // A page of 64 tokens in two layers of two heads of 64, K and V in four bytes each.
+        let needed = 64 * 2 * 2 * 64 * 2 * 4;
         let error = refused(vec![1; 10], needed - 1);
         assert!(
             matches!(error, EngineError::SampleMemory { needed: n, .. } if n == needed),

@@ -25,6 +25,9 @@ pub struct BenchArgs {
     /// Tokens to generate, as `cutq generate` does; 0 measures no generation
     #[arg(short, long, value_name = "N", default_value = "0")]
     pub n_gen: u32,
+    /// Prompts to answer at the same time, 128 tokens each, by as many; 0 measures no sampling
+    #[arg(long, value_name = "N", default_value = "0")]
+    pub n_parallel: usize,
     /// Projections to adapt, by comma, or `all`
     #[arg(long, value_name = "LIST", default_value = "ffn_gate,ffn_up,ffn_down")]
     pub target_modules: String,

@@ -59,6 +59,17 @@ fn generation_is_measured_where_it_is_asked_for() {
 }
 
 #[test]
+fn sampling_is_measured_where_it_is_asked_for() {
+    let place = Place::new();
+    let bench = || place.with_model("bench", &[&SHORT[..], &["--n-parallel", "2"]].concat());
+    let output = succeed(bench().arg("--json"));
+    let figures: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(figures["sample_tok_per_s"].as_f64() > Some(1.0), "{figures}");
+    let table = String::from_utf8(succeed(&mut bench()).stdout).unwrap();
+    assert!(table.contains("| sample, 2 × (128 + 128) "), "{table}");
+}
+
+#[test]
 fn several_models_make_one_table() {
     let place = Place::new();
     let output = succeed(place.with_model("bench", &SHORT).arg(model()));

@@ -3,6 +3,8 @@
 use cutq_core::model::Sequence;
 use cutq_kernels::Segment;
 
+use crate::ops::attention::KeptSequence;
+
 /// The tokens of several sequences.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
@@ -12,9 +14,8 @@ pub(crate) struct Batch {
     pub segments: Vec<Segment>,
     /// For each target, in order: where it is predicted, and the token itself.
     pub targets: Vec<(usize, u32)>,
-    /// For each sequence, if keys and values are kept: where those of all its tokens are, the ones of
-    /// this pack at the end.
-    pub kept: Vec<Segment>,
+    /// For each sequence, if keys and values are kept: where they are.
+    pub kept: Vec<KeptSequence>,
 }
 
 impl Batch {
@@ -32,14 +33,16 @@ impl Batch {
         batch
     }
 
-    /// Packs the last tokens of sequences of which the others were read before: each with where its
-    /// keys and values are, its new tokens, and how many there are before them.
-    pub fn continuing<'a>(sequences: impl Iterator<Item = (Segment, &'a [u32], usize)>) -> Self {
+    /// Packs the last tokens of sequences of which the others were read before: each with the pages of
+    /// its keys and values, its new tokens, and how many there are before them.
+    pub fn continuing<'a>(
+        sequences: impl Iterator<Item = (&'a [usize], &'a [u32], usize)>,
+    ) -> Self {
         let mut batch = Self::default();
-        for (row, tokens, past) in sequences {
+        for (pages, tokens, past) in sequences {
             let len = past + tokens.len();
             batch.segments.push(Segment { start: batch.tokens.len(), len: tokens.len() });
-            batch.kept.push(Segment { start: row.start, len });
+            batch.kept.push(KeptSequence { pages: pages.to_vec(), len });
             batch.tokens.extend_from_slice(tokens);
             batch.positions.extend((past..len).map(|position| position as i32));
         }

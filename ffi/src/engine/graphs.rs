@@ -88,6 +88,18 @@ impl Engine {
         self.backend.graph_bytes(&graph)
     }
 
+    /// Bytes of the intermediate tensors of a layer's forward pass.
+    pub(super) fn forward_bytes(&self, layer: usize, batch: &Batch) -> usize {
+        let tensors = &self.weights.file().layers[layer];
+        let graph = self.layer_graph(tensors, batch);
+        let mut tape = Tape::new(&graph, Saved::Nothing);
+        let at = LayerRun { layer, batch, seed: None, saved: None };
+        let x = tape.constant(graph.placeholder(self.residual_shape(batch)));
+        let y = self.layer_pass(&graph, &mut tape, &at, tensors).forward(&mut tape, x);
+        graph.output(y.node);
+        self.backend.graph_bytes(&graph)
+    }
+
     /// Shapes of what layer `layer` can save.
     pub(super) fn saved_shapes(&self, layer: usize, batch: &Batch) -> Vec<[usize; 2]> {
         let tensors = &self.weights.file().layers[layer];
@@ -170,7 +182,7 @@ impl Engine {
             kept: self
                 .cache
                 .as_ref()
-                .map(|cache| Kept { tensors: cache.layer(n), rows: &batch.kept }),
+                .map(|cache| Kept { tensors: cache.layer(n), sequences: &batch.kept }),
             attention: Attention {
                 shape: self.architecture.attention(n),
                 segments: batch.segments.clone(),

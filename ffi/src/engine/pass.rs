@@ -15,6 +15,7 @@ use crate::ggml::tensor::Tensor;
 use crate::model::architecture::Architecture;
 use crate::model::layer::HeadTensors;
 use crate::ops::head::Head;
+use crate::residency::retention::PanelUse;
 
 /// What a training forward pass leaves for the backward pass.
 pub(super) struct Pending {
@@ -43,10 +44,10 @@ impl Engine {
     }
 
     /// Makes the panels of the layers that are to retain them, unless they are there.
-    pub(super) fn make_panels(&mut self) -> Result<(), EngineError> {
+    pub(super) fn make_panels(&mut self, purpose: PanelUse) -> Result<(), EngineError> {
         let n_layer = self.architecture.n_layer;
         let layers: Vec<usize> = (n_layer - self.retention.panels..n_layer).collect();
-        Ok(self.weights.set_panels(&self.backend, &layers)?)
+        Ok(self.weights.set_panels(&self.backend, &layers, purpose)?)
     }
 
     /// A forward pass that leaves nothing.

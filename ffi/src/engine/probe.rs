@@ -8,6 +8,7 @@ use super::graphs::LayerRun;
 use crate::error::EngineError;
 use crate::ggml::tensor::Tensor;
 use crate::ops::lowering::HeadGradient;
+use crate::residency::retention::PanelUse;
 
 /// What a layer takes, measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,12 +60,12 @@ impl Engine {
             for (i, times) in times.iter_mut().enumerate() {
                 let panels = i == 1 && self.retention.panels > 0;
                 let with_panels: &[usize] = if panels { &[layer] } else { &[] };
-                self.weights.set_panels(&self.backend, with_panels)?;
+                self.weights.set_panels(&self.backend, with_panels, PanelUse::Training)?;
                 let found = self.probe_layer(layer, &batch, own, [x, y, dy])?;
                 times.iter_mut().zip(found).for_each(|(sum, time)| *sum += time);
             }
         }
-        self.weights.set_panels(&self.backend, &[])?;
+        self.weights.set_panels(&self.backend, &[], PanelUse::Training)?;
         let [layer, with_panels] = times.map(|sums| {
             let [forward, backward, backward_saved] = sums.map(|sum| sum / layers.len() as u32);
             LayerTimes { forward, backward, backward_saved }

@@ -11,6 +11,7 @@ use super::graphs::LayerRun;
 use super::pass::Pending;
 use crate::error::EngineError;
 use crate::ops::lowering::HeadGradient;
+use crate::residency::retention::PanelUse;
 
 impl Model for Engine {
     type Float = f32;
@@ -19,7 +20,7 @@ impl Model for Engine {
     fn forward(&mut self, sequences: &[Sequence<'_>], mode: Mode) -> Result<Vec<f64>, EngineError> {
         self.pending = None;
         self.check(sequences)?;
-        self.make_panels()?;
+        self.make_panels(PanelUse::Training)?;
         let batch = Batch::new(sequences);
         match mode {
             Mode::Eval => self.log_probs(&batch),

@@ -37,7 +37,7 @@ impl<'a> Group<'a> {
     /// A matrix that products are computed with, of any type.
     pub fn weight(&mut self, name: &str) -> Result<Weight, ArchitectureError> {
         let data = quantized(self.gguf, name)?;
-        Ok(Weight { tensor: self.take(name)?, data, panels: None })
+        Ok(Weight { tensor: self.take(name)?, data, panels: [None, None] })
     }
 
     /// A norm, a bias or factors, which enter ggml's element-wise operations: those want F32.

@@ -3,8 +3,8 @@
 use crate::ggml::tensor::Tensor;
 use crate::gguf::dequantize::Quantized;
 
-/// A weight's panels in both orientations, forward first.
-pub(crate) type Panels = [Tensor; 2];
+/// A weight's panels for its product and for the transposed one, where they are retained.
+pub(crate) type Panels = [Option<Tensor>; 2];
 
 /// A frozen matrix of ne = (in, out).
 #[derive(Debug)]
@@ -13,6 +13,6 @@ pub(crate) struct Weight {
     pub tensor: Tensor,
     /// The same matrix in the file, row by row.
     pub data: Quantized,
-    /// Its panels, where they are retained.
-    pub panels: Option<Panels>,
+    /// Its panels.
+    pub panels: Panels,
 }

@@ -1,6 +1,6 @@
 //! Causal grouped-query attention over packed sequences.
 
-use cutq_kernels::{AttentionShape, Segment};
+use cutq_kernels::{AttentionShape, PAGE, Segment};
 
 use crate::ggml::node::Node;
 use crate::ggml::tensor::Tensor;
@@ -18,8 +18,24 @@ pub(crate) struct Attention {
 pub(crate) struct Kept<'g> {
     /// K and V of the layer, each of shape (D · Hkv, tokens).
     pub tensors: &'g [Tensor; 2],
-    /// For each sequence of the pack: where those of all its tokens are, the new ones at the end.
-    pub rows: &'g [Segment],
+    /// The sequences of the pack.
+    pub sequences: &'g [KeptSequence],
+}
+
+/// A sequence whose keys and values are kept.
+#[derive(Debug)]
+pub(crate) struct KeptSequence {
+    /// The first row of each page of [`PAGE`] tokens.
+    pub pages: Vec<usize>,
+    /// All its tokens, those of the pack at the end.
+    pub len: usize,
+}
+
+impl KeptSequence {
+    /// The row of one of its tokens.
+    pub fn row(&self, token: usize) -> usize {
+        self.pages[token / PAGE] + token % PAGE
+    }
 }
 
 impl Attention {

@@ -124,6 +124,7 @@ mod tests {
                 layers: 40,
                 layer: 10,
                 panels: Some(25),
+                sampling_panels: [12, 9],
                 unpacked: 6,
                 unpacking: 85,
                 in_use: 1,

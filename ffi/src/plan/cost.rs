@@ -6,7 +6,7 @@ use crate::residency::retention::Retention;
 
 /// Giving pages back and reading them again adds as much to a pass over the weights as multiplying
 /// them with this many tokens.
-const RELEASING: f64 = 42.0;
+pub(super) const RELEASING: f64 = 42.0;
 
 /// Copying a layer to a device, while another one is computed, takes as long as multiplying its
 /// weights with this many tokens. Not measured: what PCI Express and the arithmetic of consumer

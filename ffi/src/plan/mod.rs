@@ -14,6 +14,7 @@
 pub(crate) mod budget;
 mod cost;
 pub(crate) mod demand;
+pub(crate) mod sampling;
 
 use std::time::Duration;
 

@@ -13,6 +13,8 @@ pub struct WeightBytes {
     pub layer: u64,
     /// The panels of a layer's weights, at most; `None` where the kernels do not compute.
     pub panels: Option<u64>,
+    /// The panels that sampling retains: of a layer's weights, at most, and of the head's.
+    pub sampling_panels: [u64; 2],
     /// What a layer that retains its weights' panels no longer needs, at least.
     pub unpacked: u64,
     /// What making panels of a layer's weights costs, in tokens to multiply with; see
@@ -63,6 +65,7 @@ mod tests {
             layers: 16,
             layer: 10,
             panels: None,
+            sampling_panels: [0; 2],
             unpacked: 0,
             unpacking: 0,
             in_use: 2,

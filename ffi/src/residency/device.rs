@@ -18,7 +18,7 @@ use crate::model::group::Group;
 use crate::model::layer::{HeadTensors, Layer};
 use crate::residency::bytes::WeightBytes;
 use crate::residency::file::FileTensors;
-use crate::residency::retention::Retention;
+use crate::residency::retention::{PanelUse, Retention};
 use crate::residency::stream::Stream;
 use crate::residency::transfer::Transfer;
 
@@ -155,7 +155,7 @@ impl Residency for OnDevice {
         self.stream.take();
     }
 
-    fn set_panels(&mut self, _: &Backend, _: &[usize]) -> Result<(), BackendError> {
+    fn set_panels(&mut self, _: &Backend, _: &[usize], _: PanelUse) -> Result<(), BackendError> {
         Ok(())
     }
 
@@ -169,6 +169,7 @@ impl Residency for OnDevice {
             layers: layers.map(of_layer).sum(),
             layer,
             panels: None,
+            sampling_panels: [0; 2],
             unpacked: 0,
             unpacking: UNPACKING,
             in_use: 2,

@@ -4,6 +4,7 @@
 //! back when they are done. Panels take the place of the last layers' weights, where there is
 //! memory for them: unpacking a weight costs as much as multiplying with dozens of tokens.
 
+use std::iter::once;
 use std::rc::Rc;
 
 use super::Residency;
@@ -11,6 +12,7 @@ use crate::error::EngineError;
 use crate::ggml::arena::Arena;
 use crate::ggml::backend::{Backend, BackendError};
 use crate::ggml::graph::Graph;
+use crate::ggml::tensor::Tensor;
 use crate::gguf::file::{Gguf, LARGE_PAGE};
 use crate::gguf::unpacking;
 use crate::model::architecture::Architecture;
@@ -18,12 +20,12 @@ use crate::model::error::ArchitectureError;
 use crate::model::layer::{HeadTensors, Layer};
 use crate::model::projection::Projection;
 use crate::model::tensors::{EMBEDDING, head_name};
-use crate::model::weight::Panels;
+use crate::model::weight::{Panels, Weight};
 use crate::ops::kernels::ByKernels;
 use crate::ops::kernels::panels;
 use crate::residency::bytes::WeightBytes;
 use crate::residency::file::FileTensors;
-use crate::residency::retention::Retention;
+use crate::residency::retention::{PanelUse, Retention};
 
 /// Weights in the memory map.
 pub(crate) struct Mapped {
@@ -35,6 +37,8 @@ pub(crate) struct Mapped {
     panels: Arena,
     /// The layers that they belong to.
     with_panels: Vec<usize>,
+    /// What they are for.
+    purpose: PanelUse,
 }
 
 impl Mapped {
@@ -50,6 +54,7 @@ impl Mapped {
             retained: shape.n_layer,
             panels: Arena::default(),
             with_panels: Vec::new(),
+            purpose: PanelUse::Training,
         })
     }
 
@@ -59,7 +64,8 @@ impl Mapped {
 
     /// The mean of [`unpacking::in_tokens`] over all weights of layers.
     fn unpacking(&self) -> u32 {
-        let names = (0..self.file.layers.len()).flat_map(weight_names).collect::<Vec<_>>();
+        let layers = 0..self.file.layers.len();
+        let names = layers.flat_map(|n| self.weight_names(n)).collect::<Vec<_>>();
         let [mut tokens, mut elements] = [0; 2];
         for info in self.file.infos(&names) {
             let n = info.ne.iter().product::<usize>() as u64;
@@ -69,34 +75,72 @@ impl Mapped {
         (tokens / elements.max(1)) as u32
     }
 
-    /// Shapes of the panels of a layer's weights.
-    fn panel_shapes(&self, n: usize) -> Vec<[usize; 2]> {
-        let weights = self.file.layers[n].weights();
-        weights.flat_map(|weight| panels::shapes(weight, self.kernels.precision)).collect()
+    /// Shapes of the panels of these weights.
+    fn panel_shapes<'a>(
+        &self,
+        weights: impl Iterator<Item = &'a Weight>,
+        purpose: PanelUse,
+    ) -> Vec<[usize; 2]> {
+        let n = if purpose == PanelUse::Training { 2 } else { 1 };
+        let shapes = weights.map(|weight| panels::shapes(weight, self.kernels.precision));
+        shapes.flat_map(|shapes| shapes.into_iter().take(n)).collect()
+    }
+
+    /// Makes the panels of some weights in `places`, for a use.
+    fn make_panels<'a>(
+        &self,
+        backend: &Backend,
+        weights: impl Iterator<Item = &'a Weight>,
+        places: &mut impl Iterator<Item = Tensor>,
+        purpose: PanelUse,
+    ) -> Result<Vec<Panels>, BackendError> {
+        let mut place = || Some(places.next().expect("a place for each"));
+        let weights: Vec<&Weight> = weights.collect();
+        let mut panels = || match purpose {
+            PanelUse::Training => [place(), place()],
+            PanelUse::Sampling => [place(), None],
+        };
+        let made: Vec<Panels> = weights.iter().map(|_| panels()).collect();
+        let graph = Graph::new(4 * Projection::ALL.len());
+        for (weight, panels) in weights.iter().zip(&made) {
+            panels::make(&graph, self.kernels, weight, panels);
+        }
+        backend.run(&graph)?;
+        Ok(made)
     }
 
     /// Sets a layer's panels; without any the weights themselves are used again.
     ///
     /// # Panics
     /// If a graph still refers to the layer.
-    fn set_layer_panels(&mut self, n: usize, panels: impl Iterator<Item = Option<Panels>>) {
+    fn set_layer_panels(&mut self, n: usize, panels: impl Iterator<Item = Panels>) {
         let layer = Rc::get_mut(&mut self.file.layers[n]).expect("no graph refers to the layer");
         layer.weights_mut().zip(panels).for_each(|(weight, panels)| weight.panels = panels);
         // Nothing reads the weights themselves any more, or not now.
-        self.file.gguf.release(weight_names(n));
+        self.file.gguf.release(self.weight_names(n));
+    }
+
+    /// The tensors of a layer that panels take the place of.
+    fn weight_names(&self, n: usize) -> Vec<String> {
+        let layer = &self.file.layers[n];
+        let held = Projection::ALL.into_iter().filter(|&p| layer.projection(p).is_some());
+        held.map(|projection| projection.weight_name(n)).collect()
+    }
+
+    /// Sets the panels of the head's weight.
+    fn set_head_panels(&mut self, panels: Panels) {
+        let head = Rc::get_mut(&mut self.file.head).expect("no graph refers to the head");
+        head.weight.panels = panels;
+        self.file.gguf.release([head_name(&self.file.gguf)]);
     }
 
     fn drop_panels(&mut self) {
         for n in std::mem::take(&mut self.with_panels) {
-            self.set_layer_panels(n, std::iter::repeat_with(|| None));
+            self.set_layer_panels(n, std::iter::repeat_with(|| [None, None]));
         }
+        self.set_head_panels([None, None]);
         self.panels = Arena::default();
     }
-}
-
-/// The tensors that panels take the place of.
-fn weight_names(n: usize) -> [String; Projection::ALL.len()] {
-    Projection::ALL.map(|projection| projection.weight_name(n))
 }
 
 impl Residency for Mapped {
@@ -136,23 +180,34 @@ impl Residency for Mapped {
         self.retained = retention.weights;
     }
 
-    fn set_panels(&mut self, backend: &Backend, layers: &[usize]) -> Result<(), BackendError> {
-        if self.with_panels == layers {
+    fn set_panels(
+        &mut self,
+        backend: &Backend,
+        layers: &[usize],
+        purpose: PanelUse,
+    ) -> Result<(), BackendError> {
+        if self.with_panels == layers && self.purpose == purpose {
             return Ok(());
         }
         self.drop_panels();
-        let shapes: Vec<_> = layers.iter().flat_map(|&n| self.panel_shapes(n)).collect();
-        let mut tensors = self.panels.tensors(backend, &shapes)?.into_iter();
-        let mut pair = || [(); 2].map(|()| tensors.next().expect("two for each weight"));
+        self.purpose = purpose;
+        let file = &self.file;
+        let all = layers.len() == file.layers.len();
+        let head = (all && purpose == PanelUse::Sampling).then(|| file.head.clone());
+        let of_layer = |&n: &usize| self.panel_shapes(file.layers[n].weights(), purpose);
+        let of_head = head.iter().flat_map(|head| self.panel_shapes(once(&head.weight), purpose));
+        let shapes: Vec<_> = of_head.chain(layers.iter().flat_map(of_layer)).collect();
+        let mut places = self.panels.tensors(backend, &shapes)?.into_iter();
+        if let Some(head) = head {
+            let mut made = self.make_panels(backend, once(&head.weight), &mut places, purpose)?;
+            drop(head);
+            self.set_head_panels(made.pop().expect("of one weight"));
+        }
         for &n in layers {
-            let made: Vec<Panels> = Projection::ALL.iter().map(|_| pair()).collect();
-            let graph = Graph::new(4 * Projection::ALL.len());
-            for (weight, panels) in self.file.layers[n].weights().zip(&made) {
-                panels::make(&graph, self.kernels, weight, panels);
-            }
-            backend.run(&graph)?;
-            drop(graph);
-            self.set_layer_panels(n, made.into_iter().map(Some));
+            let layer = self.file.layers[n].clone();
+            let made = self.make_panels(backend, layer.weights(), &mut places, purpose)?;
+            drop(layer);
+            self.set_layer_panels(n, made.into_iter());
             // One by one, so that a failure leaves a list of those that have them.
             self.with_panels.push(n);
         }
@@ -162,8 +217,14 @@ impl Residency for Mapped {
     fn bytes(&self, _: &Backend) -> WeightBytes {
         let (file, layers) = (&self.file, 0..self.file.layers.len());
         let of_layer = |n| file.bytes(&file.layer_names(n)) as u64;
-        let panels = layers.clone().map(|n| Arena::size(&self.panel_shapes(n)) as u64);
-        let unpacked = layers.clone().map(|n| file.bytes(&weight_names(n)) as u64);
+        let panels = |purpose| {
+            let shapes = |n: usize| self.panel_shapes(file.layers[n].weights(), purpose);
+            layers.clone().map(|n| Arena::size(&shapes(n)) as u64).max()
+        };
+        let head_panels = self.panel_shapes(once(&file.head.weight), PanelUse::Sampling);
+        let of_layer_and_head =
+            [panels(PanelUse::Sampling).unwrap_or(0), Arena::size(&head_panels) as u64];
+        let unpacked = layers.clone().map(|n| file.bytes(&self.weight_names(n)) as u64);
         let in_use = layers.clone().map(|n| file.mapped_bytes(&file.layer_names(n)) as u64);
         let others = file.gguf.tensors().iter().filter(|(name, _)| !name.starts_with("blk."));
         let embedding = file.mapped_bytes(&[EMBEDDING.to_owned()]);
@@ -171,8 +232,9 @@ impl Residency for Mapped {
         WeightBytes {
             n_layer: layers.len(),
             layers: layers.clone().map(of_layer).sum(),
-            layer: layers.map(of_layer).max().unwrap_or(0),
-            panels: panels.max(),
+            layer: layers.clone().map(of_layer).max().unwrap_or(0),
+            panels: panels(PanelUse::Training),
+            sampling_panels: of_layer_and_head,
             unpacked: unpacked.min().unwrap_or(0),
             unpacking: self.unpacking(),
             in_use: 1,

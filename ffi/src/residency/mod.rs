@@ -19,7 +19,7 @@ use crate::ggml::backend::{Backend, BackendError};
 use crate::model::layer::{HeadTensors, Layer};
 use crate::residency::bytes::WeightBytes;
 use crate::residency::file::FileTensors;
-use crate::residency::retention::Retention;
+use crate::residency::retention::{PanelUse, Retention};
 
 /// Where a model's weights are while it computes.
 pub(crate) trait Residency {
@@ -45,9 +45,14 @@ pub(crate) trait Residency {
     /// model's layers; panels follow with [`Residency::set_panels`].
     fn retain(&mut self, retention: Retention);
 
-    /// Makes the panels of these layers' weights, and drops those of others; does nothing where the
-    /// kernels do not compute.
-    fn set_panels(&mut self, backend: &Backend, layers: &[usize]) -> Result<(), BackendError>;
+    /// Makes the panels of these layers' weights for a use, and drops all others; does nothing where
+    /// the kernels do not compute.
+    fn set_panels(
+        &mut self,
+        backend: &Backend,
+        layers: &[usize],
+        purpose: PanelUse,
+    ) -> Result<(), BackendError>;
 
     /// What the weights take in memory.
     fn bytes(&self, backend: &Backend) -> WeightBytes;

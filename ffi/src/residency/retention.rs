@@ -32,6 +32,15 @@ impl Retention {
     }
 }
 
+/// What panels are used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PanelUse {
+    /// Both products with a layer's weights. Those with the head's are made for each product.
+    Training,
+    /// The forward product alone, with the head's weight as well if all layers have panels.
+    Sampling,
+}
+
 impl Default for Retention {
     /// All weights, nothing else.
     fn default() -> Self {

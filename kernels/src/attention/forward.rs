@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::band::Band;
 use super::schedule::{AttentionSchedule, QueryTile};
-use super::shape::AttentionShape;
+use super::shape::{AttentionShape, PAGE};
 use super::tensors::{AttentionInput, AttentionOutput};
 use super::tile::{Buffers, strips, transpose, whole_rows};
 use crate::kernels::Kernels;
@@ -41,7 +41,7 @@ impl Kernels {
     /// # Safety
     /// - Every token of the segments lies in all tensors, which are contiguous with the shapes
     ///   that [`AttentionInput`] and [`AttentionOutput`] state; no token is in two segments. Of a
-    ///   schedule by [`AttentionSchedule::cached`], keys and values are those of the cache.
+    ///   schedule by [`AttentionSchedule::kept`], keys and values are the kept ones.
     /// - During the call nothing writes to the input, and nothing but other tasks accesses the
     ///   output; no task is done twice at the same time.
     pub unsafe fn attention(
@@ -58,6 +58,7 @@ impl Kernels {
         let forward = Forward {
             loops: self.loops,
             shape,
+            pages: &schedule.pages,
             input,
             output,
             q: buffers.take(row * TILE),
@@ -73,9 +74,10 @@ impl Kernels {
 }
 
 /// The tensors of a call and this thread's buffers.
-struct Forward {
+struct Forward<'a> {
     loops: &'static Loops,
     shape: AttentionShape,
+    pages: &'a [usize],
     input: AttentionInput,
     output: AttentionOutput,
     /// `(D, 64)`, the queries.
@@ -88,40 +90,59 @@ struct Forward {
     out: *mut f32,
 }
 
-impl Forward {
+/// The queries of a tile's lanes, as rows of `(T · H, D)`.
+#[derive(Clone, Copy)]
+struct LaneRows {
+    first: usize,
+    /// From one lane to the next: a token, or a head.
+    step: usize,
+}
+
+impl Forward<'_> {
     /// A tile of queries.
     ///
     /// # Safety
-    /// The tensors hold its queries and its segment's keys, and nothing else accesses the outputs of
+    /// The tensors hold its queries and its segment's pages, and nothing else accesses the outputs of
     /// the tile.
-    unsafe fn queries(&self, QueryTile { keys, head, query, token }: QueryTile) {
-        let shape = &self.shape;
-        let d = shape.head_dim;
-        let n = (keys.len - query).min(TILE);
+    unsafe fn queries(&self, tile: QueryTile) {
+        let (shape, d) = (&self.shape, self.shape.head_dim);
+        let QueryTile { query, n_queries, .. } = tile;
+        let n = n_queries * tile.n_heads;
         let lanes = n.next_multiple_of(LANES);
-        let stride = shape.n_head * d;
+        let rows = self.rows(tile);
+        let single = n_queries == 1;
+        let end = query + n_queries;
         let mut running = Running::new();
         // SAFETY: rows of the segment; the buffers have room for a tile.
         unsafe {
-            let q = self.input.q.add(token * stride + head * d);
-            transpose(self.loops, q, stride, n, d, self.q);
+            let q = self.input.q.add(rows.first * d);
+            transpose(self.loops, q, rows.step * d, n, d, self.q);
             let first = shape.first_tile(query);
-            for key in (first..query + n).step_by(TILE) {
-                let rows = (query + n - key).min(TILE);
+            for key in (first..end).step_by(TILE) {
+                // Every lane of a single query sees the same keys.
+                let hidden = if single { shape.first_key(query).saturating_sub(key) } else { 0 };
+                let n_keys = (end - key).min(TILE) - hidden;
                 let band = Band::of_queries(query, key, shape.window);
-                let band = (!band.is_full(rows, lanes)).then_some(band);
-                let offset = (keys.start + key) * shape.n_head_kv + head / shape.group();
-                self.scores(offset * d, rows, lanes, band);
-                let tile = std::slice::from_raw_parts_mut(self.scores.cast::<Row>(), rows);
+                let band = (!single && !band.is_full(n_keys, lanes)).then_some(band);
+                let token = self.pages[tile.pages + key / PAGE] + hidden;
+                let offset = token * shape.n_head_kv + tile.head / shape.group();
+                self.scores(offset * d, n_keys, lanes, band);
+                let scores = std::slice::from_raw_parts_mut(self.scores.cast::<Row>(), n_keys);
                 if let Some(band) = band {
-                    band.hide(tile, lanes, f32::NEG_INFINITY);
+                    band.hide(scores, lanes, f32::NEG_INFINITY);
                 }
-                (self.loops.tile_softmax)(tile, lanes, shape.scale, &mut running);
+                (self.loops.tile_softmax)(scores, lanes, shape.scale, &mut running);
                 let factors = (key > first).then_some(&running.factor);
-                self.values(offset * d, (rows, n), band, factors);
+                self.values(offset * d, (n_keys, n), band, factors);
             }
-            self.finish(token, head, n, &running);
+            self.finish(rows, n, &running);
         }
+    }
+
+    /// Where a tile's lanes are.
+    fn rows(&self, QueryTile { head, n_queries, token, .. }: QueryTile) -> LaneRows {
+        let n_head = self.shape.n_head;
+        LaneRows { first: token * n_head + head, step: if n_queries == 1 { 1 } else { n_head } }
     }
 
     /// `scores[j, i] = Σ_d k[j, d] q[d, i]`, where visible.
@@ -190,17 +211,17 @@ impl Forward {
         }
     }
 
-    /// Divides by the sums and writes `n` queries.
+    /// Divides by the sums and writes `n` lanes.
     ///
     /// # Safety
-    /// The tensors hold those queries, and nothing else accesses their outputs.
-    unsafe fn finish(&self, token: usize, head: usize, n: usize, running: &Running) {
-        let (d, heads) = (self.shape.head_dim, self.shape.n_head);
+    /// The tensors hold their queries, and nothing else accesses their outputs.
+    unsafe fn finish(&self, rows: LaneRows, n: usize, running: &Running) {
+        let d = self.shape.head_dim;
         for i in 0..n {
-            let at = (token + i) * heads + head;
+            let at = rows.first + i * rows.step;
             let lse = f64::from(running.max[i]) * LN_2 + f64::from(running.sum[i]).ln();
             let factor = 1.0 / running.sum[i];
-            // SAFETY: query `token + i` of the output, row `i` of the buffer.
+            // SAFETY: query `i` of the output, row `i` of the buffer.
             unsafe {
                 self.output.lse.add(at).write(lse as f32);
                 let from = self.out.add(i * self.shape.row());

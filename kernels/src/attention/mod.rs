@@ -4,7 +4,7 @@
 //! running maximum and sum per query, the backward pass recomputes the probabilities from the
 //! saved log-sum-exp. What is left are small matrix products (`loops/gemm.rs`).
 //!
-//! The forward pass lays queries along the lanes, the backward pass keys, so that no reduction
+//! The forward pass lays queries along the lanes (of a single query, the heads that share keys), the backward pass keys, so that no reduction
 //! runs across lanes: every level gives the same bits (a NaN may differ in its payload).
 
 mod backward;
@@ -16,7 +16,7 @@ mod single;
 mod tensors;
 mod tile;
 
-pub use schedule::{AttentionSchedule, CachedSegment};
-pub use shape::{AttentionShape, Segment};
+pub use schedule::{AttentionSchedule, KeptSegment};
+pub use shape::{AttentionShape, PAGE, Segment};
 pub use single::Attention;
 pub use tensors::{AttentionGradient, AttentionInput, AttentionOutput, AttentionSaved};

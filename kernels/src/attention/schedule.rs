@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use super::shape::{AttentionShape, Segment};
+use super::shape::{AttentionShape, PAGE, Segment};
+use crate::chunks::chunks;
 use crate::loops::tile_softmax::TILE;
 
 /// Work of a tile of queries or keys besides its scores, in scores.
@@ -19,25 +20,31 @@ pub(super) enum Task {
     Queries(usize),
 }
 
-/// A tile of queries of one head.
+/// Queries that read the same head of keys: some of one head, or a single one of several heads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct QueryTile {
-    /// Where the segment's keys and values are.
-    pub keys: Segment,
-    /// The head of queries.
+    /// Where the segment's pages begin among the schedule's.
+    pub pages: usize,
+    /// The first head of queries.
     pub head: usize,
-    /// The tile's first query, counted in the segment.
+    /// Heads; one, unless there is a single query.
+    pub n_heads: usize,
+    /// The first query, counted in the segment.
     pub query: usize,
-    /// The token of that query among the queries and outputs.
+    /// Queries of each head.
+    pub n_queries: usize,
+    /// The token of the first query among the queries and outputs.
     pub token: usize,
 }
 
-/// New tokens of a sequence whose keys and values, with those of the tokens before them, lie in one
-/// row of a cache.
+/// New tokens of a sequence whose keys and values, with those of the tokens before them, are kept in
+/// pages of [`PAGE`] tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CachedSegment {
-    /// All tokens of the sequence, the new ones at its end, among the cache's keys and values.
-    pub keys: Segment,
+pub struct KeptSegment<'a> {
+    /// The first token of each page among the kept keys and values.
+    pub pages: &'a [usize],
+    /// All tokens of the sequence, the new ones at its end.
+    pub len: usize,
     /// The new ones among the queries and outputs.
     pub queries: Segment,
 }
@@ -50,6 +57,8 @@ pub struct AttentionSchedule {
     pub(super) shape: AttentionShape,
     /// Tokens of the longest segment.
     pub(super) longest: usize,
+    /// The first token of each page of keys and values, segment by segment.
+    pub(super) pages: Vec<usize>,
     /// Tiles of queries, of each head the last first: they see most keys.
     pub(super) forward: Vec<QueryTile>,
     /// `(segment, head of keys, task)`, those with the most work first.
@@ -65,22 +74,54 @@ impl AttentionSchedule {
     pub fn new(shape: AttentionShape, segments: &[Segment], n_threads: usize) -> Self {
         shape.check();
         let longest = segments.iter().map(|segment| segment.len).max().unwrap_or(0);
-        let all = |&segment| tiles(&shape, CachedSegment { keys: segment, queries: segment });
-        let forward = segments.iter().flat_map(all).collect();
         let backward = backward(&shape, segments, n_threads);
-        Self { shape, longest, forward, backward }
+        let mut schedule = Self { shape, longest, pages: vec![], forward: vec![], backward };
+        for &queries in segments {
+            let Segment { start, len } = queries;
+            let pages: Vec<usize> = (start..start + len).step_by(PAGE).collect();
+            schedule.add(KeptSegment { pages: &pages, len, queries });
+        }
+        schedule
     }
 
-    /// The tasks of the forward pass of new tokens whose keys and values are in a cache, with those
-    /// of the tokens before them.
+    /// The tasks of the forward pass of new tokens whose keys and values are kept, with those of the
+    /// tokens before them.
     ///
     /// # Panics
-    /// As [`AttentionSchedule::new`]; if a sequence has fewer tokens than are new.
-    pub fn cached(shape: AttentionShape, segments: &[CachedSegment]) -> Self {
+    /// As [`AttentionSchedule::new`]; if a sequence has fewer tokens than are new, or fewer pages
+    /// than its tokens fill.
+    pub fn kept(shape: AttentionShape, segments: &[KeptSegment<'_>]) -> Self {
         shape.check();
-        let longest = segments.iter().map(|segment| segment.keys.len).max().unwrap_or(0);
-        let forward = segments.iter().flat_map(|&segment| tiles(&shape, segment)).collect();
-        Self { shape, longest, forward, backward: Vec::new() }
+        let longest = segments.iter().map(|segment| segment.len).max().unwrap_or(0);
+        let mut schedule =
+            Self { shape, longest, pages: vec![], forward: vec![], backward: vec![] };
+        segments.iter().for_each(|&segment| schedule.add(segment));
+        schedule
+    }
+
+    /// Adds the forward tasks of a segment. The heads that share keys also share a tile if there is a
+    /// single query, whose lanes would be idle otherwise.
+    fn add(&mut self, KeptSegment { pages, len, queries }: KeptSegment<'_>) {
+        let past = len.checked_sub(queries.len).expect("new tokens are among all");
+        assert!(len <= pages.len() * PAGE, "{len} tokens in {} pages", pages.len());
+        let first_page = self.pages.len();
+        self.pages.extend(pages);
+        let n_heads = if queries.len == 1 { self.shape.group().min(TILE) } else { 1 };
+        for kv in 0..self.shape.n_head_kv {
+            let heads = kv * self.shape.group()..(kv + 1) * self.shape.group();
+            for heads in chunks(heads, n_heads) {
+                for n in chunks(0..queries.len, TILE).rev() {
+                    self.forward.push(QueryTile {
+                        pages: first_page,
+                        head: heads.start,
+                        n_heads: heads.len(),
+                        query: past + n.start,
+                        n_queries: n.len(),
+                        token: queries.start + n.start,
+                    });
+                }
+            }
+        }
     }
 
     /// The tasks of [`Kernels::attention`](crate::Kernels::attention).
@@ -92,18 +133,6 @@ impl AttentionSchedule {
     pub fn backward(&self) -> Range<usize> {
         0..self.backward.len()
     }
-}
-
-/// The tiles of a segment's queries.
-fn tiles(
-    shape: &AttentionShape,
-    CachedSegment { keys, queries }: CachedSegment,
-) -> impl Iterator<Item = QueryTile> {
-    let past = keys.len.checked_sub(queries.len).expect("new tokens are among all");
-    (0..shape.n_head).flat_map(move |head| {
-        let new = (0..queries.len).step_by(TILE).rev();
-        new.map(move |n| QueryTile { keys, head, query: past + n, token: queries.start + n })
-    })
 }
 
 /// Tasks of the backward pass.
@@ -192,12 +221,12 @@ mod tests {
                     }
                 }
                 let tiles: usize = segments.iter().map(|s| s.len.div_ceil(TILE)).sum();
-                assert_eq!((queries.len(), tasks.len()), (9 * tiles, 2 * 3 * tiles));
-                queries.sort_by_key(|tile| (tile.keys.start, tile.head, tile.query));
+                queries.sort_by_key(|tile| (tile.token, tile.head));
                 queries.dedup();
                 tasks.sort_unstable();
                 tasks.dedup();
-                assert_eq!((queries.len(), tasks.len()), (9 * tiles, 2 * 3 * tiles));
+                let heads: usize = queries.iter().map(|tile| tile.n_heads).sum();
+                assert_eq!((heads, tasks.len()), (9 * tiles, 2 * 3 * tiles));
             }
         }
     }

@@ -3,6 +3,9 @@
 use crate::loops::LANES;
 use crate::loops::tile_softmax::TILE;
 
+/// Tokens of a page of kept keys and values: a page is a tile.
+pub const PAGE: usize = TILE;
+
 /// The sizes of an attention layer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AttentionShape {
@@ -40,8 +43,12 @@ impl AttentionShape {
 
     /// The first key of the first tile that the tile of queries at `query` sees.
     pub(super) fn first_tile(&self, query: usize) -> usize {
-        let first = self.window.map_or(0, |window| (query + 1).saturating_sub(window));
-        first / TILE * TILE
+        self.first_key(query) / TILE * TILE
+    }
+
+    /// The first key that a query sees.
+    pub(super) fn first_key(&self, query: usize) -> usize {
+        self.window.map_or(0, |window| (query + 1).saturating_sub(window))
     }
 
     /// After the last query of the segment that sees the tile of keys at `key`.

@@ -29,6 +29,10 @@ pub struct Figures {
     pub train_tok_per_s: f64,
     /// Of one stream of tokens; none if it was not asked for.
     pub generate_tok_per_s: Option<f64>,
+    /// Prompts that are answered at the same time.
+    pub n_parallel: usize,
+    /// Of all of them, 128 tokens read and as many drawn each; none if it was not asked for.
+    pub sample_tok_per_s: Option<f64>,
     /// Of the products with frozen weights, over all the time of a pass.
     pub read_gops: f64,
     pub train_gops: f64,

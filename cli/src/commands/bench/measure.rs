@@ -17,6 +17,7 @@ use super::generation;
 use super::memory::Watch;
 use super::operations::Operations;
 use super::sample::{median, repeat};
+use super::sampling;
 use crate::console::Console;
 use crate::flags::{BenchArgs, OptimizerName, target_modules};
 use crate::session::PlanFigures;
@@ -42,8 +43,12 @@ pub fn measure(args: &BenchArgs, path: &Path) -> Result<Figures> {
         .into());
     }
     let figures = run(args, &model, modules)?.with_peak(watch.stop());
-    // After the engine is gone: neither time nor memory of the two mix.
-    Ok(Figures { generate_tok_per_s: generation::tok_per_s(args, &model)?, ..figures })
+    // After the engine is gone: neither time nor memory of the three mix.
+    Ok(Figures {
+        generate_tok_per_s: generation::tok_per_s(args, &model)?,
+        sample_tok_per_s: sampling::tok_per_s(args, &model)?,
+        ..figures
+    })
 }
 
 fn run(args: &BenchArgs, model: &ModelFile, modules: Vec<Projection>) -> Result<Figures> {
@@ -52,6 +57,7 @@ fn run(args: &BenchArgs, model: &ModelFile, modules: Vec<Projection>) -> Result<
         args.tokens as usize,
         &model.architecture,
     );
+    let modules = shape.targets(&modules);
     let config =
         LoraConfig { r: 16, lora_alpha: 16.0, lora_dropout: 0.0, target_modules: modules.clone() };
     let device = device(&args.device.name, threads, Console::default())?;
@@ -107,6 +113,8 @@ fn run(args: &BenchArgs, model: &ModelFile, modules: Vec<Projection>) -> Result<
         read_tok_per_s: per_step / read_seconds,
         train_tok_per_s: per_step / train_seconds,
         generate_tok_per_s: None,
+        n_parallel: args.n_parallel,
+        sample_tok_per_s: None,
         read_gops: (forward + head) / read_seconds / 1e9,
         train_gops: (forward + 2.0 * head + backward) / train_seconds / 1e9,
         read_seconds: reading.iter().map(|s| s.seconds).collect(),

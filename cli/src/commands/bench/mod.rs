@@ -1,4 +1,4 @@
-//! `cutq bench`: how fast models are read and trained here, and in how much memory.
+//! `cutq bench`: how fast models are read, trained and sampled from here, and in how much memory.
 
 mod figures;
 mod generation;
@@ -6,6 +6,7 @@ mod measure;
 mod memory;
 mod operations;
 mod sample;
+mod sampling;
 mod table;
 
 use std::env;

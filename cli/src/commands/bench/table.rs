@@ -12,7 +12,7 @@ const TEXT: usize = 2;
 
 type Row = [String; TITLES.len()];
 
-/// A few rows per model: reading, training, the phases of training, a generated token. Ends in what all have in common.
+/// A few rows per model: reading, training, the phases of training, a generated token, sampling. Ends in what all have in common.
 pub fn markdown(all: &[Figures]) -> String {
     let rows: Vec<Row> = all.iter().flat_map(rows).collect();
     let width = |c: usize| {
@@ -96,7 +96,15 @@ fn rows(figures: &Figures) -> Vec<Row> {
         row[4] = number(tok_per_s);
         row
     });
-    [read, train].into_iter().chain(phases).chain(device).chain(generate).collect()
+    let sample = figures.sample_tok_per_s.map(|tok_per_s| {
+        let mut row = Row::default();
+        row[1] = format!("sample, {} × (128 + 128)", figures.n_parallel);
+        row[2] = number(1e3 * (256 * figures.n_parallel) as f64 / tok_per_s);
+        row[4] = number(tok_per_s);
+        row
+    });
+    let more = device.into_iter().chain(generate).chain(sample);
+    [read, train].into_iter().chain(phases).chain(more).collect()
 }
 
 #[cfg(test)]

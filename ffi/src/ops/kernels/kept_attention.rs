@@ -6,12 +6,12 @@
 use std::ops::Range;
 
 use cutq_kernels::{
-    AttentionInput, AttentionOutput, AttentionSchedule, CachedSegment, Kernels, Work,
+    AttentionInput, AttentionOutput, AttentionSchedule, KeptSegment, Kernels, PAGE, Work,
 };
 
 use super::ByKernels;
 use crate::ggml::graph::custom::{CustomOp, SCRATCH, source};
-use crate::ops::attention::{Attention, Kept};
+use crate::ops::attention::{Attention, Kept, KeptSequence};
 use crate::ops::tape::{Tape, Var};
 use crate::sys;
 
@@ -28,22 +28,23 @@ pub(super) fn attention<'g>(
     let [d, h, n_tokens, _] = q.ne();
     let width = d * k.ne()[1];
     let [all_k, all_v] = kept.tensors.each_ref().map(|tensor| g.leaf(tensor));
-    let pairs = || attention.segments.iter().zip(kept.rows);
-    assert_eq!(attention.segments.len(), kept.rows.len());
-    for (node, (queries, keys)) in
-        [all_k, all_v].into_iter().flat_map(|n| pairs().map(move |p| (n, p)))
-    {
+    let pairs = || attention.segments.iter().zip(kept.sequences);
+    assert_eq!(attention.segments.len(), kept.sequences.len());
+    for node in [all_k, all_v] {
         let [its_width, room, ..] = node.ne();
-        assert!(its_width == width && keys.start + keys.len <= room && queries.len <= keys.len);
+        let mut pages = kept.sequences.iter().flat_map(|sequence| &sequence.pages);
+        assert!(its_width == width && pages.all(|page| page + PAGE <= room));
     }
-    let to = pairs().flat_map(|(new, all)| {
-        let first = all.start + all.len - new.len;
-        first..first + new.len
-    });
+    let to =
+        pairs().flat_map(|(new, all)| (all.len - new.len..all.len).map(|token| all.row(token)));
     let keep = Keep { width, to: to.collect() };
     let all_k = g.custom_inplace(all_k, &[all_v, k, v], keep);
-    let segments = pairs().map(|(&queries, &keys)| CachedSegment { keys, queries });
-    let schedule = AttentionSchedule::cached(attention.shape, &segments.collect::<Vec<_>>());
+    let segments = pairs().map(|(&queries, KeptSequence { pages, len })| KeptSegment {
+        pages,
+        len: *len,
+        queries,
+    });
+    let schedule = AttentionSchedule::kept(attention.shape, &segments.collect::<Vec<_>>());
     let n_out = attention.n_out();
     let read = Read { kernels: by.kernels, schedule, n_out };
     let ne = [n_out + h * n_tokens, 1];

@@ -23,6 +23,7 @@ pub(crate) fn shapes(weight: &Weight, precision: Precision) -> [[usize; 2]; 2] {
 pub(crate) fn make<'g>(graph: &'g Graph, by: ByKernels, weight: &Weight, panels: &'g Panels) {
     for (orientation, panels) in [Orientation::Forward, Orientation::Transposed].iter().zip(panels)
     {
+        let Some(panels) = panels else { continue };
         let op = MakePanels { by, weight: weight.data, orientation: *orientation };
         graph.output(graph.custom_inplace(graph.leaf(panels), &[], op));
     }

@@ -69,7 +69,7 @@ impl ByKernels {
         let ne = input.ne();
         assert!(ne[0] == n_input && ne[2] == 1 && ne[3] == 1, "{ne:?} for {data:?}");
         let (packed, shape) = self.pack(g, input);
-        let panels = weight.panels.as_ref().map(|panels| &panels[orientation as usize]);
+        let panels = weight.panels[orientation as usize].as_ref();
         let mut sources = vec![packed, g.leaf(panels.unwrap_or(&weight.tensor))];
         if let Some(Addend { narrow, wide, shape: lora }) = addend {
             assert_eq!([lora.n_tokens, lora.n_in, lora.n_out], [ne[1], data.n_in, data.n_out]);

@@ -1,0 +1,60 @@
+//! How fast a model answers many prompts at a time.
+
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use anyhow::Result;
+use cutq_core::order::permutation;
+use cutq_ffi::{Adapter, Choice, LoraConfig, SampleRequest, SamplingPlan};
+
+use crate::console::Console;
+use crate::flags::{BenchArgs, target_modules};
+use crate::session::memory;
+use crate::session::model::{ModelFile, device, threads};
+
+/// Tokens of a prompt, and of its answer.
+const TOKENS: usize = 128;
+
+const SEED: u64 = 42;
+
+/// Tokens per second, read and drawn, of prompts that are answered at the same time; none unless
+/// asked for. Drawn as rounds draw them, with an adapter and at temperature 1; prompts share nothing.
+pub fn tok_per_s(args: &BenchArgs, model: &ModelFile) -> Result<Option<f64>> {
+    let n_parallel = args.n_parallel;
+    if n_parallel == 0 {
+        return Ok(None);
+    }
+    let n_threads = threads(args.device.threads, Console::new(true));
+    let device = device(&args.device.name, n_threads, Console::new(true))?;
+    let target_modules = target_modules(&args.target_modules)?;
+    let config = LoraConfig { r: 16, lora_alpha: 16.0, lora_dropout: 0.0, target_modules };
+    let adapter = Adapter::init(&model.gguf, &model.architecture, config, SEED);
+    let mut engine = model.engine(adapter, device, n_threads, args.precision)?;
+    let requests = requests(n_parallel, model.architecture.n_vocab);
+    let budget = args.memory.memory;
+    let budget = budget.unwrap_or_else(|| memory::available().map_or(u64::MAX, |free| free / 2));
+    let program = memory::program();
+    let plan = SamplingPlan::choose(&engine, &requests, n_parallel, program, budget)?;
+    engine.retain(plan.retention);
+    let choice = Choice { temperature: 1.0, ..Choice::GREEDY };
+    let mut answer = |requests: &[SampleRequest]| -> Result<f64> {
+        let started = Instant::now();
+        let mut done = |_, _| ControlFlow::Continue(());
+        engine.sample(requests, &choice, plan.options(), &[], &mut done)?;
+        Ok(started.elapsed().as_secs_f64())
+    };
+    // Warms up, and makes the panels.
+    answer(&requests[..1])?;
+    Ok(Some((n_parallel * 2 * TOKENS) as f64 / answer(&requests)?))
+}
+
+/// Prompts of random tokens.
+fn requests(n: usize, n_vocab: usize) -> Vec<SampleRequest> {
+    let mut ids = permutation(n_vocab, SEED, 0).into_iter().cycle().map(|id| id as u32);
+    let request = |seed: usize| SampleRequest {
+        prompt: ids.by_ref().take(TOKENS).collect(),
+        seed: seed as u64,
+        max_tokens: TOKENS,
+    };
+    (0..n).map(request).collect()
+}
