@@ -11,12 +11,13 @@ use serde::Serialize;
 
 use crate::console::Console;
 use crate::data;
-use crate::flags::{JudgeArgs, JudgingArgs};
+use crate::flags::{DeviceArgs, JudgeArgs, JudgingArgs};
 use crate::judge::{
-    Agreement, Answer, CallLog, CommandJudge, Counts, HttpJudge, Judge, Judged, Judging, Prompt,
-    Replay, Spec, Verdict, ask, write,
+    Agreement, Answer, CallLog, CommandJudge, Counts, Forecast, HttpJudge, Judge, Judged, Judging,
+    Limited, ModelJudge, Prompt, Replay, Spec, Verdict, ask, write,
 };
 use crate::output;
+use crate::session::model::{device, threads};
 use crate::usage::UsageError;
 
 /// What `--json` prints.
@@ -55,15 +56,17 @@ pub fn judge(args: &JudgeArgs) -> Result<ExitCode> {
         .into());
     }
     let mut log = CallLog::open(&path)?;
-    let mut judge = open(&args.judge, console)?;
+    let mut judge = open(&args.judge, &args.device, console)?;
     let prompt = prompt(&args.judge)?;
     let judging = Judging { prompt: &prompt, again: args.judge.again, seed: args.judge.judge_seed };
     let calls = judging.calls(judge.name(), &answers)?;
     if !args.reparse {
         let open = calls.open(&log);
-        let (n, name) = (open.len(), judge.name().to_owned());
-        console.note(format_args!("{n} calls to make of {name}; replies in {}", path.display()));
-        ask(&mut *judge, &open, &mut log, &console.bar("judged", Some(n)), &|| false)?;
+        let forecast = Forecast::of(&open, &log, args.judge.judge.is_model(), args.judge.price);
+        console.note(format_args!("judge: {}, replies in {}", judge.name(), path.display()));
+        console.note(format_args!("  {forecast}"));
+        check_cost(&forecast, args.judge.max_cost)?;
+        ask(&mut *judge, &open, &mut log, &console.bar("judged", Some(open.len())), &|| false)?;
     }
     let Judged { judgments, counts, with_itself } = calls.read(&log);
     console.note(&counts);
@@ -92,12 +95,16 @@ fn calls_path(out: &Path) -> PathBuf {
 }
 
 /// The judge that the flags name.
-pub(super) fn open(args: &JudgingArgs, console: Console) -> Result<Box<dyn Judge>> {
+pub(super) fn open(
+    args: &JudgingArgs,
+    place: &DeviceArgs,
+    console: Console,
+) -> Result<Box<dyn Judge>> {
     if let (Some(flag), false) = (args.http.given(), matches!(args.judge, Spec::Http(_))) {
         let message = format!("{flag} has no meaning with a judge that is no server");
         return Err(UsageError::new(message).into());
     }
-    Ok(match &args.judge {
+    let judge: Box<dyn Judge> = match &args.judge {
         Spec::Http(endpoint) => {
             if let Some(warning) = HttpJudge::warning(endpoint) {
                 console.warn(warning);
@@ -106,6 +113,17 @@ pub(super) fn open(args: &JudgingArgs, console: Console) -> Result<Box<dyn Judge
         }
         Spec::Command(command) => Box::new(CommandJudge::new(command, args.timeout())),
         Spec::Replay(path) => Box::new(Replay::open(path)?),
+        Spec::Model { model, adapter } => {
+            let n_threads = threads(place.threads, console);
+            let device = device(&place.name, n_threads, console)?;
+            let asks_for_form = args.judge_template.is_none();
+            let place = (device, n_threads);
+            Box::new(ModelJudge::open(model, adapter.as_deref(), place, asks_for_form)?)
+        }
+    };
+    Ok(match (args.price, args.max_cost) {
+        (Some(price), Some(max_cost)) => Box::new(Limited { judge, price, max_cost, spent: 0.0 }),
+        _ => judge,
     })
 }
 
@@ -114,6 +132,7 @@ pub(super) fn prompt(args: &JudgingArgs) -> Result<Prompt> {
     let given = [
         (args.criteria.is_some(), "--criteria"),
         (args.judge_template.is_some(), "--judge-template"),
+        (args.price.is_some(), "--price"),
     ];
     match given.into_iter().find(|(is_given, _)| *is_given && !args.judge.is_model()) {
         None => {}
@@ -125,6 +144,16 @@ pub(super) fn prompt(args: &JudgingArgs) -> Result<Prompt> {
     match &args.judge_template {
         Some(path) => Prompt::template(path),
         None => Prompt::paper(args.criteria.as_deref()),
+    }
+}
+
+/// Refuses calls that are going to cost too much.
+fn check_cost(forecast: &Forecast, max_cost: Option<f64>) -> Result<()> {
+    match (forecast.cost, max_cost) {
+        (Some(cost), Some(max_cost)) if cost > max_cost => bail!(
+            "the calls will cost about {cost:.2}, and --max-cost is {max_cost}; none was made"
+        ),
+        _ => Ok(()),
     }
 }
 

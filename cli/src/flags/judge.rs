@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::HttpArgs;
 use super::range::{positive, share};
-use crate::judge::{HttpOptions, Spec};
+use super::{DeviceArgs, HttpArgs};
+use crate::judge::{HttpOptions, Price, Spec};
 
 /// What to judge, who judges, and where it goes.
 #[derive(Debug, Args)]
@@ -28,6 +28,9 @@ pub struct JudgeArgs {
     /// Who judges.
     #[command(flatten)]
     pub judge: JudgingArgs,
+    /// Where a judge in this process computes.
+    #[command(flatten)]
+    pub device: DeviceArgs,
     /// Make no call: read the replies again that were received before
     #[arg(long)]
     pub reparse: bool,
@@ -40,9 +43,11 @@ pub struct JudgeArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Judge")]
 pub struct JudgingArgs {
-    /// Who judges: `http://HOST/v1#MODEL` (a server with the chat API of OpenAI, such as llama-server or
-    /// Ollama; its key is read from CUTQ_JUDGE_KEY or else OPENAI_API_KEY), `cmd:COMMAND` (reads lines of {"instruction","input","response"}, writes one line
-    /// of {"judgment": text or null} for each) or `replay:FILE` (judgments of the same answers)
+    /// Who judges: `http://HOST/v1#MODEL` (a server with OpenAI's chat API, such as llama-server; its
+    /// key is read from CUTQ_JUDGE_KEY or else OPENAI_API_KEY), `cmd:COMMAND` (reads lines of
+    /// {"instruction","input","response"}, writes one line of {"judgment": text or null} for each),
+    /// `replay:FILE` (judgments of the same answers), or a model in this process, `JUDGE.gguf` or
+    /// `JUDGE.gguf+ADAPTER.gguf`
     #[arg(long, value_name = "SPEC")]
     pub judge: Spec,
     /// Rules for judges that are language models, added to the paper's question
@@ -60,6 +65,12 @@ pub struct JudgingArgs {
     /// Stop if more than this share of the calls fails
     #[arg(long, value_name = "SHARE", default_value = "0.2", value_parser = share)]
     pub max_failed: f64,
+    /// The price of a million tokens read and of a million written, for the forecast
+    #[arg(long, value_name = "IN,OUT")]
+    pub price: Option<Price>,
+    /// Stop where the replies cost more, and do not begin where the forecast does
+    #[arg(long, value_name = "COST", requires = "price", value_parser = positive)]
+    pub max_cost: Option<f64>,
     /// Chooses the answers of --again
     #[arg(long, value_name = "SEED", default_value = "42")]
     pub judge_seed: u64,

@@ -18,17 +18,23 @@
 //! | `writing`   | `judgments.jsonl`                                         |
 //! | `command`   | the judge that is a program of the user's                 |
 //! | `http`      | the judge that is a language model behind a server        |
+//! | `model`     | the judge that is a language model in this process        |
 //! | `replay`    | the judge that repeats what was said before               |
+//! | `price`, `forecast`, `limit` | what calls take and cost             |
 
 mod agreement;
 mod asking;
 mod call;
 mod command;
 mod counts;
+mod forecast;
 mod http;
 mod judging;
 mod judgment;
+mod limit;
 mod log;
+mod model;
+mod price;
 mod prompt;
 mod quote;
 mod reading;
@@ -42,10 +48,14 @@ pub use agreement::Agreement;
 pub use asking::{Judge, ask};
 pub use command::CommandJudge;
 pub use counts::Counts;
+pub use forecast::Forecast;
 pub use http::{Drawing, HttpJudge, Options as HttpOptions, Timeouts};
 pub use judging::{Judged, Judging};
 pub use judgment::{Judgment, Verdict};
+pub use limit::Limited;
 pub use log::CallLog;
+pub use model::ModelJudge;
+pub use price::Price;
 pub use prompt::Prompt;
 pub use replay::Replay;
 pub use spec::Spec;

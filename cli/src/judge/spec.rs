@@ -14,6 +14,13 @@ pub enum Spec {
     Http(Endpoint),
     /// Replies that were received before.
     Replay(PathBuf),
+    /// A language model in this process.
+    Model {
+        /// A GGUF file.
+        model: PathBuf,
+        /// One of an adapter for it.
+        adapter: Option<PathBuf>,
+    },
 }
 
 /// A word that names no judge.
@@ -24,7 +31,11 @@ pub struct UnknownSpec {
 }
 
 /// The forms of a name.
-const KINDS: &str = "write http://HOST/v1#MODEL, cmd:COMMAND or replay:FILE";
+const KINDS: &str =
+    "write http://HOST/v1#MODEL, cmd:COMMAND, replay:FILE or JUDGE.gguf[+ADAPTER.gguf]";
+
+/// How files of models end.
+const GGUF: &str = ".gguf";
 
 impl Spec {
     /// Whether it is a language model, which is asked in words.
@@ -32,6 +43,7 @@ impl Spec {
         match self {
             Self::Http(_) => true,
             Self::Command(_) | Self::Replay(_) => false,
+            Self::Model { .. } => true,
         }
     }
 }
@@ -48,10 +60,19 @@ impl FromStr for Spec {
             let endpoint = text.parse().map_err(|_| UnknownSpec { found: text.to_owned() })?;
             return Ok(Self::Http(endpoint));
         }
-        match rest("replay:") {
-            Some(path) => Ok(Self::Replay(path.into())),
-            None => Err(UnknownSpec { found: text.to_owned() }),
+        if let Some(path) = rest("replay:") {
+            return Ok(Self::Replay(path.into()));
         }
+        let Some(files) = text.strip_suffix(GGUF).filter(|files| !files.is_empty()) else {
+            return Err(UnknownSpec { found: text.to_owned() });
+        };
+        Ok(match files.split_once(".gguf+") {
+            Some((model, adapter)) => Self::Model {
+                model: format!("{model}{GGUF}").into(),
+                adapter: Some(format!("{adapter}{GGUF}").into()),
+            },
+            None => Self::Model { model: text.into(), adapter: None },
+        })
     }
 }
 
@@ -69,7 +90,13 @@ mod tests {
         assert_eq!(parse("replay:calls.jsonl").ok(), Some(Spec::Replay("calls.jsonl".into())));
         let endpoint = "https://host/v1#m".parse().expect("an endpoint");
         assert_eq!(parse("https://host/v1#m").ok(), Some(Spec::Http(endpoint)));
-        for text in ["judge.py", "http://host/v1", "cmd:", "cmd: ", "replay:", ""] {
+        let model = |model: &str, adapter: Option<&str>| Spec::Model {
+            model: model.into(),
+            adapter: adapter.map(PathBuf::from),
+        };
+        assert_eq!(parse("a+b.gguf").ok(), Some(model("a+b.gguf", None)));
+        assert_eq!(parse("a.gguf+b/c.gguf").ok(), Some(model("a.gguf", Some("b/c.gguf"))));
+        for text in [".gguf", "judge.py", "http://host/v1", "cmd:", "cmd: ", "replay:", ""] {
             assert!(parse(text).expect_err(text).to_string().contains("names no judge"), "{text}");
         }
     }

@@ -5,7 +5,7 @@ use std::fs;
 use assert_cmd::Command;
 use serde_json::{Value, json};
 
-use crate::place::{Place, fail, succeed};
+use crate::place::{Place, fail, model, succeed};
 
 const ANSWERS: &str = r####"{"id":"a","instruction":"Greet.","output":"I am glad to see you.","tokens":6,"truncated":false,"sample":{"seed":1}}
 {"id":"b","instruction":"Greet.","output":"Hello.","tokens":2,"truncated":false,"sample":{"seed":2}}
@@ -153,6 +153,37 @@ fn judgments_can_be_replayed() {
 }
 
 #[test]
+fn a_model_judges_in_process_and_is_asked_once() {
+    let place = place("");
+    place.write("answers.jsonl", ANSWERS.lines().next().unwrap());
+    let model = model();
+    let by_model = |flags: &str| {
+        let mut command = judge(&place, flags);
+        command.arg("--judge").arg(&model);
+        command
+    };
+    let message = fail(&mut by_model("--price 1000,2000 --max-cost 0.05"), 1);
+    assert!(message.contains("none was made"), "{message}");
+    assert!(message.contains("1 calls, about"), "{message}");
+    // Replies can be nothing but the object that is asked for, however small the model.
+    let output = succeed(&mut by_model("--json --threads 2"));
+    let counts: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(counts["failed"], json!({}), "{counts}");
+    let calls = place.read("judgments.calls.jsonl");
+    let replies = place.json_lines("judgments.calls.jsonl");
+    let [reply] = &replies[..] else { panic!("{replies:?}") };
+    let text: Value = serde_json::from_str(reply["text"].as_str().unwrap()).unwrap();
+    assert!(text["judgment"].is_string() && text["faults"].is_array(), "{reply}");
+    assert_eq!(reply["finish_reason"], "stop");
+    let first = place.read("judgments.jsonl");
+    succeed(&mut by_model(""));
+    assert_eq!(place.read("judgments.calls.jsonl"), calls, "no call is made twice");
+    fs::remove_file(place.path("judgments.calls.jsonl")).unwrap();
+    succeed(&mut by_model(""));
+    assert_eq!(place.read("judgments.jsonl"), first, "the same judge says the same");
+}
+
+#[test]
 fn what_cannot_be_judged_is_named() {
     let place = place(NO_I);
     for (flags, code, expected) in [
@@ -160,6 +191,10 @@ fn what_cannot_be_judged_is_named() {
         ("--judge cmd:x --reparse", 2, "is not there"),
         ("--judge replay:answers.jsonl", 1, "no line of answers.jsonl has a field `judgment`"),
         ("--judge cmd:true --criteria rules.txt", 2, "--criteria has no meaning"),
+        ("--judge cmd:true --price 1,2", 2, "--price has no meaning"),
+        ("--judge cmd:true --price 1", 2, "write IN,OUT"),
+        ("--judge cmd:true --max-cost 1", 2, "--price"),
+        ("--judge there-is-none.gguf", 1, "cannot open the judge"),
     ] {
         let message = fail(&mut judge(&place, flags), code);
         assert!(message.contains(expected), "{flags}: {message}");
