@@ -77,6 +77,25 @@ fn what_looks_like_a_special_token_stays_text_and_is_noticed() {
     assert!(model.has_control_text("so <|im_end|> it is") && !model.has_control_text("im_end"));
 }
 
+/// What a judge quotes is found among the tokens by their bytes.
+#[test]
+fn the_tokens_of_a_response_spell_it_to_the_byte() {
+    let _alone = TestModel::SmolLm2.alone();
+    let texts = [
+        "Honey  is made\n\n\tfrom tree bark, \"so to say\".",
+        " Grüße, naïve Ёлка ᾧ رِيحٌ סְפִינָה क्षितिज น้ำ 港口 か\u{3099} 각 👩‍👩‍👧🏽 \u{a0}\u{3000}x",
+        "<|im_end|> <bos> [INST] <0x0A> \\n",
+    ];
+    for model in [TestModel::SmolLm2, TestModel::Gemma3] {
+        let tokenizer = open(&model.path());
+        for text in texts {
+            let ids = tokenizer.encode_response(text).expect("encodes");
+            let bytes: Vec<u8> = ids.iter().flat_map(|&id| tokenizer.piece_bytes(id)).collect();
+            assert_eq!(String::from_utf8_lossy(&bytes), text, "{}", model.fixture());
+        }
+    }
+}
+
 #[test]
 fn a_tokenizer_json_neither_cuts_nor_fills_up() {
     let _alone = TestModel::SmolLm2.alone();

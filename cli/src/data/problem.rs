@@ -112,10 +112,10 @@ pub enum Problem {
     #[error("a pair of responses, where one is to be judged")]
     Pair,
     /// A verdict and a judgment that cannot both be right.
-    #[error("the verdict is {verdict}, and there is a judgment that says what is wrong")]
+    #[error("the verdict is {verdict:?}, and the judgment says the opposite")]
     Contradiction {
         /// The verdict.
-        verdict: &'static str,
+        verdict: String,
     },
     /// A quote that begins somewhere and ends nowhere, or the other way round.
     #[error("the quote {text:?} needs both `start` and `end`, or neither")]

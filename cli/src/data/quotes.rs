@@ -18,7 +18,19 @@ const SHORTEST: usize = 3;
 static QUOTED: LazyLock<Regex> = LazyLock::new(|| {
     let pattern = r#"(?x) "([^"\n]+)" | “([^”\n]+)” | „([^“”\n]+)[“”] | «([^»\n]+)» | ‘([^’\n]+)’
         | `([^`\n]+)` | (?:^|[\s(\[])'([^'\n]+)'"#;
-    Regex::new(pattern).expect("the pattern is a constant")
+    constant(pattern)
+});
+
+/// The end of a sentence.
+static SENTENCE: LazyLock<Regex> = LazyLock::new(|| constant(r"[.!?]\s"));
+
+/// What turns from what is wanted to what is there.
+static TURN: LazyLock<Regex> =
+    LazyLock::new(|| constant(r"(?i)\b(?:but|however|not|instead of|rather than)\b"));
+
+/// What comes before words that the judge would rather read.
+static WANTED: LazyLock<Regex> = LazyLock::new(|| {
+    constant(r"(?i)\b(?:should|ought|could|would|might|must|correct|better|improved|supposed)\b")
 });
 
 /// A quote in a field of its own.
@@ -29,6 +41,10 @@ struct Quote {
     /// Characters of the response, counted from 0.
     start: Option<usize>,
     end: Option<usize>,
+}
+
+fn constant(pattern: &str) -> Regex {
+    Regex::new(pattern).expect("the pattern is a constant")
 }
 
 /// The quotes of a field `quotes`, and how many of them the response does not hold.
@@ -79,10 +95,18 @@ fn at(text: &str, place: Range<usize>, response: &str) -> Result<Range<usize>, P
     })
 }
 
-/// What `judgment` puts between quotation marks and the response holds.
+/// What `judgment` puts between quotation marks and the response holds, but for what it says should
+/// stand there: `not "4", it should be "5"`.
 pub fn within(judgment: &str, response: &str) -> Vec<Range<usize>> {
     let mut ranges = Vec::new();
+    let (mut end, mut is_wanted) = (0, false);
     for quoted in QUOTED.captures_iter(judgment) {
+        let whole = quoted.get(0).expect("the match");
+        is_wanted = introduces_correction(&judgment[end..whole.start()], is_wanted);
+        end = whole.end();
+        if is_wanted {
+            continue;
+        }
         let quote = quoted.iter().skip(1).flatten().next().expect("one of the groups").as_str();
         let quote = quote.trim();
         // A sentence's own mark is often put before the closing quotation mark.
@@ -101,6 +125,17 @@ pub fn within(judgment: &str, response: &str) -> Vec<Range<usize>> {
     ranges.sort_by_key(|range| (range.start, range.end));
     ranges.dedup();
     ranges
+}
+
+/// Whether a quote behind `words`, which follow another quote, is what the judge wants to read;
+/// `before` is what the other one was, and holds for a list of them.
+fn introduces_correction(words: &str, before: bool) -> bool {
+    let listed = words.trim_matches(|c: char| c.is_whitespace() || c == ',');
+    if matches!(listed, "" | "and" | "or") {
+        return before;
+    }
+    let sentence = SENTENCE.split(words).last().unwrap_or_default();
+    WANTED.is_match(TURN.split(sentence).last().unwrap_or_default())
 }
 
 /// Where `quote` stands in `response` as whole words.
@@ -179,6 +214,25 @@ mod tests {
         ] {
             let problem = read(value.clone(), response).expect_err("refused").to_string();
             assert!(problem.contains(expected), "{value}: {problem}");
+        }
+    }
+
+    #[test]
+    fn what_a_judge_would_rather_read_is_no_fault() {
+        let response = "4 or five: Paris, Lyon, and Rome. Sure! It is Bern.";
+        for (judgment, expected) in [
+            (r#"Not "Lyon"."#, &["Lyon"][..]),
+            (r#"It should be "Bern", not "Rome"."#, &["Rome"]),
+            (r#"It should be "Bern" instead of "Rome"."#, &["Rome"]),
+            (r#"It should only be "Bern"."#, &[]),
+            (r#"A better answer: "Paris", "Lyon" or "Rome"."#, &[]),
+            (r#"It says "Paris", "Lyon" and "Rome"."#, &["Paris", "Lyon", "Rome"]),
+            (r#""Lyon" should be "Bern"."#, &["Lyon"]),
+            (r#"It should be short. "Sure!" is not needed."#, &["Sure!"]),
+            (r#"It should not say "Sure"."#, &["Sure"]),
+            (r#"The answer is correct, but "Sure!" is not needed."#, &["Sure!"]),
+        ] {
+            assert_eq!(texts(&within(judgment, response), response), expected, "{judgment}");
         }
     }
 }

@@ -22,7 +22,8 @@ pub struct LoraArgs {
     #[arg(long, value_name = "SHARE", default_value = "0.05", value_parser = partial_share)]
     pub lora_dropout: f64,
     /// Projections to adapt, by comma, or `all`: attn_q, attn_k, attn_v, attn_output, ffn_gate,
-    /// ffn_up, ffn_down [default: ffn_gate,ffn_up,ffn_down]
+    /// ffn_up, ffn_down [default: ffn_gate,ffn_up,ffn_down]; where a model has several in one matrix
+    /// (attn_qkv, or gate and up in ffn_up), that one
     #[arg(long, value_name = "LIST")]
     pub target_modules: Option<String>,
     /// Start from this adapter instead of a new one

@@ -80,7 +80,7 @@ pub struct ObjectiveArgs {
     /// What the judged probability is compared with [default: plain]
     #[arg(long, value_parser = choice(CONTRASTS))]
     pub contrast: Option<Contrast>,
-    /// Which tokens are inappropriate [default: contrast]
+    /// Which tokens are inappropriate [default: both; with a preset: contrast]
     #[arg(long, value_parser = choice(SPANS))]
     pub spans: Option<Spans>,
 }
@@ -109,8 +109,9 @@ impl ObjectiveArgs {
 
     fn cut(&self) -> CutOptions {
         let preset = match self.preset {
+            None => CutOptions { spans: Spans::Both, ..CutOptions::PAPER },
+            Some(Preset::Paper) => CutOptions::PAPER,
             Some(Preset::AuthorsCode) => CutOptions::AUTHORS_CODE,
-            Some(Preset::Paper) | None => CutOptions::PAPER,
         };
         CutOptions {
             threshold: self.threshold.unwrap_or(preset.threshold),
@@ -174,7 +175,8 @@ mod tests {
             resolve("--preset authors-code --threshold 1.3"),
             Ok(AnyObjective::Cut(Cut::new(options).expect("valid")))
         );
-        assert_eq!(resolve(""), resolve("--preset paper"));
+        assert_eq!(resolve("--spans contrast"), resolve("--preset paper"));
+        assert_eq!(resolve(""), resolve("--preset paper --spans both"));
     }
 
     #[test]

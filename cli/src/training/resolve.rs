@@ -102,6 +102,8 @@ fn lora(
     modules: Option<&[Projection]>,
     model: &ModelFile,
 ) -> Result<LoraSettings> {
+    let modules = modules.map(|modules| model.architecture.targets(modules));
+    let modules = modules.as_deref();
     let config = match &args.init_adapter {
         Some(path) => {
             let config = model.adapter(path)?.config;
@@ -112,7 +114,7 @@ fn lora(
             r: args.r.unwrap_or(DEFAULT_R),
             lora_alpha: args.lora_alpha.unwrap_or(DEFAULT_ALPHA) as f32,
             lora_dropout: 0.0,
-            target_modules: modules.unwrap_or(&Projection::FFN).to_vec(),
+            target_modules: model.architecture.targets(modules.unwrap_or(&Projection::FFN)),
         },
     };
     let init_adapter = args.init_adapter.as_deref();

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Error, Result};
 use cutq_core::group::Group;
-use cutq_core::objective::AnyObjective;
+use cutq_core::objective::{AnyObjective, Objective};
 use cutq_core::order::Batches;
 use cutq_core::schedule::LrSchedule;
 use cutq_core::trainer::{Evaluation, TrainError, Trainer, TrainerOptions};
@@ -172,7 +172,8 @@ impl<'a> Training<'a> {
     fn note_reading(&mut self) -> Result<()> {
         let quoting = self.examples.train.iter().filter(|group| group.quoted.is_some());
         let groups: Vec<&Group> = quoting.take(PROBE).collect();
-        if groups.is_empty() {
+        let contexts = self.examples.objective.contexts(true);
+        if groups.is_empty() || !(contexts.plain && contexts.judged) {
             return Ok(());
         }
         let eval = self.trainer.evaluate(&mut self.engine, &groups);

@@ -60,6 +60,57 @@ data: 4 examples read (4 alpaca)
 }
 
 #[test]
+fn verdicts_quotes_and_truncated_answers_are_read_and_counted() {
+    let place = Place::new();
+    let line = |output: &str, fields: &str| {
+        let origin = r#""id":"a","tokens":4,"sample":{"seed":1},"judge":"me""#;
+        format!("{{\"instruction\":\"Greet.\",\"output\":\"{output}\",{fields},{origin}}}")
+    };
+    let lines = [
+        line(
+            "I am glad.",
+            r#""judgment":"No I.","verdict":"fault","quotes":[{"text":"I"},{"text":"me"}]"#,
+        ),
+        line("I was glad.", r#""judgment":"\"was glad\" is past.","verdict":"fault""#),
+        line("Hm.", r#""judgment":"Perhaps.","verdict":"unsure""#),
+        line("Hello.", r#""judgment":null,"verdict":"perfect","truncated":false"#),
+        line("Hi.", r#""judgment":"Perfect!","verdict":"praise""#),
+        line("Hello, my", r#""judgment":null,"verdict":"perfect","truncated":true"#),
+        line("Hello, you", r#""judgment":"Rude.","verdict":"fault","truncated":true"#),
+    ];
+    place.write("data.jsonl", lines.join("\n"));
+    let output = succeed(&mut place.cutq(["data", "data.jsonl"]));
+    let expected = "\
+data: 6 examples read (7 alpaca)
+      1 answers left out of which the judge is unsure
+      1 quotes that the response does not hold
+      1 judgments that only praise (--on-praise)
+          data.jsonl:5: Perfect!
+      1 truncated answers left out that nobody criticises
+          data.jsonl:6: Hello, my
+      2 judgments that quote what is wrong (--spans)
+      3 negatives and 2 positives to use
+";
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
+
+    for (fields, expected) in [
+        (r#""verdict":"fault""#, "the verdict fault has no judgment"),
+        (r#""judgment":"It is rude.","verdict":"perfect""#, "the verdict is \"perfect\""),
+        (r#""judgment":"It is rude.","verdict":"praise""#, "the verdict is \"praise\""),
+        (r#""judgment":"Perfect!","verdict":"fault""#, "the verdict is \"fault\""),
+        (r#""quotes":[{"text":"Hi"}]"#, "a response with quotes has no judgment"),
+        (r#""judgment":"No.","quotes":[{"text":"Hi","start":1,"end":3}]"#, "\"Hi\" does not stand"),
+        (r#""judgment":"No.","quotes":[{"text":"Hi","start":0}]"#, "both `start` and `end`"),
+        (r#""judgment":"No.","quotes":["Hi"]"#, "`quotes`"),
+        (r#""judgment":"No.","truncated":1"#, "`truncated`"),
+    ] {
+        place.write("bad.jsonl", line("Hi there.", fields));
+        let stderr = fail(&mut place.cutq(["data", "bad.jsonl"]), 1);
+        assert!(stderr.contains("bad.jsonl:1: ") && stderr.contains(expected), "{stderr}");
+    }
+}
+
+#[test]
 fn the_prompts_are_shown_with_their_special_tokens() {
     let place = Place::new();
     place.write(

@@ -52,6 +52,29 @@ fn a_run_leaves_adapter_log_curves_and_summary() {
 }
 
 #[test]
+fn a_run_says_whether_the_model_reads_what_its_judges_quote() {
+    let place = Place::new();
+    let quoting = r#"{"instruction":"What colour is snow?","output":"Snow is green.","judgment":"Not \"green\"."}"#;
+    let other = r#"{"instruction":"What colour is coal?","output":"Coal is white.","judgment":"It is black."}"#;
+    place.write("data.jsonl", format!("{quoting}\n{other}"));
+    let flags = CHEAP.replace("--batch-size 2", "--batch-size 1");
+    let output = succeed(&mut place.finetune(&flags));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    let (before, after) = stderr.split_once("step 1/2").expect("two steps");
+    for part in [before, after] {
+        assert!(part.contains(" of 1 quoted tokens (recall "), "{stderr}");
+    }
+    let log = place.json_lines("run/log.jsonl");
+    let (with, without): (Vec<_>, Vec<_>) =
+        log.iter().map(|line| &line["quotes"]).partition(|quotes| !quotes.is_null());
+    assert_eq!((with.len(), without.len()), (1, 1), "{log:?}");
+    assert_eq!((&with[0]["quoted"], &with[0]["tokens"]), (&1.into(), &5.into()));
+    let summary: serde_json::Value =
+        serde_json::from_slice(&place.read("run/summary.json")).unwrap();
+    assert_eq!(&summary["quotes"], with[0]);
+}
+
+#[test]
 fn quiet_is_quiet_and_bad_lines_are_listed() {
     let place = Place::new();
     let lines = "{\"instruction\":\"Say hi.\",\"output\":\"Hi.\"}\n{\"instruction\":\"x\"}\n";

@@ -130,3 +130,51 @@ fn thresholds_and_options_change_the_set() {
     let matched = json(&place, &["--contrast", "header-matched"]);
     assert_ne!(matched[0]["inappropriate"], Value::Null);
 }
+
+/// The quote stands behind letters of several bytes, and its first word is many tokens.
+#[test]
+fn what_is_quoted_is_marked_and_decides_what_is_inappropriate() {
+    let place = Place::new();
+    let lines = [
+        r#"{"instruction":"Greet.","output":"Grüße 🦀! I, Żółć, am here. I go.","judgment":"Never speak of yourself.",
+            "verdict":"fault","quotes":[{"text":"I, Żółć","start":9,"end":16}],"judge":"me"}"#,
+        r#"{"instruction":"Greet.","output":"I, Żółć, am here. I go.","judgment":"Never say \"I\" nor “am here”."}"#,
+        r#"{"instruction":"Greet.","output":"I am here, I go.","judgment":"Too long.","truncated":true}"#,
+        r#"{"instruction":"Greet.","output":"Hello."}"#,
+    ];
+    place.write("data.jsonl", lines.map(|line| line.replace('\n', " ")).join("\n"));
+    let quoted = |line: &Value, key: &str| -> Vec<String> {
+        let pieces = line["pieces"].as_array().unwrap();
+        let positions = line[key].as_array().unwrap().iter();
+        positions.map(|t| pieces[t.as_u64().unwrap() as usize].as_str().unwrap().into()).collect()
+    };
+    let by_quotes = json(&place, &["--spans", "quotes"]);
+    let [offsets, within, truncated, positive] = by_quotes.first_chunk().unwrap();
+    let first = quoted(offsets, "quoted");
+    assert_eq!((first[0].trim(), first[1].as_str()), ("I", ","), "{first:?}");
+    // Each letter's bytes are tokens apart; the comma behind the quote is not in it.
+    assert!(
+        first.len() > 4 && first.iter().filter(|piece| *piece == ",").count() == 1,
+        "{first:?}"
+    );
+    assert_eq!(quoted(within, "quoted"), [" am", " here"], "\"I\" is too short to be meant");
+    for line in [offsets, within, truncated, positive] {
+        assert_eq!(line["quoted"], line["inappropriate"]);
+    }
+    assert_eq!(truncated["quoted"], serde_json::json!([]));
+    let end = |line: &Value| line["pieces"].as_array().unwrap().last().unwrap().clone();
+    assert_eq!((end(truncated), end(positive)), (".".into(), "<|im_end|>".into()));
+
+    let by_both = json(&place, &[]);
+    let by_contrast = json(&place, &["--preset", "paper"]);
+    for (both, (quotes, contrast)) in by_both.iter().zip(by_quotes.iter().zip(&by_contrast)) {
+        let is_quoted = !both["quoted"].as_array().unwrap().is_empty();
+        let expected = if is_quoted { quotes } else { contrast };
+        assert_eq!(both["inappropriate"], expected["inappropriate"]);
+    }
+    assert_ne!(by_contrast[0]["inappropriate"], by_quotes[0]["inappropriate"]);
+    let output = succeed(&mut place.with_model("inspect", &["--data", "data.jsonl", "--probs"]));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("the contrast finds ") && stderr.contains("precision "), "{stderr}");
+    assert!(String::from_utf8(output.stdout).unwrap().contains("\" am\"  quoted"));
+}

@@ -107,7 +107,8 @@ impl Default for CutOptions {
 /// | `t ∈ U` | `+(α p_j^γ / N) · p/(1−p)` | `−1/N` |
 ///
 /// With [`Spans::Quotes`] or [`Spans::Both`] a token that the judge quoted is in U whatever its
-/// probabilities: a small model hardly reads its criticism, and the quote says what is meant.
+/// probabilities: a small model hardly reads its criticism, and the quote says what is meant. Its
+/// weight is the same: γ > 0 spends little on words that the model hardly says, judged or not.
 ///
 /// As `p → 1` the loss and the weight stop growing at [`crate::log_space::GAP`].
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -81,7 +81,13 @@ impl LoraPair {
 impl Adapter {
     /// A new adapter: A uniform in ±1/√in (PEFT's Kaiming initialization), B zero, so that the
     /// model is unchanged.
-    pub fn init(model: &Gguf, architecture: &Architecture, config: LoraConfig, seed: u64) -> Self {
+    pub fn init(
+        model: &Gguf,
+        architecture: &Architecture,
+        mut config: LoraConfig,
+        seed: u64,
+    ) -> Self {
+        config.target_modules = architecture.targets(&config.target_modules);
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut pairs = Vec::new();
         for layer in 0..architecture.n_layer {

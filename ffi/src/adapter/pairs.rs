@@ -26,7 +26,7 @@ impl Pairs<'_> {
         }
         let mut pairs = Vec::new();
         for layer in 0..self.architecture.n_layer {
-            for projection in Projection::ALL {
+            for &projection in self.architecture.projections() {
                 pairs.extend(self.pair(layer, projection)?);
             }
         }
@@ -51,7 +51,7 @@ impl Pairs<'_> {
             let reason = "embedding and head are not adapted here, only the layers' projections";
             return Err(self.refuse(name, reason));
         }
-        let Some(layer) = layer(weight) else {
+        let Some(layer) = self.layer(weight) else {
             return Err(self.other(format!("it adapts {weight}, which the model lacks")));
         };
         let n_layer = self.architecture.n_layer;
@@ -93,6 +93,13 @@ impl Pairs<'_> {
         }
     }
 
+    /// The layer of a projection's weight.
+    fn layer(&self, weight: &str) -> Option<usize> {
+        let layer = weight.strip_prefix("blk.")?.split_once('.')?.0.parse().ok()?;
+        let mut known = self.architecture.projections().iter();
+        known.any(|p| p.weight_name(layer) == weight).then_some(layer)
+    }
+
     fn refuse(&self, tensor: &str, reason: impl Into<String>) -> AdapterError {
         let (path, tensor) = (self.path.to_owned(), tensor.to_owned());
         AdapterError::Tensor { path, tensor, reason: reason.into() }
@@ -101,12 +108,6 @@ impl Pairs<'_> {
     fn other(&self, reason: String) -> AdapterError {
         AdapterError::OtherModel { path: self.path.to_owned(), reason }
     }
-}
-
-/// The layer of a projection's weight.
-fn layer(weight: &str) -> Option<usize> {
-    let layer = weight.strip_prefix("blk.")?.split_once('.')?.0.parse().ok()?;
-    Projection::ALL.iter().any(|p| p.weight_name(layer) == weight).then_some(layer)
 }
 
 #[cfg(test)]

@@ -53,7 +53,8 @@ impl Adapter {
     }
 
     fn peft_config(&self, shape: &Architecture) -> serde_json::Value {
-        let last = |p: &Projection| p.peft_name().rsplit('.').next().unwrap_or_default().to_owned();
+        let last =
+            |p: &Projection| shape.peft_name(*p).rsplit('.').next().unwrap_or_default().to_owned();
         let modules: Vec<String> = self.config.target_modules.iter().map(last).collect();
         let r = self.config.r;
         let ranks: BTreeMap<String, usize> = self
@@ -86,7 +87,7 @@ impl Adapter {
 /// The name of a projection in Hugging Face's model.
 fn module(shape: &Architecture, pair: &LoraPair) -> String {
     let layers = shape.family.traits().layers;
-    format!("{layers}.{}.{}", pair.layer, pair.projection.peft_name())
+    format!("{layers}.{}.{}", pair.layer, shape.peft_name(pair.projection))
 }
 
 /// The number of heads whose rows a GGUF orders differently from Hugging Face: the converter of

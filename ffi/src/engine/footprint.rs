@@ -61,8 +61,9 @@ impl Engine {
 
     /// Elements of the widest activation of a token.
     fn widest(&self) -> usize {
-        let widths = Projection::ALL.map(|p| self.architecture.projection_shape(p));
-        widths.into_iter().flat_map(|(n_in, n_out)| [n_in, n_out]).max().unwrap_or(0)
+        let widths =
+            self.architecture.projections().iter().map(|&p| self.architecture.projection_shape(p));
+        widths.flat_map(|(n_in, n_out)| [n_in, n_out]).max().unwrap_or(0)
     }
 
     /// The head's rows on their way back, a layer's gradients of its adapters, and the largest
@@ -82,7 +83,8 @@ impl Engine {
         let attention = shape.attention(0).scratch_bytes(longest);
         let (n_embd, n_vocab) = (shape.n_embd, shape.n_vocab);
         let head = HeadShape { precision, n_tokens, n_embd, n_vocab }.scratch_bytes();
-        let largest = |of: &dyn Fn(Projection) -> usize| Projection::ALL.map(of).into_iter().max();
+        let largest =
+            |of: &dyn Fn(Projection) -> usize| shape.projections().iter().copied().map(of).max();
         let products = largest(&product).unwrap_or(0).max(largest(&lora).unwrap_or(0));
         let per_thread = products.max(attention).max(head);
         let gradients: usize = self.pairs_of(0).map(|(_, pair)| 4 * pair.n_params()).sum();

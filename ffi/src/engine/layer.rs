@@ -46,9 +46,7 @@ impl<'g> LayerPass<'g> {
     fn attention(&self, tape: &mut Tape<'g>, x: Var<'g>) -> Var<'g> {
         let normed = self.norm(tape, x, Norm::Attn);
         let AttentionShape { n_head, n_head_kv, .. } = self.attention.shape;
-        let q = self.project(tape, normed, Projection::AttnQ);
-        let k = self.project(tape, normed, Projection::AttnK);
-        let v = self.project(tape, normed, Projection::AttnV);
+        let [q, k, v] = self.qkv(tape, normed);
         let q = self.placed(tape, q, n_head, Norm::Q);
         let k = self.placed(tape, k, n_head_kv, Norm::K);
         let v = self.heads(tape, v, n_head_kv);
@@ -61,6 +59,18 @@ impl<'g> LayerPass<'g> {
             Some(kept) => self.ops.kept_attention(tape, [q, k, v], &self.attention, kept),
         };
         self.project(tape, out, Projection::AttnOutput)
+    }
+
+    fn qkv(&self, tape: &mut Tape<'g>, x: Var<'g>) -> [Var<'g>; 3] {
+        match self.layer.projection(Projection::AttnQkv) {
+            Some(_) => {
+                let AttentionShape { n_head, n_head_kv, head_dim, .. } = self.attention.shape;
+                let qkv = self.project(tape, x, Projection::AttnQkv);
+                tape.split(qkv, [n_head, n_head_kv, n_head_kv].map(|heads| heads * head_dim))
+            }
+            None => [Projection::AttnQ, Projection::AttnK, Projection::AttnV]
+                .map(|projection| self.project(tape, x, projection)),
+        }
     }
 
     /// Q or K, normed and rotated, of shape (head_dim, n_head, tokens).
@@ -86,14 +96,20 @@ impl<'g> LayerPass<'g> {
 
     fn feed_forward(&self, tape: &mut Tape<'g>, x: Var<'g>) -> Var<'g> {
         let normed = self.norm(tape, x, Norm::Ffn);
-        let gate = self.project(tape, normed, Projection::FfnGate);
-        let up = self.project(tape, normed, Projection::FfnUp);
-        let inner = self.ops.gated(tape, self.shape.nonlinearity, [gate, up]);
+        let inputs = match self.layer.projection(Projection::FfnGate) {
+            Some(_) => [Projection::FfnGate, Projection::FfnUp]
+                .map(|projection| self.project(tape, normed, projection)),
+            None => {
+                let both = self.project(tape, normed, Projection::FfnUp);
+                tape.split(both, [self.shape.n_ff; 2])
+            }
+        };
+        let inner = self.ops.gated(tape, self.shape.nonlinearity, inputs);
         self.project(tape, inner, Projection::FfnDown)
     }
 
     fn project(&self, tape: &mut Tape<'g>, x: Var<'g>, projection: Projection) -> Var<'g> {
-        let tensors = self.layer.projection(projection);
+        let tensors = self.layer.projection(projection).expect("the family has it");
         let lora = self.loras.iter().find(|(p, _)| *p == projection).map(|(_, lora)| *lora);
         // Where nothing but a sum follows the last product, no gradient depends on its value.
         let last = projection == Projection::FfnDown;

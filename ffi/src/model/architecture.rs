@@ -97,13 +97,42 @@ impl Architecture {
         }
     }
 
+    /// The projections of a layer.
+    pub fn projections(&self) -> &'static [Projection] {
+        self.family.traits().projections
+    }
+
+    /// Whether one matrix is both gate and up.
+    pub(crate) fn gate_in_up(&self) -> bool {
+        !self.projections().contains(&Projection::FfnGate)
+    }
+
+    /// The projections of a layer that hold `modules`: a family may have several in one matrix.
+    pub fn targets(&self, modules: &[Projection]) -> Vec<Projection> {
+        let mut targets: Vec<_> =
+            modules.iter().flat_map(|module| module.among(self.projections())).collect();
+        targets.sort_unstable();
+        targets.dedup();
+        targets
+    }
+
+    /// The name of a projection in Hugging Face's models.
+    pub(crate) fn peft_name(&self, projection: Projection) -> &'static str {
+        match projection {
+            Projection::FfnUp if self.gate_in_up() => "mlp.gate_up_proj",
+            _ => projection.peft_name(),
+        }
+    }
+
     /// Input and output width of a projection.
     pub fn projection_shape(&self, projection: Projection) -> (usize, usize) {
         let (q, kv) = (self.n_head * self.head_dim, self.n_head_kv * self.head_dim);
         match projection {
             Projection::AttnQ => (self.n_embd, q),
             Projection::AttnK | Projection::AttnV => (self.n_embd, kv),
+            Projection::AttnQkv => (self.n_embd, q + 2 * kv),
             Projection::AttnOutput => (q, self.n_embd),
+            Projection::FfnUp if self.gate_in_up() => (self.n_embd, 2 * self.n_ff),
             Projection::FfnGate | Projection::FfnUp => (self.n_embd, self.n_ff),
             Projection::FfnDown => (self.n_ff, self.n_embd),
         }
@@ -115,7 +144,7 @@ impl Architecture {
             let (n_in, n_out) = self.projection_shape(projection);
             n_in * n_out
         };
-        let layer: usize = Projection::ALL.map(size).iter().sum();
+        let layer: usize = self.projections().iter().copied().map(size).sum();
         (self.n_embd * self.n_vocab) as f64 / (layer * self.n_layer) as f64
     }
 }

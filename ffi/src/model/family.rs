@@ -4,6 +4,7 @@ use cutq_kernels::Nonlinearity;
 
 use crate::ggml::rope::RopeMode;
 use crate::model::norm::{HeadNorm, Norm};
+use crate::model::projection::Projection;
 use crate::model::traits::{Rotated, Scales, Traits, Windows};
 
 /// Model families.
@@ -39,11 +40,15 @@ pub enum Family {
     Ernie45,
     /// Hunyuan, dense: norms on rotated Q and K.
     HunyuanDense,
+    /// Phi 3 and 4: Q, K and V in one matrix, gate and up in another.
+    Phi3,
+    /// GLM 4: gate and up in one matrix, norms around every part, half of a head rotates.
+    Glm4,
 }
 
 impl Family {
     /// Every family.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Llama,
         Self::Mistral3,
         Self::Qwen2,
@@ -59,10 +64,13 @@ impl Family {
         Self::SeedOss,
         Self::Ernie45,
         Self::HunyuanDense,
+        Self::Phi3,
+        Self::Glm4,
     ];
 
     pub(crate) const fn traits(self) -> Traits {
         use Norm::{Attn, Ffn, K, PostAttention, PostFfw, Q};
+        use Projection::{AttnK, AttnOutput, AttnQ, AttnQkv, AttnV, FfnDown, FfnUp};
         let llama = Traits {
             name: "llama",
             models: "Llama 1 to 3, SmolLM2, Mistral, TinyLlama",
@@ -71,6 +79,8 @@ impl Family {
             permuted: true,
             rotated: Rotated::All,
             nonlinearity: Nonlinearity::Silu,
+            projections: &Projection::SEPARATE,
+            partial: false,
             norms: &[Attn, Ffn],
             ffn_norm: "ffn_norm",
             head_norm: HeadNorm::Each,
@@ -154,6 +164,23 @@ impl Family {
                 models: "Hunyuan, dense",
                 head_norm: HeadNorm::EachRotated,
                 ..qwen3
+            },
+            Self::Phi3 => Traits {
+                name: "phi3",
+                models: "Phi 3, Phi 4",
+                projections: &[AttnQkv, AttnOutput, FfnUp, FfnDown],
+                partial: true,
+                windows: Some(Windows { period: 0, freq_base: None, scaled: true }),
+                ..neox
+            },
+            Self::Glm4 => Traits {
+                name: "glm4",
+                models: "GLM 4",
+                permuted: false,
+                projections: &[AttnQ, AttnK, AttnV, AttnOutput, FfnUp, FfnDown],
+                partial: true,
+                norms: &[Attn, Ffn, PostAttention, PostFfw],
+                ..llama
             },
         }
     }

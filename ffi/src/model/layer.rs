@@ -7,7 +7,7 @@ use crate::model::error::ArchitectureError;
 use crate::model::group::Group;
 use crate::model::norm::Norm;
 use crate::model::projection::Projection;
-use crate::model::tensors::{HEAD_NORM, ROPE_FACTORS, head_name};
+use crate::model::tensors::{HEAD_NORM, ROPE_FACTORS, SHORT_ROPE_FACTORS, head_name};
 use crate::model::weight::Weight;
 
 /// The tensors of one layer.
@@ -15,10 +15,10 @@ use crate::model::weight::Weight;
 pub(crate) struct Layer {
     /// By [`Norm`]; `None` for those that the family lacks.
     norms: [Option<Tensor>; Norm::ALL.len()],
-    /// Divisors of the rotary frequencies, of Llama 3.
+    /// Divisors of the rotary frequencies, of Llama 3 and Phi 3.
     pub rope_factors: Option<Tensor>,
-    /// By [`Projection`].
-    projections: Vec<ProjectionTensors>,
+    /// By [`Projection`]; `None` for those that the family lacks.
+    projections: [Option<ProjectionTensors>; Projection::ALL.len()],
 }
 
 /// A projection's weight and, in some models, its bias.
@@ -47,14 +47,15 @@ impl Layer {
         for &norm in traits.norms {
             norms[norm as usize] = Some(group.vector(&traits.norm_name(norm, n))?);
         }
-        let rope_factors = group.optional_vector(ROPE_FACTORS)?;
-        let projection = |projection: Projection| {
-            Ok::<_, ArchitectureError>(ProjectionTensors {
+        let short = group.optional_vector(SHORT_ROPE_FACTORS)?;
+        let rope_factors = group.optional_vector(ROPE_FACTORS)?.or(short);
+        let mut projections = [const { None }; Projection::ALL.len()];
+        for projection in traits.projections {
+            projections[*projection as usize] = Some(ProjectionTensors {
                 weight: group.weight(&projection.weight_name(n))?,
                 bias: group.optional_vector(&projection.bias_name(n))?,
-            })
-        };
-        let projections = Projection::ALL.into_iter().map(projection).collect::<Result<_, _>>()?;
+            });
+        }
         Ok(Self { norms, rope_factors, projections })
     }
 
@@ -63,19 +64,19 @@ impl Layer {
         self.norms[norm as usize].as_ref()
     }
 
-    /// The tensors of a projection.
-    pub fn projection(&self, projection: Projection) -> &ProjectionTensors {
-        &self.projections[projection as usize]
+    /// The tensors of a projection; `None` if the family lacks it.
+    pub fn projection(&self, projection: Projection) -> Option<&ProjectionTensors> {
+        self.projections[projection as usize].as_ref()
     }
 
     /// The weights of its projections, in order.
     pub fn weights(&self) -> impl Iterator<Item = &Weight> {
-        self.projections.iter().map(|projection| &projection.weight)
+        self.projections.iter().flatten().map(|projection| &projection.weight)
     }
 
     /// [`Layer::weights`], to set their panels.
     pub fn weights_mut(&mut self) -> impl Iterator<Item = &mut Weight> {
-        self.projections.iter_mut().map(|projection| &mut projection.weight)
+        self.projections.iter_mut().flatten().map(|projection| &mut projection.weight)
     }
 
     /// Whether its weights' panels are retained, so that the weights themselves are not read.

@@ -4,6 +4,7 @@ use crate::ggml::rope::{Rope, Yarn};
 use crate::model::architecture::{Temperature, Window};
 use crate::model::error::ArchitectureError;
 use crate::model::keys::Keys;
+use crate::model::tensors::SHORT_ROPE_FACTORS;
 use crate::model::traits::{Rotated, Traits, Windows};
 
 impl Keys<'_> {
@@ -23,6 +24,16 @@ impl Keys<'_> {
         })
     }
 
+    /// Tokens that the model holds: where frequencies have other divisors in longer sequences, those
+    /// that it was first trained to hold.
+    pub fn context_length(&self) -> Result<usize, ArchitectureError> {
+        let all = self.size("context_length")?;
+        match self.gguf.tensors().contains_key(SHORT_ROPE_FACTORS) {
+            true => Ok(all.min(self.size_or("rope.scaling.original_context_length", all)?)),
+            false => Ok(all),
+        }
+    }
+
     /// What positions are divided by: `rope.scaling.factor`, or by its old name `rope.scale_linear`,
     /// unless the type is `none`; 0 stands for 1.
     fn rope_factor(&self) -> f64 {
@@ -36,6 +47,7 @@ impl Keys<'_> {
     fn yarn(&self) -> Result<Option<Yarn>, ArchitectureError> {
         match self.text("rope.scaling.type") {
             None | Some("none" | "linear") => Ok(None),
+            Some("longrope") if self.gguf.tensors().contains_key(SHORT_ROPE_FACTORS) => Ok(None),
             Some("yarn") => {
                 let context_length = self.size("context_length")?;
                 let beta = |key, usual| self.float(key).unwrap_or(usual) as f32;

@@ -10,8 +10,11 @@ pub enum Projection {
     AttnQ,
     AttnK,
     AttnV,
+    /// Q, K and V in one matrix.
+    AttnQkv,
     AttnOutput,
     FfnGate,
+    /// Gate and up in one matrix where a family has no `FfnGate`.
     FfnUp,
     FfnDown,
 }
@@ -22,8 +25,20 @@ pub enum Projection {
 pub struct UnknownProjection(String);
 
 impl Projection {
-    /// Every projection, in the order in which a layer uses them.
-    pub const ALL: [Self; 7] = [
+    /// Every projection, in the order in which a layer uses them. No family has all of them.
+    pub const ALL: [Self; 8] = [
+        Self::AttnQ,
+        Self::AttnK,
+        Self::AttnV,
+        Self::AttnQkv,
+        Self::AttnOutput,
+        Self::FfnGate,
+        Self::FfnUp,
+        Self::FfnDown,
+    ];
+
+    /// Those of most families.
+    pub const SEPARATE: [Self; 7] = [
         Self::AttnQ,
         Self::AttnK,
         Self::AttnV,
@@ -42,10 +57,23 @@ impl Projection {
             Self::AttnQ => "attn_q",
             Self::AttnK => "attn_k",
             Self::AttnV => "attn_v",
+            Self::AttnQkv => "attn_qkv",
             Self::AttnOutput => "attn_output",
             Self::FfnGate => "ffn_gate",
             Self::FfnUp => "ffn_up",
             Self::FfnDown => "ffn_down",
+        }
+    }
+
+    /// The projections that hold this one in a family that has `held`: itself, the one that it is a
+    /// part of, or its parts.
+    pub(crate) fn among(self, held: &[Self]) -> Vec<Self> {
+        let parts = [Self::AttnQ, Self::AttnK, Self::AttnV];
+        match self {
+            _ if held.contains(&self) => vec![self],
+            Self::AttnQkv => parts.to_vec(),
+            Self::FfnGate => vec![Self::FfnUp],
+            _ => vec![Self::AttnQkv],
         }
     }
 
@@ -55,6 +83,7 @@ impl Projection {
             Self::AttnQ => "self_attn.q_proj",
             Self::AttnK => "self_attn.k_proj",
             Self::AttnV => "self_attn.v_proj",
+            Self::AttnQkv => "self_attn.qkv_proj",
             Self::AttnOutput => "self_attn.o_proj",
             Self::FfnGate => "mlp.gate_proj",
             Self::FfnUp => "mlp.up_proj",
@@ -83,6 +112,9 @@ impl FromStr for Projection {
 
     /// Accepts llama.cpp's names (`ffn_gate`) and PEFT's (`gate_proj`).
     fn from_str(text: &str) -> Result<Self, UnknownProjection> {
+        if text == "gate_up_proj" {
+            return Ok(Self::FfnUp);
+        }
         Self::ALL
             .into_iter()
             .find(|p| p.name() == text || p.peft_name().ends_with(&format!(".{text}")))

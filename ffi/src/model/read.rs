@@ -56,7 +56,7 @@ impl Architecture {
             Scales::Embedding => (n_embd as f32).sqrt(),
             Scales::Usual | Scales::Named => named("embedding_scale").unwrap_or(1.0),
         };
-        let rope = keys.rope(&traits, head_dim)?;
+        let rope = keys.rope(&traits, keys.n_rot(&traits, head_dim)?)?;
         let window = keys.window(traits.windows, rope, n_layer)?;
         Ok(Self {
             family,
@@ -66,7 +66,7 @@ impl Architecture {
             n_head,
             n_head_kv: keys.size_or("attention.head_count_kv", n_head)?,
             head_dim,
-            context_length: keys.size("context_length")?,
+            context_length: keys.context_length()?,
             n_vocab: keys.gguf.tensor(EMBEDDING)?.ne[1],
             rms_eps: keys.need_float("attention.layer_norm_rms_epsilon")? as f32,
             attention_scale: named("attention.scale")

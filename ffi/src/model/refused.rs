@@ -79,7 +79,7 @@ const FAMILIES: [(&str, &[&str]); 12] = [
     (DELTA, &["kimi-linear", "qwen35", "qwen35moe", "qwen3next"]),
     (LATENT, &["deepseek2", "minicpm3", "plm"]),
     ("chunked attention and a mixture of experts", &["llama4"]),
-    (FUSED, &["chatglm", "phi3", "glm4"]),
+    (FUSED, &["chatglm"]),
     (SHARED, &["gemma3n", "gemma4"]),
     ("soft caps on scores and logits", &["gemma2"]),
     ("short convolutions", &["lfm2"]),

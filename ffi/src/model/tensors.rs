@@ -13,6 +13,10 @@ const HEAD: &str = "output.weight";
 pub(crate) const HEAD_NORM: &str = "output_norm.weight";
 /// Divisors of the rotary frequencies (Llama 3): one tensor for all layers.
 pub(crate) const ROPE_FACTORS: &str = "rope_freqs.weight";
+/// The same for sequences within the context that the model was first trained with (Phi 3).
+pub(crate) const SHORT_ROPE_FACTORS: &str = "rope_factors_short.weight";
+/// The same for longer ones, which are refused.
+const LONG_ROPE_FACTORS: &str = "rope_factors_long.weight";
 
 impl Projection {
     /// The weight's name in a GGUF.
@@ -71,7 +75,7 @@ pub(crate) fn layer_tensors(shape: &Architecture, layer: usize) -> Vec<ModelTens
         ModelTensor::new(traits.norm_name(norm, layer), [width, 1])
     };
     let mut all: Vec<_> = traits.norms.iter().map(norm).collect();
-    for projection in Projection::ALL {
+    for &projection in traits.projections {
         let (n_in, n_out) = shape.projection_shape(projection);
         all.push(ModelTensor::new(projection.weight_name(layer), [n_in, n_out]));
         all.push(ModelTensor::new(projection.bias_name(layer), [n_out, 1]).optional());
@@ -82,7 +86,7 @@ pub(crate) fn layer_tensors(shape: &Architecture, layer: usize) -> Vec<ModelTens
 /// Names of what a layer computes with, of those that the file has.
 pub(crate) fn layer_names(gguf: &Gguf, shape: &Architecture, layer: usize) -> Vec<String> {
     let names = layer_tensors(shape, layer).into_iter().map(|tensor| tensor.name);
-    let names = names.chain([ROPE_FACTORS.to_owned()]);
+    let names = names.chain([ROPE_FACTORS, SHORT_ROPE_FACTORS].map(str::to_owned));
     names.filter(|name| gguf.tensors().contains_key(name)).collect()
 }
 
@@ -93,8 +97,11 @@ pub(crate) fn model_tensors(shape: &Architecture) -> Vec<ModelTensor> {
         ModelTensor::new(EMBEDDING, [n_embd, n_vocab]),
         ModelTensor::new(HEAD, [n_embd, n_vocab]).optional(),
         ModelTensor::new(HEAD_NORM, [n_embd, 1]),
-        ModelTensor::new(ROPE_FACTORS, [shape.rope.n_rot / 2, 1]).optional(),
     ];
+    all.extend(
+        [ROPE_FACTORS, SHORT_ROPE_FACTORS, LONG_ROPE_FACTORS]
+            .map(|name| ModelTensor::new(name, [shape.rope.n_rot / 2, 1]).optional()),
+    );
     all.extend((0..shape.n_layer).flat_map(|layer| layer_tensors(shape, layer)));
     all
 }

@@ -12,6 +12,7 @@ use crate::model::architecture::Architecture;
 use crate::model::error::ArchitectureError;
 use crate::model::family::Family;
 use crate::model::norm::{HeadNorm, Norm};
+use crate::model::projection::Projection;
 
 /// Layers, width, heads, width of a head.
 pub(crate) const SIZES: [usize; 4] = [2, 64, 4, 16];
@@ -67,12 +68,17 @@ fn add_tensors(header: &mut GgufHeader, family: Family) {
             let width = if of_head { head_dim } else { n_embd };
             tensor(&traits.norm_name(norm, layer), [width, 1]);
         }
-        for name in ["attn_q", "attn_k", "attn_v", "attn_output"] {
-            tensor(&format!("blk.{layer}.{name}.weight"), [n_embd, n_head * head_dim]);
+        for projection in traits.projections {
+            let shape = match projection {
+                Projection::AttnQkv => [n_embd, 3 * n_head * head_dim],
+                Projection::FfnUp if !traits.projections.contains(&Projection::FfnGate) => {
+                    [n_embd, 2 * 96]
+                }
+                Projection::FfnGate | Projection::FfnUp => [n_embd, 96],
+                Projection::FfnDown => [96, n_embd],
+                _ => [n_embd, n_head * head_dim],
+            };
+            tensor(&projection.weight_name(layer), shape);
         }
-        for name in ["ffn_gate", "ffn_up"] {
-            tensor(&format!("blk.{layer}.{name}.weight"), [n_embd, 96]);
-        }
-        tensor(&format!("blk.{layer}.ffn_down.weight"), [96, n_embd]);
     }
 }

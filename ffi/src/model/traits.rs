@@ -4,6 +4,7 @@ use cutq_kernels::Nonlinearity;
 
 use crate::ggml::rope::RopeMode;
 use crate::model::norm::{HeadNorm, Norm};
+use crate::model::projection::Projection;
 
 /// What all models of a family have in common.
 #[derive(Clone, Copy)]
@@ -22,6 +23,10 @@ pub(crate) struct Traits {
     pub rotated: Rotated,
     /// What the feed-forward network applies to its gate.
     pub nonlinearity: Nonlinearity,
+    /// The projections of a layer.
+    pub projections: &'static [Projection],
+    /// Whether only the first dimensions of a head may rotate.
+    pub partial: bool,
     /// The norms of a layer.
     pub norms: &'static [Norm],
     /// What a GGUF calls [`Norm::Ffn`].

@@ -4,6 +4,7 @@ use crate::gguf::value::Value;
 use crate::model::error::ArchitectureError;
 use crate::model::family::Family;
 use crate::model::keys::Keys;
+use crate::model::traits::Traits;
 
 impl Keys<'_> {
     /// Refuses what is not computed here, and what llama.cpp would end the process for.
@@ -35,21 +36,32 @@ impl Keys<'_> {
         Ok(())
     }
 
-    /// The width of a head, if keys, values and rotation all have it; `usual` if the file is silent.
+    /// The width of a head, if keys and values have it; `usual` if the file is silent.
     pub fn head_dim(&self, usual: usize) -> Result<usize, ArchitectureError> {
         let width = self.size_or("attention.key_length", usual)?;
-        for (key, default) in [
-            ("attention.value_length", usual),
-            ("attention.key_length_swa", width),
-            ("attention.value_length_swa", width),
-            ("rope.dimension_count", width),
-            ("rope.dimension_count_swa", width),
-        ] {
-            let other = self.size_or(key, default)?;
-            if other != width {
-                return Err(self.variant(format!("{key} of {other} where heads are {width} wide")));
-            }
-        }
+        self.of_width(width, "attention.value_length", usual)?;
+        self.of_width(width, "attention.key_length_swa", width)?;
+        self.of_width(width, "attention.value_length_swa", width)?;
         Ok(width)
+    }
+
+    /// How many dimensions of a head rotate: all, but where the family may leave some.
+    pub fn n_rot(&self, traits: &Traits, width: usize) -> Result<usize, ArchitectureError> {
+        let n_rot = self.size_or("rope.dimension_count", width)?;
+        if traits.partial && n_rot < width && n_rot.is_multiple_of(2) {
+            return Ok(n_rot);
+        }
+        self.of_width(width, "rope.dimension_count", width)?;
+        self.of_width(width, "rope.dimension_count_swa", width)?;
+        Ok(width)
+    }
+
+    fn of_width(&self, width: usize, key: &str, default: usize) -> Result<(), ArchitectureError> {
+        match self.size_or(key, default)? {
+            other if other != width => {
+                Err(self.variant(format!("{key} of {other} where heads are {width} wide")))
+            }
+            _ => Ok(()),
+        }
     }
 }

@@ -34,6 +34,25 @@ impl<'g> Tape<'g> {
         self.record(y, &[a], move |dy| vec![g.mul(dy, b)])
     }
 
+    /// The rows of `a`, of shape (Σ widths, T), in parts of these widths.
+    pub fn split<const N: usize>(&mut self, a: Var<'g>, widths: [usize; N]) -> [Var<'g>; N] {
+        let g = self.graph;
+        assert_eq!(a.node.ne()[0], widths.iter().sum::<usize>());
+        let mut start = 0;
+        let parts = widths.map(|width| {
+            let part = g.cont_2d(g.columns(a.node, start, width), width);
+            start += width;
+            part
+        });
+        self.record_many(parts, &[a], move |dparts| {
+            let rows = |(part, width): (&Node<'g>, usize)| {
+                let n_tokens = part.ne().iter().product::<usize>() / width;
+                g.reshape(*part, [width, n_tokens, 1])
+            };
+            vec![g.concat(dparts.iter().zip(widths).map(rows).collect(), 0)]
+        })
+    }
+
     /// `a` in another shape.
     pub fn reshape(&mut self, a: Var<'g>, ne: [usize; 3]) -> Var<'g> {
         let g = self.graph;

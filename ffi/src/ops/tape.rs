@@ -17,11 +17,11 @@ pub(crate) struct Var<'g> {
     index: usize,
 }
 
-/// Adds the nodes of the inputs' gradients, given the output's.
-type Backward<'g> = Box<dyn Fn(Node<'g>) -> Vec<Node<'g>> + 'g>;
+/// Adds the nodes of the inputs' gradients, given the outputs'.
+type Backward<'g> = Box<dyn Fn(&[Node<'g>]) -> Vec<Node<'g>> + 'g>;
 
 struct Entry<'g> {
-    output: usize,
+    outputs: Vec<usize>,
     inputs: Vec<usize>,
     backward: Backward<'g>,
 }
@@ -116,14 +116,25 @@ impl<'g> Tape<'g> {
         inputs: &[Var<'g>],
         backward: impl Fn(Node<'g>) -> Vec<Node<'g>> + 'g,
     ) -> Var<'g> {
-        let needs = inputs.iter().any(|v| self.needs[v.index]);
-        let output = self.variable(output, needs);
-        if needs {
-            let inputs = inputs.iter().map(|v| v.index).collect();
-            let backward = Box::new(backward);
-            self.entries.push(Entry { output: output.index, inputs, backward });
-        }
+        let [output] = self.record_many([output], inputs, move |gradients| backward(gradients[0]));
         output
+    }
+
+    /// Records an operation of several outputs, each of which the result depends on.
+    pub fn record_many<const N: usize>(
+        &mut self,
+        outputs: [Node<'g>; N],
+        inputs: &[Var<'g>],
+        backward: impl Fn(&[Node<'g>]) -> Vec<Node<'g>> + 'g,
+    ) -> [Var<'g>; N] {
+        let needs = inputs.iter().any(|v| self.needs[v.index]);
+        let outputs = outputs.map(|output| self.variable(output, needs));
+        if needs {
+            let [outputs, inputs] =
+                [&outputs[..], inputs].map(|vars| vars.iter().map(|v| v.index).collect());
+            self.entries.push(Entry { outputs, inputs, backward: Box::new(backward) });
+        }
+        outputs
     }
 
     /// Adds the nodes of the gradients of a scalar, given its gradient at `output`.
@@ -131,8 +142,9 @@ impl<'g> Tape<'g> {
         let mut gradients: Vec<Option<Node<'g>>> = vec![None; self.needs.len()];
         gradients[output.index] = Some(gradient);
         for entry in self.entries.iter().rev() {
-            let Some(gradient) = gradients[entry.output] else { continue };
-            let of_inputs = (entry.backward)(gradient);
+            let of_outputs: Option<Vec<_>> = entry.outputs.iter().map(|&i| gradients[i]).collect();
+            let Some(of_outputs) = of_outputs else { continue };
+            let of_inputs = (entry.backward)(&of_outputs);
             assert_eq!(of_inputs.len(), entry.inputs.len());
             for (&input, gradient) in entry.inputs.iter().zip(of_inputs) {
                 if self.needs[input] {

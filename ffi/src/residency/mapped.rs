@@ -64,7 +64,8 @@ impl Mapped {
 
     /// The mean of [`unpacking::in_tokens`] over all weights of layers.
     fn unpacking(&self) -> u32 {
-        let names = (0..self.file.layers.len()).flat_map(weight_names).collect::<Vec<_>>();
+        let layers = 0..self.file.layers.len();
+        let names = layers.flat_map(|n| self.weight_names(n)).collect::<Vec<_>>();
         let [mut tokens, mut elements] = [0; 2];
         for info in self.file.infos(&names) {
             let n = info.ne.iter().product::<usize>() as u64;
@@ -116,7 +117,14 @@ impl Mapped {
         let layer = Rc::get_mut(&mut self.file.layers[n]).expect("no graph refers to the layer");
         layer.weights_mut().zip(panels).for_each(|(weight, panels)| weight.panels = panels);
         // Nothing reads the weights themselves any more, or not now.
-        self.file.gguf.release(weight_names(n));
+        self.file.gguf.release(self.weight_names(n));
+    }
+
+    /// The tensors of a layer that panels take the place of.
+    fn weight_names(&self, n: usize) -> Vec<String> {
+        let layer = &self.file.layers[n];
+        let held = Projection::ALL.into_iter().filter(|&p| layer.projection(p).is_some());
+        held.map(|projection| projection.weight_name(n)).collect()
     }
 
     /// Sets the panels of the head's weight.
@@ -133,11 +141,6 @@ impl Mapped {
         self.set_head_panels([None, None]);
         self.panels = Arena::default();
     }
-}
-
-/// The tensors that panels take the place of.
-fn weight_names(n: usize) -> [String; Projection::ALL.len()] {
-    Projection::ALL.map(|projection| projection.weight_name(n))
 }
 
 impl Residency for Mapped {
@@ -221,7 +224,7 @@ impl Residency for Mapped {
         let head_panels = self.panel_shapes(once(&file.head.weight), PanelUse::Sampling);
         let of_layer_and_head =
             [panels(PanelUse::Sampling).unwrap_or(0), Arena::size(&head_panels) as u64];
-        let unpacked = layers.clone().map(|n| file.bytes(&weight_names(n)) as u64);
+        let unpacked = layers.clone().map(|n| file.bytes(&self.weight_names(n)) as u64);
         let in_use = layers.clone().map(|n| file.mapped_bytes(&file.layer_names(n)) as u64);
         let others = file.gguf.tensors().iter().filter(|(name, _)| !name.starts_with("blk."));
         let embedding = file.mapped_bytes(&[EMBEDDING.to_owned()]);

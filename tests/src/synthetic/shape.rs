@@ -147,7 +147,7 @@ impl Shape {
             ("attention.head_count_kv", self.n_head_kv),
             ("attention.key_length", self.head_dim),
             ("attention.value_length", self.head_dim),
-            ("rope.dimension_count", self.head_dim),
+            ("rope.dimension_count", self.n_rot()),
             ("context_length", self.n_ctx),
             ("vocab_size", self.n_vocab),
         ];
@@ -159,6 +159,11 @@ impl Shape {
         self.describe_family(header);
         // With this word llama.cpp runs a model that has no vocabulary.
         header.str("tokenizer.ggml.model", "none");
+    }
+
+    /// Dimensions of a head that rotate.
+    fn n_rot(&self) -> usize {
+        if self.family == Family::Glm4 { self.head_dim / 2 } else { self.head_dim }
     }
 
     /// Adds what only files of this family have.

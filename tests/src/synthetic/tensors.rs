@@ -49,14 +49,15 @@ pub fn list(model: &Synthetic) -> Vec<Tensor> {
         vec![Tensor::matrix("token_embd.weight".into(), model.embedding_type, vocabulary)];
     for layer in 0..shape.n_layer {
         tensors.extend(norms(shape, layer));
-        tensors.extend(Projection::ALL.map(|projection| {
+        tensors.extend(projections(shape.family).iter().map(|&projection| {
             Tensor::matrix(
                 projection.weight_name(layer),
                 model.layer_type,
                 widths(shape, projection),
             )
         }));
-        if matches!(shape.family, Family::Qwen2 | Family::Qwen2Vl | Family::SeedOss) {
+        if matches!(shape.family, Family::Qwen2 | Family::Qwen2Vl | Family::SeedOss | Family::Glm4)
+        {
             tensors.extend([Projection::AttnQ, Projection::AttnK, Projection::AttnV].map(
                 |projection| {
                     let [_, n_out] = widths(shape, projection);
@@ -74,7 +75,7 @@ pub fn list(model: &Synthetic) -> Vec<Tensor> {
 
 /// The norms of a layer: before its parts, behind them, of Q and K.
 fn norms(shape: &Shape, layer: usize) -> Vec<Tensor> {
-    use Family::{Exaone4, Gemma3, HunyuanDense, Olmo2, Qwen3, Qwen3Vl, SeedOss};
+    use Family::{Exaone4, Gemma3, Glm4, HunyuanDense, Olmo2, Qwen3, Qwen3Vl, SeedOss};
     let Shape { family, n_embd, head_dim, .. } = *shape;
     let norm = |(name, width)| Tensor::norm(format!("blk.{layer}.{name}.weight"), width);
     let mut norms = match family {
@@ -82,7 +83,7 @@ fn norms(shape: &Shape, layer: usize) -> Vec<Tensor> {
         SeedOss => vec![("attn_norm", n_embd), ("post_attention_norm", n_embd)],
         _ => vec![("attn_norm", n_embd), ("ffn_norm", n_embd)],
     };
-    if matches!(family, Gemma3 | Olmo2 | Exaone4) {
+    if matches!(family, Gemma3 | Glm4 | Olmo2 | Exaone4) {
         norms.extend([("post_attention_norm", n_embd), ("post_ffw_norm", n_embd)]);
     }
     let [q, k] = match family {
@@ -95,13 +96,27 @@ fn norms(shape: &Shape, layer: usize) -> Vec<Tensor> {
     norms.into_iter().map(norm).collect()
 }
 
+/// The projections of a layer.
+fn projections(family: Family) -> &'static [Projection] {
+    use Projection::{AttnK, AttnOutput, AttnQ, AttnQkv, AttnV, FfnDown, FfnUp};
+    match family {
+        Family::Phi3 => &[AttnQkv, AttnOutput, FfnUp, FfnDown],
+        Family::Glm4 => &[AttnQ, AttnK, AttnV, AttnOutput, FfnUp, FfnDown],
+        _ => &Projection::SEPARATE,
+    }
+}
+
 /// ne of a projection's matrix.
 fn widths(shape: &Shape, projection: Projection) -> [usize; 2] {
     let (q, kv) = (shape.n_head * shape.head_dim, shape.n_head_kv * shape.head_dim);
     match projection {
         Projection::AttnQ => [shape.n_embd, q],
         Projection::AttnK | Projection::AttnV => [shape.n_embd, kv],
+        Projection::AttnQkv => [shape.n_embd, q + 2 * kv],
         Projection::AttnOutput => [q, shape.n_embd],
+        Projection::FfnUp if matches!(shape.family, Family::Phi3 | Family::Glm4) => {
+            [shape.n_embd, 2 * shape.n_ff]
+        }
         Projection::FfnGate | Projection::FfnUp => [shape.n_embd, shape.n_ff],
         Projection::FfnDown => [shape.n_ff, shape.n_embd],
     }

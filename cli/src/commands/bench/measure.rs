@@ -57,6 +57,7 @@ fn run(args: &BenchArgs, model: &ModelFile, modules: Vec<Projection>) -> Result<
         args.tokens as usize,
         &model.architecture,
     );
+    let modules = shape.targets(&modules);
     let config =
         LoraConfig { r: 16, lora_alpha: 16.0, lora_dropout: 0.0, target_modules: modules.clone() };
     let device = device(&args.device.name, threads, Console::default())?;

@@ -35,9 +35,9 @@ impl Operations {
             let (n_in, n_out) = shape.projection_shape(*projection);
             (n_in * n_out) as f64
         };
-        let layer: f64 = Projection::ALL.iter().map(elements).sum();
-        let after =
-            Projection::ALL.iter().filter(|p| adapted.iter().any(|a| stage(*a) < stage(**p)));
+        let all = shape.projections().iter();
+        let layer: f64 = all.clone().map(elements).sum();
+        let after = all.filter(|p| adapted.iter().any(|a| stage(*a) < stage(**p)));
         // Before the first layer there is no adapter.
         let backward = (shape.n_layer - 1) as f64 * layer + after.map(elements).sum::<f64>();
         let head = (shape.n_embd * shape.n_vocab) as f64;
@@ -53,7 +53,7 @@ impl Operations {
 /// Projections of a layer run in this order; those of one stage do not see each other's output.
 fn stage(projection: Projection) -> usize {
     match projection {
-        Projection::AttnQ | Projection::AttnK | Projection::AttnV => 0,
+        Projection::AttnQ | Projection::AttnK | Projection::AttnV | Projection::AttnQkv => 0,
         Projection::AttnOutput => 1,
         Projection::FfnGate | Projection::FfnUp => 2,
         Projection::FfnDown => 3,

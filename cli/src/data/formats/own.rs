@@ -4,6 +4,7 @@ use cutq_core::example::Example;
 use serde_json::Value;
 
 use super::fields::Fields;
+use crate::data::judgment::Verdict;
 use crate::data::problem::Problem;
 use crate::data::quotes;
 
@@ -33,13 +34,15 @@ pub(super) fn read(fields: &mut Fields, examples: &mut [Example]) -> Result<Own,
     if verdict.is_some() || fields.has("sample") {
         ORIGIN.iter().for_each(|field| drop(fields.take(field)));
     }
-    match verdict.as_deref() {
-        Some("unsure") => own.is_unsure = true,
-        Some("fault") if last.judgment.is_none() => {
+    let said = last.judgment.as_deref().map(Verdict::of);
+    match (verdict.as_deref(), said) {
+        (Some("unsure"), _) => own.is_unsure = true,
+        (Some("fault"), None) => {
             return Err(Problem::Unjudged { what: "a response with the verdict fault" });
         }
-        Some("perfect") if last.judgment.is_some() => {
-            return Err(Problem::Contradiction { verdict: "perfect" });
+        (Some(verdict @ "fault"), Some(Verdict::Praise))
+        | (Some(verdict @ ("perfect" | "praise")), Some(Verdict::Criticism)) => {
+            return Err(Problem::Contradiction { verdict: verdict.to_owned() });
         }
         _ => {}
     }

@@ -32,6 +32,9 @@ pub(super) fn tokens(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::tokenize::scripts::{SCRIPTS, below};
+    use rand_chacha::ChaCha8Rng;
+    use rand_chacha::rand_core::SeedableRng;
 
     fn quoted(response: &str, pieces: &[&[u8]], quotes: &[&str]) -> Option<Vec<bool>> {
         let pieces: Vec<_> = pieces.iter().map(|piece| piece.to_vec()).collect();
@@ -70,5 +73,47 @@ mod tests {
         assert_eq!(quoted(response, &[b"no</think>", b"yes"], &["<think>"]), None);
         assert_eq!(quoted(response, &[b"no</think>", b"yet"], &["no"]), None);
         assert_eq!(quoted("a", &[b"ab"], &["a"]), None);
+    }
+
+    /// Texts cut at random bytes, characters included, and random quotes: what is quoted of a token is
+    /// counted byte by byte.
+    #[test]
+    fn a_token_is_quoted_exactly_if_a_byte_of_it_is_that_is_no_blank() {
+        let mut rng = ChaCha8Rng::seed_from_u64(5);
+        for script in &SCRIPTS {
+            for _ in 0..50 {
+                let text = script.text(&mut rng, 12);
+                let mut pieces = vec![Vec::new()];
+                for byte in text.bytes() {
+                    if below(&mut rng, 3) == 0 {
+                        pieces.push(Vec::new());
+                    }
+                    pieces.last_mut().expect("one at least").push(byte);
+                }
+                // The end of a response has no text of its own.
+                pieces.push(Vec::new());
+                let mut quote = || {
+                    let mut ends =
+                        [0, 1].map(|_| text.floor_char_boundary(below(&mut rng, text.len())));
+                    ends.sort_unstable();
+                    ends[0]..ends[1]
+                };
+                let quotes = [quote(), quote()];
+                let is_marked = |at: usize| {
+                    let in_quote = quotes.iter().any(|quote| quote.contains(&at));
+                    in_quote && !text.as_bytes()[at].is_ascii_whitespace()
+                };
+                let mut bytes = 0..text.len();
+                let expected: Vec<bool> = pieces
+                    .iter()
+                    .map(|piece| {
+                        bytes.by_ref().take(piece.len()).filter(|&at| is_marked(at)).count() > 0
+                    })
+                    .collect();
+                let found = tokens(&text, &pieces, &quotes);
+                let expected = Some(expected).filter(|marks| marks.contains(&true));
+                assert_eq!(found, expected, "{}: {text:?} {quotes:?}", script.name);
+            }
+        }
     }
 }
