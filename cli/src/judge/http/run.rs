@@ -121,15 +121,20 @@ impl<'a> Run<'a> {
         while self.open < self.concurrency.now()
             && self.pause.is_none_or(|end| end <= Instant::now())
         {
-            let due = self.waiting.first_entry().filter(|entry| entry.key().0 <= Instant::now());
-            let attempt = match due {
-                Some(entry) => entry.remove(),
+            let attempt = match self.take_due() {
+                Some(attempt) => attempt,
                 None if self.has_room_for_fresh() => self.first_attempt(),
                 None => break,
             };
             self.ask(attempt)?;
         }
         Ok(())
+    }
+
+    /// The first of the attempts that may be repeated now.
+    fn take_due(&mut self) -> Option<Attempt> {
+        let entry = self.waiting.first_entry()?;
+        (entry.key().0 <= Instant::now()).then(|| entry.remove())
     }
 
     fn first_attempt(&mut self) -> Attempt {
