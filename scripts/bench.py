@@ -6,8 +6,8 @@ usage: bench.py [CASE...] [--rounds N] [--threads N] [--write FILE.md]
 
 The tools take turns, a process each, `--rounds` times, so that a machine that slows down slows all
 of them. A ratio is the median of the rounds' ratios, a speed the median of the rounds' speeds.
-Peers: llama.cpp's llama-bench and llama-quantize in $CUTQ_LLAMA or target/peers/llama/bin, llama-bench
-for AVX2 alone in $CUTQ_LLAMA_AVX2 or target/peers/llama-avx2/bin, Python with torch, transformers,
+Peers: llama.cpp's llama-bench, llama-batched-bench and llama-quantize in $CUTQ_LLAMA or
+target/peers/llama/bin, llama-bench for AVX2 alone in $CUTQ_LLAMA_AVX2 or target/peers/llama-avx2/bin, Python with torch, transformers,
 peft and gguf as $CUTQ_TORCH or in target/peers/torch; scripts/peers.sh builds them. What is missing
 is named.
 
@@ -23,7 +23,7 @@ import load
 import report
 import speed_table
 import tools
-from cases import BESIDE, BUSY, CASES, REPO, USUAL
+from cases import BESIDE, BUSY, CASES, REPO, SAMPLED, USUAL
 
 BENCHMARKS = REPO / "docs/benchmarks.md"
 README = REPO / "README.md"
@@ -69,6 +69,21 @@ def measure_beside(rounds, threads, measured):
     return found, list(dict.fromkeys(failed))
 
 
+def measure_sampling(rounds, threads):
+    """{case: {tool: [figures of each round]}} of SAMPLED, and what failed."""
+    found, failed = {}, []
+    for n in range(rounds):
+        for name in SAMPLED:
+            for tool, run in {"cutq": tools.cutq_sampling, "llama.cpp": tools.llama_sampling}.items():
+                tools.say(f"round {n + 1} of {rounds}: sampling, {name}, {tool}")
+                try:
+                    figures = run(tools.file_of(CASES[name]), threads)
+                    found.setdefault(name, {}).setdefault(tool, []).append(figures)
+                except (OSError, RuntimeError) as error:
+                    failed.append(f"sampling, {name}: {error}")
+    return found, list(dict.fromkeys(failed))
+
+
 def refuse(when, cores):
     """Ends the program, since figures from a busy machine are not to be written down."""
     sys.exit(f"bench: other programs used {cores:.2f} cores {when}, more than {load.LIMIT}, so nothing was "
@@ -93,7 +108,8 @@ def update_readme(only_check):
 def main():
     parser = argparse.ArgumentParser(description="Measure cutq beside its peers.")
     parser.add_argument("cases", nargs="*", metavar="CASE", default=[],
-                        help=f"{', '.join(CASES)}; `beside` for {BESIDE} beside other programs")
+                        help=f"{', '.join(CASES)}; `beside` for {BESIDE} beside other programs; `sampling` "
+                             f"for many prompts at a time, on {' and '.join(SAMPLED)}")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0))
                         if hasattr(os, "sched_getaffinity") else os.cpu_count())
@@ -105,11 +121,12 @@ def main():
         parser.error("--check is for --readme")
     if args.readme:
         return update_readme(args.check)
-    names = args.cases or [*USUAL, "beside"]
-    known = [*CASES, "beside"]
+    names = args.cases or [*USUAL, "beside", "sampling"]
+    known = [*CASES, "beside", "sampling"]
     if unknown := [name for name in names if name not in known]:
         parser.error(f"unknown cases {', '.join(unknown)}; known are {', '.join(known)}")
-    beside, names = "beside" in names, [name for name in names if name != "beside"]
+    beside, sampling = "beside" in names, "sampling" in names
+    names = [name for name in names if name in CASES]
     before = load.other_cores()
     if args.write and load.is_busy(before):
         refuse("before the run", before)
@@ -123,11 +140,15 @@ def main():
         generators = {tool: run for tool, run in measured.items() if tool != "PyTorch"}
         busy, also_failed = measure_beside(args.rounds, args.threads, generators)
         failed += also_failed
+    sampled = {}
+    if sampling:
+        sampled, also_failed = measure_sampling(args.rounds, args.threads)
+        failed += also_failed
     during = work.cores(args.threads)
     for line in failed:
         tools.say(f"not measured: {line}")
     conditions = report.machine(args.threads, before, during)
-    text = report.text(names, args.rounds, found, busy, missing + failed, conditions)
+    text = report.text(names, args.rounds, found, busy, sampled, missing + failed, conditions)
     print(text)
     if args.write and load.is_busy(during):
         refuse("during the run", during)
@@ -136,7 +157,7 @@ def main():
         args.write.write_text(text)
         if args.write.resolve() == BENCHMARKS:
             update_readme(only_check=False)
-    if "cutq" not in busy and not any("cutq" in of_case for of_case in found.values()):
+    if not any("cutq" in of_case for of_case in [busy, *found.values(), *sampled.values()]):
         sys.exit("bench: cutq was not measured")
 
 

@@ -60,5 +60,8 @@ CASES = {
 USUAL = ["smol", "smol-300", "smol-long", "smol-q4_0", "smol-q8_0", "smol-f16", "gemma", "smol-avx2",
          "smol-q4_0-avx2", "smol-q8_0-avx2", "gemma-avx2", "smol-avx-vnni"]
 
+# What is sampled from, without a budget: so many prompts at a time, of so many tokens and as many to draw.
+SAMPLED, N_PARALLEL, N_SAMPLED = ["smol", "qwen"], 32, 128
+
 # What is also measured beside other programs, and beside how many.
 BESIDE, BUSY = "smol", [0, 1, 3]

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Builds what `make bench` compares cutq with, unless it is there: llama.cpp's llama-bench and
-# llama-quantize, from the source package in vendor/peers.txt, into target/peers/llama, and llama-bench
-# for AVX2 alone into target/peers/llama-avx2; with --torch also PyTorch, transformers and PEFT, into
-# target/peers/torch (a gigabyte). With --server it is llama.cpp's server alone, and with --source its
-# source alone.
+# Builds what `make bench` compares cutq with, unless it is there: llama.cpp's llama-bench,
+# llama-batched-bench and llama-quantize, from the source package in vendor/peers.txt, into
+# target/peers/llama, and llama-bench for AVX2 alone into target/peers/llama-avx2; with --torch also
+# PyTorch, transformers and PEFT, into target/peers/torch (a gigabyte). With --server it is llama.cpp's
+# server alone, and with --source its source alone.
 #
 # usage: scripts/peers.sh [--torch|--server|--source]
 # About 12 minutes of two cores for each llama.cpp; needs cmake and a compiler (scripts/setup.sh).
@@ -26,7 +26,7 @@ source_of_llama() {
 build_llama() {
   local build=$peers/$1 programs=$2
   shift 2
-  [ ! -x "$build/bin/${programs%% *}" ] || return 0
+  [ ! -x "$build/bin/${programs##* }" ] || return 0  # the last one
   source_of_llama
   cmake -S "$peers/source" -B "$build" -DCMAKE_BUILD_TYPE=Release \
     -DLLAMA_CURL=OFF -DLLAMA_OPENSSL=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_UI=OFF "$@"
@@ -35,7 +35,7 @@ build_llama() {
 }
 
 build_llamas() {
-  build_llama llama 'llama-bench llama-quantize' -DGGML_NATIVE=ON
+  build_llama llama 'llama-bench llama-quantize llama-batched-bench' -DGGML_NATIVE=ON
   # What a CPU without AVX-512 would run, for the levels below it.
   build_llama llama-avx2 llama-bench -DGGML_NATIVE=OFF -DGGML_AVX2=ON -DGGML_FMA=ON \
     -DGGML_F16C=ON -DGGML_BMI2=ON

@@ -7,7 +7,7 @@ import subprocess
 from statistics import median
 
 import load
-from cases import BESIDE, BUSY, CASES, REPO
+from cases import BESIDE, BUSY, CASES, N_PARALLEL, N_SAMPLED, REPO
 from tools import N_GEN
 
 TITLES = ["model", "step", "cutq within", "cutq trains", "cutq reads", "llama.cpp reads", "PyTorch trains",
@@ -109,7 +109,25 @@ def beside(found):
     return table(titles, lines, texts=1)
 
 
-def text(names, rounds, found, busy, missing, conditions):
+SAMPLING_LEGEND = f"""\
+{N_PARALLEL} prompts of {N_SAMPLED} tokens at a time, and as many tokens behind each; tokens per second are those read
+and those drawn, over all the time. **cutq**: `cutq bench --n-parallel {N_PARALLEL}`, with an adapter, drawn at
+temperature 1. **llama.cpp**: `llama-batched-bench`, without one, and without drawing."""
+
+
+def sampling(found):
+    """The table of many prompts at a time."""
+    titles = [f"{N_PARALLEL} × ({N_SAMPLED} + {N_SAMPLED}): tok/s", "cutq", "llama.cpp", "cutq ÷ llama.cpp"]
+    lines = []
+    for name, of_case in found.items():
+        ours, theirs = of_case.get("cutq"), of_case.get("llama.cpp")
+        if ours:
+            other = [speed(theirs, "sample"), ratio(ours, "sample", theirs, "sample")] if theirs else ["–", "–"]
+            lines.append([CASES[name].file.removesuffix(".gguf"), speed(ours, "sample"), *other])
+    return table(titles, lines, texts=1)
+
+
+def text(names, rounds, found, busy, sampled, missing, conditions):
     commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=REPO, text=True,
                             capture_output=True).stdout.strip()
     rows = [row(name, found.get(name, {})) for name in names]
@@ -125,6 +143,8 @@ def text(names, rounds, found, busy, missing, conditions):
         lines += [table(TITLES, rows, texts=3), "", LEGEND, ""]
     if busy:
         lines += [beside(busy), "", BESIDE_LEGEND, ""]
+    if sampled:
+        lines += [sampling(sampled), "", SAMPLING_LEGEND, ""]
     if missing:
         lines += ["Not measured:", "", *(f"- {line}" for line in missing), ""]
     return "\n".join(lines)

@@ -88,6 +88,21 @@ class Beside(unittest.TestCase):
         self.assertEqual(report.beside(found).count("–"), 3 * 4)
 
 
+class Sampling(unittest.TestCase):
+    def test_its_table_has_the_ratio_of_each_model(self):
+        speeds = lambda *values: [{"sample": value} for value in values]
+        found = {"smol": {"cutq": speeds(900.0, 1000.0), "llama.cpp": speeds(300.0, 250.0)},
+                 "qwen": {"cutq": speeds(100.0, 100.0)}}
+        rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in
+                report.sampling(found).splitlines()[2:]]
+        self.assertEqual([row[1:] for row in rows],
+                         [["950.0 ±5 %", "275.0 ±9 %", "3.50"], ["100.0 ±0 %", "–", "–"]])
+
+    def test_the_last_line_of_llama_cpp_counts(self):
+        with mock.patch.object(tools, "call", return_value=("n_kv_max = 1\n{\"speed\": 2.5}\n\n", 0)):
+            self.assertEqual(tools.llama_sampling("model", 2), {"sample": 2.5})
+
+
 class Write(unittest.TestCase):
     """`--write` on machines as busy as given before and during the run."""
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 
-from cases import MADE, MODELS, REPO, SMOL
+from cases import MADE, MODELS, N_PARALLEL, N_SAMPLED, REPO, SMOL
 
 CUTQ = REPO / "target/release/cutq"
 SYNTHETIC = REPO / "target/release/synthetic"
@@ -59,6 +59,22 @@ def llama(path, case, threads, n_gen=0):
     text, peak = call([folder / "llama-bench", "-m", path, *tests, "-t", threads, "-r", 2, "-o", "json"])
     read, *generate = [test["avg_ts"] for test in json.loads(text)]
     return {"read": read, "generate": generate[0] if generate else None, "peak": peak}
+
+
+def cutq_sampling(path, threads):
+    """Tokens per second, read and drawn, of many prompts at a time."""
+    text, _ = call([CUTQ, "bench", path, "--tokens", 4, "--batch", 1, "--threads", threads,
+                    "--repetitions", 1, "--n-parallel", N_PARALLEL, "--json"])
+    return {"sample": json.loads(text)["sample_tok_per_s"]}
+
+
+def llama_sampling(path, threads):
+    """The same of llama.cpp, which draws nothing: it goes on with any tokens."""
+    tokens = ["-npp", N_SAMPLED, "-ntg", N_SAMPLED, "-npl", N_PARALLEL, "-c", 2 * N_SAMPLED * N_PARALLEL]
+    text, _ = call([LLAMA / "llama-batched-bench", "-m", path, *tokens, "-t", threads,
+                    "--output-format", "jsonl"])
+    lines = [line for line in text.splitlines() if line.startswith("{")]
+    return {"sample": json.loads(lines[-1])["speed"]}
 
 
 def pytorch(path, case, threads):

@@ -14,7 +14,7 @@ use crate::data;
 use crate::flags::{DeviceArgs, JudgeArgs, JudgingArgs};
 use crate::judge::{
     Agreement, Answer, CallLog, CommandJudge, Counts, Forecast, HttpJudge, Judge, Judged, Judging,
-    Limited, ModelJudge, Prompt, Replay, Spec, Verdict, ask, write,
+    Limited, ModelJudge, Prompt, Replay, Spec, TrainedJudge, Verdict, ask, write,
 };
 use crate::output;
 use crate::session::model::{device, threads};
@@ -113,6 +113,13 @@ pub(super) fn open(
         }
         Spec::Command(command) => Box::new(CommandJudge::new(command, args.timeout())),
         Spec::Replay(path) => Box::new(Replay::open(path)?),
+        Spec::Model { model, adapter: Some(adapter) } if TrainedJudge::is_one(adapter)? => {
+            if !["auto", "cpu"].contains(&&*place.name) {
+                let message = "a judge that was trained here computes on the CPU";
+                return Err(UsageError::new(message.to_owned()).into());
+            }
+            Box::new(TrainedJudge::open(model, adapter, threads(place.threads, console))?)
+        }
         Spec::Model { model, adapter } => {
             let n_threads = threads(place.threads, console);
             let device = device(&place.name, n_threads, console)?;
@@ -134,12 +141,20 @@ pub(super) fn prompt(args: &JudgingArgs) -> Result<Prompt> {
         (args.judge_template.is_some(), "--judge-template"),
         (args.price.is_some(), "--price"),
     ];
-    match given.into_iter().find(|(is_given, _)| *is_given && !args.judge.is_model()) {
-        None => {}
-        Some((_, flag)) => {
-            let message = "has no meaning with a judge that is no language model";
-            return Err(UsageError::new(format!("{flag} {message}")).into());
-        }
+    let given = |n: usize| given.iter().take(n).find(|(is_given, _)| *is_given).copied();
+    let refuse = |flag: &str, who: &str| {
+        UsageError::new(format!("{flag} has no meaning with a judge that {who}")).into()
+    };
+    if let (false, Some((_, flag))) = (args.judge.is_model(), given(3)) {
+        return Err(refuse(flag, "is no language model"));
+    }
+    if let Spec::Model { adapter: Some(adapter), .. } = &args.judge
+        && TrainedJudge::is_one(adapter)?
+    {
+        return match given(2) {
+            Some((_, flag)) => Err(refuse(flag, "has learned what to look at")),
+            None => Ok(Prompt::Trained),
+        };
     }
     match &args.judge_template {
         Some(path) => Prompt::template(path),

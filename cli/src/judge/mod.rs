@@ -19,6 +19,7 @@
 //! | `command`   | the judge that is a program of the user's                 |
 //! | `http`      | the judge that is a language model behind a server        |
 //! | `model`     | the judge that is a language model in this process        |
+//! | `trained`   | the same, if it has learned to judge                      |
 //! | `replay`    | the judge that repeats what was said before               |
 //! | `price`, `forecast`, `limit` | what calls take and cost             |
 
@@ -41,6 +42,7 @@ mod reading;
 mod replay;
 mod reply;
 mod spec;
+mod trained;
 mod writing;
 
 pub use crate::data::Answer;
@@ -59,4 +61,5 @@ pub use price::Price;
 pub use prompt::Prompt;
 pub use replay::Replay;
 pub use spec::Spec;
+pub use trained::TrainedJudge;
 pub use writing::write;

@@ -17,7 +17,7 @@ use crate::run::InputFile;
 use crate::text::{self, AnyTemplate, Encoder};
 
 /// Tokens of a judgment at most.
-const MAX_TOKENS: usize = 512;
+pub(super) const MAX_TOKENS: usize = 512;
 
 /// The object that [`Prompt`](super::Prompt) asks for, as llama.cpp's grammar, and so short that it
 /// ends within [`MAX_TOKENS`].
@@ -95,7 +95,7 @@ impl ModelJudge {
 }
 
 /// The files, and the beginning of their hash: another model of the same name is another judge.
-fn name(model: &Path, adapter: Option<&Path>) -> Result<String> {
+pub(super) fn name(model: &Path, adapter: Option<&Path>) -> Result<String> {
     let digits = |input: InputFile| input.sha256[..8].to_owned();
     let named = |path: &Path, digits: String| format!("{}@{digits}", path.display());
     let model = named(model, digits(InputFile::head(model)?));

@@ -8,7 +8,7 @@ use cutq_core::example::Message;
 use minijinja::{Environment, UndefinedBehavior, context};
 use sha2::{Digest, Sha256};
 
-use crate::data::Answer;
+use crate::data::{Answer, judge_question};
 
 /// What a judge is to look at.
 #[derive(Clone, Debug)]
@@ -18,6 +18,8 @@ pub enum Prompt {
         /// What else counts.
         criteria: Option<String>,
     },
+    /// The question that a judge was trained on (the paper's Figure 9).
+    Trained,
     /// A Jinja template of the whole question, of `instruction`, `response` and `fence`.
     Template {
         /// Where it was read.
@@ -85,6 +87,7 @@ impl Prompt {
                 );
                 Ok(vec![Message::new("system", system), Message::new("user", user)])
             }
+            Self::Trained => Ok(vec![judge_question(&instruction, response)]),
             Self::Template { path, source } => {
                 let text =
                     environment().render_str(source, context! { instruction, response, fence });

@@ -184,6 +184,34 @@ fn a_model_judges_in_process_and_is_asked_once() {
 }
 
 #[test]
+fn a_judge_of_ones_own_is_trained_and_asked() {
+    let place = Place::with_data();
+    let flags = "--task judge --data data.jsonl --out judge.gguf --epochs 20 --batch-size 6 --lr 2e-3 \
+                 --lora-dropout 0 --max-length 256 --quiet";
+    let mut finetune = place.cutq(["finetune"]);
+    succeed(finetune.arg(model()).args(flags.split_whitespace()));
+    let by_own = |flags: &str| {
+        let mut command = place.cutq(["judge", "data.jsonl", "--out", "judgments.jsonl"]);
+        command.args(flags.split_whitespace());
+        command.args(["--judge", &format!("{}+judge.gguf", model().display())]);
+        command
+    };
+    succeed(&mut by_own(""));
+    let replies = place.json_lines("judgments.calls.jsonl");
+    assert_eq!(replies.len(), 6);
+    for reply in &replies {
+        let (text, p_yes) = (reply["text"].as_str().unwrap(), reply["p_yes"].as_f64().unwrap());
+        assert_eq!(p_yes > 0.5, text.ends_with("Yes."), "{reply}");
+    }
+    // It has learned its six lines.
+    let verdicts: Vec<_> = place.json_lines("judgments.jsonl");
+    let verdicts: Vec<_> = verdicts.iter().map(|line| line["verdict"].clone()).collect();
+    assert_eq!(verdicts, ["fault", "fault", "praise", "fault", "praise", "fault"]);
+    let message = fail(&mut by_own("--criteria rules.txt"), 2);
+    assert!(message.contains("has learned what to look at"), "{message}");
+}
+
+#[test]
 fn what_cannot_be_judged_is_named() {
     let place = place(NO_I);
     for (flags, code, expected) in [
