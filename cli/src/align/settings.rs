@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 
 use crate::console::Console;
-use crate::data::{OnDuplicate, OnFailedJudge, OnPraise};
+use crate::data::{OnDuplicate, OnFailedJudge, OnPraise, Task};
 use crate::flags::{AlignArgs, JudgingArgs, ReadArgs, RoundArgs, ScreenArgs, SelectArgs};
 use crate::run::{self, DataSettings, Difference, InputFile};
 use crate::sampling::Sampling;
@@ -84,6 +84,7 @@ impl Settings {
                 on_praise: OnPraise::Positive,
             },
             select: SelectArgs { positive_ratio: None, eval_split: None },
+            task: Task::Answer,
         };
         let out = std::path::absolute(args.run_dir.join("best.gguf"))?;
         let output = Output { out, save_peft: None };

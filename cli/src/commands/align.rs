@@ -22,7 +22,7 @@ pub fn align(args: &AlignArgs) -> Result<ExitCode> {
     let folder = AlignFolder::open(&args.run_dir)?;
     let begun = folder.settings()?;
     let judge = RunJudge {
-        judge: RefCell::new(judge::open(&args.judge)?),
+        judge: RefCell::new(judge::open(&args.judge, &args.training.engine.device, console)?),
         prompt: judge::prompt(&args.judge)?,
         again: args.judge.again,
         seed: args.judge.judge_seed,

@@ -11,12 +11,13 @@ use serde::Serialize;
 
 use crate::console::Console;
 use crate::data;
-use crate::flags::{JudgeArgs, JudgingArgs};
+use crate::flags::{DeviceArgs, JudgeArgs, JudgingArgs};
 use crate::judge::{
-    Agreement, Answer, CallLog, CommandJudge, Counts, Judge, Judged, Judging, Prompt, Replay, Spec,
-    Verdict, ask, write,
+    Agreement, Answer, CallLog, CommandJudge, Counts, Forecast, Judge, Judged, Judging, Limited,
+    ModelJudge, Prompt, Replay, Spec, TrainedJudge, Verdict, ask, write,
 };
 use crate::output;
+use crate::session::model::{device, threads};
 use crate::usage::UsageError;
 
 /// What `--json` prints.
@@ -55,15 +56,17 @@ pub fn judge(args: &JudgeArgs) -> Result<ExitCode> {
         .into());
     }
     let mut log = CallLog::open(&path)?;
-    let mut judge = open(&args.judge)?;
+    let mut judge = open(&args.judge, &args.device, console)?;
     let prompt = prompt(&args.judge)?;
     let judging = Judging { prompt: &prompt, again: args.judge.again, seed: args.judge.judge_seed };
     let calls = judging.calls(judge.name(), &answers)?;
     if !args.reparse {
         let open = calls.open(&log);
-        let (n, name) = (open.len(), judge.name().to_owned());
-        console.note(format_args!("{n} calls to make of {name}; replies in {}", path.display()));
-        ask(&mut *judge, &open, &mut log, &console.bar("judged", Some(n)), &|| false)?;
+        let forecast = Forecast::of(&open, &log, args.judge.judge.is_model(), args.judge.price);
+        console.note(format_args!("judge: {}, replies in {}", judge.name(), path.display()));
+        console.note(format_args!("  {forecast}"));
+        check_cost(&forecast, args.judge.max_cost)?;
+        ask(&mut *judge, &open, &mut log, &console.bar("judged", Some(open.len())), &|| false)?;
     }
     let Judged { judgments, counts, with_itself } = calls.read(&log);
     console.note(&counts);
@@ -92,10 +95,32 @@ fn calls_path(out: &Path) -> PathBuf {
 }
 
 /// The judge that the flags name.
-pub(super) fn open(args: &JudgingArgs) -> Result<Box<dyn Judge>> {
-    Ok(match &args.judge {
+pub(super) fn open(
+    args: &JudgingArgs,
+    place: &DeviceArgs,
+    console: Console,
+) -> Result<Box<dyn Judge>> {
+    let judge: Box<dyn Judge> = match &args.judge {
         Spec::Command(command) => Box::new(CommandJudge::new(command, args.timeout())),
         Spec::Replay(path) => Box::new(Replay::open(path)?),
+        Spec::Model { model, adapter: Some(adapter) } if TrainedJudge::is_one(adapter)? => {
+            if !["auto", "cpu"].contains(&&*place.name) {
+                let message = "a judge that was trained here computes on the CPU";
+                return Err(UsageError::new(message.to_owned()).into());
+            }
+            Box::new(TrainedJudge::open(model, adapter, threads(place.threads, console))?)
+        }
+        Spec::Model { model, adapter } => {
+            let n_threads = threads(place.threads, console);
+            let device = device(&place.name, n_threads, console)?;
+            let asks_for_form = args.judge_template.is_none();
+            let place = (device, n_threads);
+            Box::new(ModelJudge::open(model, adapter.as_deref(), place, asks_for_form)?)
+        }
+    };
+    Ok(match (args.price, args.max_cost) {
+        (Some(price), Some(max_cost)) => Box::new(Limited { judge, price, max_cost, spent: 0.0 }),
+        _ => judge,
     })
 }
 
@@ -104,17 +129,36 @@ pub(super) fn prompt(args: &JudgingArgs) -> Result<Prompt> {
     let given = [
         (args.criteria.is_some(), "--criteria"),
         (args.judge_template.is_some(), "--judge-template"),
+        (args.price.is_some(), "--price"),
     ];
-    match given.into_iter().find(|(is_given, _)| *is_given && !args.judge.is_model()) {
-        None => {}
-        Some((_, flag)) => {
-            let message = "has no meaning with a judge that is no language model";
-            return Err(UsageError::new(format!("{flag} {message}")).into());
-        }
+    let given = |n: usize| given.iter().take(n).find(|(is_given, _)| *is_given).copied();
+    let refuse = |flag: &str, who: &str| {
+        UsageError::new(format!("{flag} has no meaning with a judge that {who}")).into()
+    };
+    if let (false, Some((_, flag))) = (args.judge.is_model(), given(3)) {
+        return Err(refuse(flag, "is no language model"));
+    }
+    if let Spec::Model { adapter: Some(adapter), .. } = &args.judge
+        && TrainedJudge::is_one(adapter)?
+    {
+        return match given(2) {
+            Some((_, flag)) => Err(refuse(flag, "has learned what to look at")),
+            None => Ok(Prompt::Trained),
+        };
     }
     match &args.judge_template {
         Some(path) => Prompt::template(path),
         None => Prompt::paper(args.criteria.as_deref()),
+    }
+}
+
+/// Refuses calls that are going to cost too much.
+fn check_cost(forecast: &Forecast, max_cost: Option<f64>) -> Result<()> {
+    match (forecast.cost, max_cost) {
+        (Some(cost), Some(max_cost)) if cost > max_cost => bail!(
+            "the calls will cost about {cost:.2}, and --max-cost is {max_cost}; none was made"
+        ),
+        _ => Ok(()),
     }
 }
 

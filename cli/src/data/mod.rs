@@ -36,6 +36,7 @@ mod report;
 mod screen;
 mod source;
 mod tally;
+mod task;
 mod tokenize;
 
 pub use answers::{Answer, answers};
@@ -51,4 +52,5 @@ pub use report::{Report, View};
 pub use screen::{OnDuplicate, OnFailedJudge, OnPraise, Screening};
 pub use source::{input, is_piped};
 pub use tally::Tally;
+pub use task::{Task, decision, judge_question};
 pub use tokenize::{Encode, OnLong, Tokenize};

@@ -7,6 +7,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command};
 
 use super::{ReadArgs, ScreenArgs, SelectArgs, TrainingArgs};
+use crate::data::Task;
 use crate::usage::UsageError;
 
 /// What to train, on what, how, and where the result goes.
@@ -42,6 +43,10 @@ pub struct FinetuneArgs {
     /// How much of it.
     #[command(flatten)]
     pub select: SelectArgs,
+    /// What is learned: to answer, or to judge answers, by likelihood (the paper's Figure 9). An adapter
+    /// that judges serves as `cutq judge --judge MODEL.gguf+ADAPTER.gguf`
+    #[arg(long, value_enum, default_value = "answer")]
+    pub task: Task,
     /// What becomes of it.
     #[command(flatten)]
     pub training: TrainingArgs,

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::DeviceArgs;
 use super::range::{positive, share};
-use crate::judge::Spec;
+use crate::judge::{Price, Spec};
 
 /// What to judge, who judges, and where it goes.
 #[derive(Debug, Args)]
@@ -27,6 +28,9 @@ pub struct JudgeArgs {
     /// Who judges.
     #[command(flatten)]
     pub judge: JudgingArgs,
+    /// Where a judge in this process computes.
+    #[command(flatten)]
+    pub device: DeviceArgs,
     /// Make no call: read the replies again that were received before
     #[arg(long)]
     pub reparse: bool,
@@ -40,7 +44,8 @@ pub struct JudgeArgs {
 #[command(next_help_heading = "Judge")]
 pub struct JudgingArgs {
     /// Who judges: `cmd:COMMAND` (reads lines of {"instruction","input","response"}, writes one line
-    /// of {"judgment": text or null} for each) or `replay:FILE` (judgments of the same answers)
+    /// of {"judgment": text or null} for each), `replay:FILE` (judgments of the same answers), or a
+    /// model in this process, `JUDGE.gguf` or `JUDGE.gguf+ADAPTER.gguf`
     #[arg(long, value_name = "SPEC")]
     pub judge: Spec,
     /// Rules for judges that are language models, added to the paper's question
@@ -58,6 +63,12 @@ pub struct JudgingArgs {
     /// Stop if more than this share of the calls fails
     #[arg(long, value_name = "SHARE", default_value = "0.2", value_parser = share)]
     pub max_failed: f64,
+    /// The price of a million tokens read and of a million written, for the forecast
+    #[arg(long, value_name = "IN,OUT")]
+    pub price: Option<Price>,
+    /// Stop where the replies cost more, and do not begin where the forecast does
+    #[arg(long, value_name = "COST", requires = "price", value_parser = positive)]
+    pub max_cost: Option<f64>,
     /// Chooses the answers of --again
     #[arg(long, value_name = "SEED", default_value = "42")]
     pub judge_seed: u64,

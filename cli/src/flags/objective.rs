@@ -107,6 +107,21 @@ impl ObjectiveArgs {
         })
     }
 
+    /// The objective of a model that learns to judge.
+    ///
+    /// # Errors
+    /// A flag of another objective.
+    pub fn of_judge(&self) -> Result<AnyObjective, UsageError> {
+        match self.objective {
+            None | Some(ObjectiveName::Mle) => self.refuse_cut_flags(ObjectiveName::Mle)?,
+            Some(_) => {
+                let message = "--task judge learns by likelihood: --objective mle, or none";
+                return Err(UsageError::new(message.to_owned()));
+            }
+        }
+        Ok(AnyObjective::Mle(Mle))
+    }
+
     fn cut(&self) -> CutOptions {
         let preset = match self.preset {
             None => CutOptions { spans: Spans::Both, ..CutOptions::PAPER },

@@ -41,7 +41,6 @@ pub struct Call {
     /// What it is about.
     pub answer: Arc<Answer>,
     /// The judge's prompt, for judges that are language models.
-    #[expect(dead_code, reason = "the first of them is being built")]
     pub messages: Vec<Message>,
 }
 

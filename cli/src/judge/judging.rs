@@ -114,5 +114,8 @@ impl Calls {
 fn read(call: &Call, log: &CallLog) -> Option<Result<Judgment, Outcome>> {
     let reply = log.answer(&call.key)?;
     let text = reply.text.as_deref().unwrap_or_default();
-    Some(reading::read(text, &call.answer.response))
+    Some(match reply.p_yes {
+        Some(_) => reading::read_decided(text, &call.answer.response),
+        None => reading::read(text, &call.answer.response),
+    })
 }

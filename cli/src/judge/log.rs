@@ -108,6 +108,11 @@ impl CallLog {
         last(replies).map(|at| &replies[at]).filter(|reply| reply.outcome == Outcome::Answered)
     }
 
+    /// All replies, in no order.
+    pub fn replies(&self) -> impl Iterator<Item = &Reply> {
+        self.replies.values().flatten()
+    }
+
     /// The last reply to a call, whatever it is.
     pub fn last(&self, key: &Key) -> Option<&Reply> {
         self.replies.get(key)?.last()

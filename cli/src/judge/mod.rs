@@ -17,22 +17,30 @@
 //! | `counts`, `agreement` | the same in numbers                             |
 //! | `writing`   | `judgments.jsonl`                                         |
 //! | `command`   | the judge that is a program of the user's                 |
+//! | `model`     | the judge that is a language model in this process        |
+//! | `trained`   | the same, if it has learned to judge                      |
 //! | `replay`    | the judge that repeats what was said before               |
+//! | `price`, `forecast`, `limit` | what calls take and cost             |
 
 mod agreement;
 mod asking;
 mod call;
 mod command;
 mod counts;
+mod forecast;
 mod judging;
 mod judgment;
+mod limit;
 mod log;
+mod model;
+mod price;
 mod prompt;
 mod quote;
 mod reading;
 mod replay;
 mod reply;
 mod spec;
+mod trained;
 mod writing;
 
 pub use crate::data::Answer;
@@ -40,10 +48,15 @@ pub use agreement::Agreement;
 pub use asking::{Judge, ask};
 pub use command::CommandJudge;
 pub use counts::Counts;
+pub use forecast::Forecast;
 pub use judging::{Judged, Judging};
 pub use judgment::{Judgment, Verdict};
+pub use limit::Limited;
 pub use log::CallLog;
+pub use model::ModelJudge;
+pub use price::Price;
 pub use prompt::Prompt;
 pub use replay::Replay;
 pub use spec::Spec;
+pub use trained::TrainedJudge;
 pub use writing::write;

@@ -61,6 +61,19 @@ pub fn read(text: &str, response: &str) -> Result<Judgment, Outcome> {
     }
 }
 
+/// The judgment of a judge that ends it with its decision; unsure where the words say something else.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_decided(text: &str, response: &str) -> Result<Judgment, Outcome> {
+    let (words, is_perfect) = data::decision(text).ok_or(Outcome::Unparsable)?;
+    let judgment = read(words, response)?;
+    Ok(match judgment.verdict.passes() == Some(is_perfect) {
+        true => judgment,
+        false => Judgment { verdict: Verdict::Unsure, ..judgment },
+    })
+}
+
 /// The JSON object that a text is or holds, such as one between fences, if it is one of a judgment.
 fn object(text: &str) -> Option<Value> {
     let candidates =
@@ -195,6 +208,20 @@ mod tests {
         ] {
             assert_eq!(of(text).0, Verdict::Unsure, "{text}");
         }
+    }
+
+    #[test]
+    fn a_decision_and_its_words_agree_or_are_unsure() {
+        let verdict = |text| read_decided(text, RESPONSE).map(|judgment| judgment.verdict);
+        assert_eq!(verdict("The response is perfect. Yes."), Ok(Verdict::Praise));
+        assert_eq!(verdict("\"Tree bark\" is wrong. No."), Ok(Verdict::Fault));
+        assert_eq!(verdict("The response is perfect. No."), Ok(Verdict::Unsure));
+        assert_eq!(verdict("\"Tree bark\" is wrong. Yes."), Ok(Verdict::Unsure));
+        assert_eq!(verdict("It is wrong."), Err(Outcome::Unparsable));
+        assert_eq!(verdict(" No."), Err(Outcome::Empty));
+        let judgment = read_decided("\"tree bark\" is wrong. No.", RESPONSE).expect("reads");
+        assert_eq!(judgment.text.as_deref(), Some("\"tree bark\" is wrong."));
+        assert_eq!(judgment.quotes.len(), 1);
     }
 
     #[test]

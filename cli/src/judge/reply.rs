@@ -25,6 +25,9 @@ pub struct Reply {
     /// What it cost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
+    /// The probability that the answer is perfect, of judges that say so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p_yes: Option<f64>,
     /// Milliseconds from question to reply.
     pub ms: u64,
 }
@@ -32,8 +35,9 @@ pub struct Reply {
 impl Reply {
     /// The first attempt of a call, in a text that nothing else is known of.
     pub fn new(key: Key, outcome: Outcome, text: String, ms: u64) -> Self {
-        let (text, status, finish_reason, usage) = (Some(text), None, None, None);
-        Self { key, attempt: 1, outcome, text, status, finish_reason, usage, ms }
+        let text = Some(text);
+        let (status, finish_reason, usage, p_yes) = (None, None, None, None);
+        Self { key, attempt: 1, outcome, text, status, finish_reason, usage, p_yes, ms }
     }
 }
 

@@ -10,6 +10,13 @@ pub enum Spec {
     Command(String),
     /// Replies that were received before.
     Replay(PathBuf),
+    /// A language model in this process.
+    Model {
+        /// A GGUF file.
+        model: PathBuf,
+        /// One of an adapter for it.
+        adapter: Option<PathBuf>,
+    },
 }
 
 /// A word that names no judge.
@@ -20,13 +27,17 @@ pub struct UnknownSpec {
 }
 
 /// The forms of a name.
-const KINDS: &str = "write cmd:COMMAND or replay:FILE";
+const KINDS: &str = "write cmd:COMMAND, replay:FILE or JUDGE.gguf[+ADAPTER.gguf]";
+
+/// How files of models end.
+const GGUF: &str = ".gguf";
 
 impl Spec {
     /// Whether it is a language model, which is asked in words.
     pub fn is_model(&self) -> bool {
         match self {
             Self::Command(_) | Self::Replay(_) => false,
+            Self::Model { .. } => true,
         }
     }
 }
@@ -39,10 +50,19 @@ impl FromStr for Spec {
         if let Some(command) = rest("cmd:") {
             return Ok(Self::Command(command.to_owned()));
         }
-        match rest("replay:") {
-            Some(path) => Ok(Self::Replay(path.into())),
-            None => Err(UnknownSpec { found: text.to_owned() }),
+        if let Some(path) = rest("replay:") {
+            return Ok(Self::Replay(path.into()));
         }
+        let Some(files) = text.strip_suffix(GGUF).filter(|files| !files.is_empty()) else {
+            return Err(UnknownSpec { found: text.to_owned() });
+        };
+        Ok(match files.split_once(".gguf+") {
+            Some((model, adapter)) => Self::Model {
+                model: format!("{model}{GGUF}").into(),
+                adapter: Some(format!("{adapter}{GGUF}").into()),
+            },
+            None => Self::Model { model: text.into(), adapter: None },
+        })
     }
 }
 
@@ -58,7 +78,13 @@ mod tests {
             Some(Spec::Command("./judge.py --strict".into()))
         );
         assert_eq!(parse("replay:calls.jsonl").ok(), Some(Spec::Replay("calls.jsonl".into())));
-        for text in ["judge.py", "cmd:", "cmd: ", "replay:", ""] {
+        let model = |model: &str, adapter: Option<&str>| Spec::Model {
+            model: model.into(),
+            adapter: adapter.map(PathBuf::from),
+        };
+        assert_eq!(parse("a+b.gguf").ok(), Some(model("a+b.gguf", None)));
+        assert_eq!(parse("a.gguf+b/c.gguf").ok(), Some(model("a.gguf", Some("b/c.gguf"))));
+        for text in [".gguf", "judge.py", "cmd:", "cmd: ", "replay:", ""] {
             assert!(parse(text).expect_err(text).to_string().contains("names no judge"), "{text}");
         }
     }

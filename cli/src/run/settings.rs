@@ -8,7 +8,7 @@ use cutq_ffi::{LoraConfig, Projection};
 use serde::{Deserialize, Serialize};
 
 use super::input::InputFile;
-use crate::data::OnLong;
+use crate::data::{OnLong, Task};
 use crate::flags::{PrecisionName, ReadArgs, RecipeArgs, ScreenArgs, SelectArgs};
 use crate::text::TemplateName;
 
@@ -24,6 +24,9 @@ pub struct DataSettings {
     pub screen: ScreenArgs,
     /// How many are used.
     pub select: SelectArgs,
+    /// What is learned from them.
+    #[serde(default)]
+    pub task: Task,
 }
 
 /// How examples become tokens.

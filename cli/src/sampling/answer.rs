@@ -74,7 +74,8 @@ mod tests {
 
     #[test]
     fn a_line_has_the_prompt_as_it_can_be_read_again() {
-        let completion = Completion { text: "Hi.".to_owned(), tokens: 2, truncated: false };
+        let completion =
+            Completion { text: "Hi.".to_owned(), tokens: 2, truncated: false, last_word: -0.1 };
         let drawn = Drawn { seed: 7, temperature: 0.5, adapter: None };
         let line = |example: Example| {
             let task = Task { id: "3".to_owned(), example, sample: 1 };

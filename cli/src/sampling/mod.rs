@@ -28,6 +28,6 @@ mod task;
 
 pub use batch::{Batch, Outcome};
 pub use part::PartFile;
-pub use sampler::{Sampler, SamplerOptions};
+pub use sampler::{Completion, Sampler, SamplerOptions};
 pub use settings::Sampling;
 pub use task::Task;

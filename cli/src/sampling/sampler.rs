@@ -24,6 +24,8 @@ pub struct Completion {
     pub tokens: usize,
     /// Whether it was cut at the most that it could have.
     pub truncated: bool,
+    /// Log-probability of the tokens of its last word, in nats.
+    pub last_word: f64,
 }
 
 /// How a sampler computes.
@@ -77,15 +79,33 @@ impl Sampler {
     /// # Errors
     /// A prompt that the template or the tokenizer refuses, or that fills the context.
     pub(super) fn render(&self, example: &Example) -> Result<(String, Vec<u32>)> {
-        let pieces =
-            self.template.prompt(example, None).context("the template cannot render the prompt")?;
-        let tokens =
-            self.encoder.prompt(&pieces).context("the tokenizer cannot encode the prompt")?;
-        let (n, n_ctx) = (tokens.len(), self.engine.architecture().context_length);
+        let (pieces, tokens) = self.pieces(example)?;
+        let (n, n_ctx) = (tokens.len(), self.n_ctx());
         if n >= n_ctx {
             bail!("its {n} tokens leave no room for an answer in a context of {n_ctx}");
         }
         Ok((pieces.iter().map(Piece::text).collect(), tokens))
+    }
+
+    /// The tokens of a prompt, of any length.
+    ///
+    /// # Errors
+    /// A prompt that the template or the tokenizer refuses.
+    pub fn encode(&self, example: &Example) -> Result<Vec<u32>> {
+        Ok(self.pieces(example)?.1)
+    }
+
+    fn pieces(&self, example: &Example) -> Result<(Vec<Piece>, Vec<u32>)> {
+        let pieces =
+            self.template.prompt(example, None).context("the template cannot render the prompt")?;
+        let tokens =
+            self.encoder.prompt(&pieces).context("the tokenizer cannot encode the prompt")?;
+        Ok((pieces, tokens))
+    }
+
+    /// Tokens that a prompt and its answer may have together.
+    pub fn n_ctx(&self) -> usize {
+        self.engine.architecture().context_length
     }
 
     /// Answers prompts of these tokens and seeds; `done` gets each with its index as it is finished, in
@@ -93,7 +113,7 @@ impl Sampler {
     ///
     /// # Errors
     /// A model that cannot be computed; what `done` fails with.
-    pub(super) fn sample(
+    pub fn sample(
         &mut self,
         prompts: Vec<(Vec<u32>, u64)>,
         sampling: &Sampling,
@@ -120,5 +140,15 @@ fn completion(encoder: &Encoder, sample: &Sample) -> Completion {
         text: encoder.text(&sample.tokens),
         tokens: sample.tokens.len(),
         truncated: !matches!(sample.end, SampleEnd::Token(_)),
+        last_word: last_word(encoder, sample),
     }
+}
+
+/// Log-probability of the tokens that are left when the text before its last word is written.
+fn last_word(encoder: &Encoder, Sample { tokens, log_probs, .. }: &Sample) -> f64 {
+    let text = encoder.text(tokens);
+    let start = text.trim_end().rfind(char::is_whitespace).unwrap_or(0);
+    let is_before = |n: &usize| encoder.text(&tokens[..*n]).len() <= start;
+    let first = (0..tokens.len()).rev().find(is_before).unwrap_or(0);
+    log_probs[first..tokens.len()].iter().sum()
 }

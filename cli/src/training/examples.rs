@@ -39,6 +39,7 @@ impl Examples {
         let files: Vec<_> = data.files.iter().map(|file| file.path.clone()).collect();
         let screening = data.screen.screening(data.select.positive_ratio, seed);
         let mut loaded = Loaded::load(&files, data.read.reading(), &screening, console)?;
+        data.task.examples(&mut loaded.records);
         let tokenize = Tokenize {
             encode: &encoder,
             template: &template,

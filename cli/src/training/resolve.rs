@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use cutq_ffi::{Adapter, LoraConfig, Now, Projection};
 
 use crate::console::Console;
+use crate::data::Task;
 use crate::flags::{LoraArgs, PromptArgs, TrainingArgs, target_modules};
 use crate::run::{DataSettings, EngineSettings, InputFile, LoraSettings, PromptSettings, Settings};
 use crate::session::model::{ModelFile, device, threads};
@@ -34,7 +35,10 @@ pub fn settings(
     Output { out, save_peft }: Output,
     console: Console,
 ) -> Result<(Settings, ModelFile)> {
-    let objective = args.objective.resolve()?;
+    let objective = match data.task {
+        Task::Answer => args.objective.resolve()?,
+        Task::Judge => args.objective.of_judge()?,
+    };
     let modules = args.lora.target_modules.as_deref().map(target_modules).transpose()?;
     let model = ModelFile::open(path)?;
     let threads = threads(args.engine.device.threads, console);
@@ -66,13 +70,14 @@ pub fn settings(
 /// An initial adapter that does not belong to the model.
 pub fn first_adapter(settings: &Settings, model: &ModelFile) -> Result<Adapter> {
     let config = settings.lora.config()?;
-    match &settings.lora.init_adapter {
-        Some(file) => Ok(Adapter { config, ..model.adapter(&file.path)? }),
+    let adapter = match &settings.lora.init_adapter {
+        Some(file) => Adapter { config, ..model.adapter(&file.path)? },
         None => {
             let seed = settings.recipe.seed;
-            Ok(Adapter::init(&model.gguf, &model.architecture, config, seed))
+            Adapter::init(&model.gguf, &model.architecture, config, seed)
         }
-    }
+    };
+    Ok(Adapter { task: settings.data.task.name().map(str::to_owned), ..adapter })
 }
 
 /// How examples are put before the model.

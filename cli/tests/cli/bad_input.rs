@@ -198,7 +198,7 @@ fn foreign_adapter(path: &Path) {
         b: vec![0.1; 10],
     };
     let architecture = "llama".to_owned();
-    Adapter { config, architecture, pairs: vec![pair] }.save_gguf(path).unwrap();
+    Adapter { config, architecture, task: None, pairs: vec![pair] }.save_gguf(path).unwrap();
 }
 
 #[test]

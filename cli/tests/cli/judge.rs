@@ -5,7 +5,7 @@ use std::fs;
 use assert_cmd::Command;
 use serde_json::{Value, json};
 
-use crate::place::{Place, fail, succeed};
+use crate::place::{Place, fail, model, succeed};
 
 const ANSWERS: &str = r####"{"id":"a","instruction":"Greet.","output":"I am glad to see you.","tokens":6,"truncated":false,"sample":{"seed":1}}
 {"id":"b","instruction":"Greet.","output":"Hello.","tokens":2,"truncated":false,"sample":{"seed":2}}
@@ -153,6 +153,65 @@ fn judgments_can_be_replayed() {
 }
 
 #[test]
+fn a_model_judges_in_process_and_is_asked_once() {
+    let place = place("");
+    place.write("answers.jsonl", ANSWERS.lines().next().unwrap());
+    let model = model();
+    let by_model = |flags: &str| {
+        let mut command = judge(&place, flags);
+        command.arg("--judge").arg(&model);
+        command
+    };
+    let message = fail(&mut by_model("--price 1000,2000 --max-cost 0.05"), 1);
+    assert!(message.contains("none was made"), "{message}");
+    assert!(message.contains("1 calls, about"), "{message}");
+    // Replies can be nothing but the object that is asked for, however small the model.
+    let output = succeed(&mut by_model("--json --threads 2"));
+    let counts: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(counts["failed"], json!({}), "{counts}");
+    let calls = place.read("judgments.calls.jsonl");
+    let replies = place.json_lines("judgments.calls.jsonl");
+    let [reply] = &replies[..] else { panic!("{replies:?}") };
+    let text: Value = serde_json::from_str(reply["text"].as_str().unwrap()).unwrap();
+    assert!(text["judgment"].is_string() && text["faults"].is_array(), "{reply}");
+    assert_eq!(reply["finish_reason"], "stop");
+    let first = place.read("judgments.jsonl");
+    succeed(&mut by_model(""));
+    assert_eq!(place.read("judgments.calls.jsonl"), calls, "no call is made twice");
+    fs::remove_file(place.path("judgments.calls.jsonl")).unwrap();
+    succeed(&mut by_model(""));
+    assert_eq!(place.read("judgments.jsonl"), first, "the same judge says the same");
+}
+
+#[test]
+fn a_judge_of_ones_own_is_trained_and_asked() {
+    let place = Place::with_data();
+    let flags = "--task judge --data data.jsonl --out judge.gguf --epochs 20 --batch-size 6 --lr 2e-3 \
+                 --lora-dropout 0 --max-length 256 --quiet";
+    let mut finetune = place.cutq(["finetune"]);
+    succeed(finetune.arg(model()).args(flags.split_whitespace()));
+    let by_own = |flags: &str| {
+        let mut command = place.cutq(["judge", "data.jsonl", "--out", "judgments.jsonl"]);
+        command.args(flags.split_whitespace());
+        command.args(["--judge", &format!("{}+judge.gguf", model().display())]);
+        command
+    };
+    succeed(&mut by_own(""));
+    let replies = place.json_lines("judgments.calls.jsonl");
+    assert_eq!(replies.len(), 6);
+    for reply in &replies {
+        let (text, p_yes) = (reply["text"].as_str().unwrap(), reply["p_yes"].as_f64().unwrap());
+        assert_eq!(p_yes > 0.5, text.ends_with("Yes."), "{reply}");
+    }
+    // It has learned its six lines.
+    let verdicts: Vec<_> = place.json_lines("judgments.jsonl");
+    let verdicts: Vec<_> = verdicts.iter().map(|line| line["verdict"].clone()).collect();
+    assert_eq!(verdicts, ["fault", "fault", "praise", "fault", "praise", "fault"]);
+    let message = fail(&mut by_own("--criteria rules.txt"), 2);
+    assert!(message.contains("has learned what to look at"), "{message}");
+}
+
+#[test]
 fn what_cannot_be_judged_is_named() {
     let place = place(NO_I);
     for (flags, code, expected) in [
@@ -160,6 +219,10 @@ fn what_cannot_be_judged_is_named() {
         ("--judge cmd:x --reparse", 2, "is not there"),
         ("--judge replay:answers.jsonl", 1, "no line of answers.jsonl has a field `judgment`"),
         ("--judge cmd:true --criteria rules.txt", 2, "--criteria has no meaning"),
+        ("--judge cmd:true --price 1,2", 2, "--price has no meaning"),
+        ("--judge cmd:true --price 1", 2, "write IN,OUT"),
+        ("--judge cmd:true --max-cost 1", 2, "--price"),
+        ("--judge there-is-none.gguf", 1, "cannot open the judge"),
     ] {
         let message = fail(&mut judge(&place, flags), code);
         assert!(message.contains(expected), "{flags}: {message}");

@@ -11,6 +11,9 @@ use crate::gguf::writer::GgufWriter;
 use crate::model::architecture::Architecture;
 use crate::model::projection::Projection;
 
+/// The key of what an adapter has learned to do.
+const TASK: &str = "adapter.lora.task_name";
+
 impl Adapter {
     /// Loads an adapter for `model` from a GGUF as llama.cpp's converter or [`Adapter::save_gguf`]
     /// writes it. Norms in it are left out, as llama.cpp does.
@@ -41,7 +44,8 @@ impl Adapter {
             lora_dropout: 0.0,
             target_modules,
         };
-        Ok(Self { config, architecture: ours.to_owned(), pairs })
+        let task = file.str(TASK).map(str::to_owned);
+        Ok(Self { config, architecture: ours.to_owned(), task, pairs })
     }
 
     /// Writes the adapter as a GGUF of F32 tensors, whole or not at all.
@@ -56,6 +60,9 @@ impl Adapter {
         writer.header.str("general.type", "adapter");
         writer.header.str("adapter.type", "lora");
         writer.header.f32("adapter.lora.alpha", self.config.lora_alpha);
+        if let Some(task) = &self.task {
+            writer.header.str(TASK, task);
+        }
         for pair in &self.pairs {
             let r = pair.r();
             writer.tensor(&pair.name_a(), [pair.n_in, r], &pair.a);

@@ -52,6 +52,8 @@ pub struct Adapter {
     pub config: LoraConfig,
     /// `general.architecture` of the model.
     pub architecture: String,
+    /// What it has learned to do, if its file says so (`adapter.lora.task_name`).
+    pub task: Option<String>,
     /// The pairs, by layer and projection.
     pub pairs: Vec<LoraPair>,
 }
@@ -100,7 +102,7 @@ impl Adapter {
             }
         }
         let architecture = model.architecture().unwrap_or_default().to_owned();
-        Self { config, architecture, pairs }
+        Self { config, architecture, task: None, pairs }
     }
 
     /// Number of trainable parameters.

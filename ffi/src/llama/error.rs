@@ -58,6 +58,9 @@ pub enum LlamaError {
         /// What it logged.
         reason: String,
     },
+    /// A grammar is none.
+    #[error("llama.cpp cannot read the grammar of the answers")]
+    Grammar,
     /// More tokens than the context holds.
     #[error("{n_tokens} tokens do not fit into a context of {n_ctx}")]
     TooLong {

@@ -1,5 +1,6 @@
 //! Generation through llama.cpp, with the adapter attached as its users attach it.
 
+use std::ffi::CString;
 use std::path::Path;
 use std::ptr::NonNull;
 
@@ -33,6 +34,7 @@ pub struct Generator {
     context: Context,
     threads: Threads,
     n_ctx: usize,
+    grammar: Option<CString>,
     model: LlamaModel,
 }
 
@@ -81,7 +83,7 @@ impl Generator {
             let (context, threads) = (context.0.as_ptr(), threads.as_ptr());
             sys::llama_attach_threadpool(context, threads, threads);
         }
-        let generator = Self { context, threads, n_ctx, model };
+        let generator = Self { context, threads, n_ctx, grammar: None, model };
         if let Some(adapter) = adapter {
             generator.attach(adapter)?;
         }
@@ -106,6 +108,17 @@ impl Generator {
         }
     }
 
+    /// Lets answers be nothing but what `grammar` says, in llama.cpp's notation (GBNF).
+    ///
+    /// # Errors
+    /// A grammar that llama.cpp cannot read.
+    pub fn constrain(&mut self, grammar: &str) -> Result<(), LlamaError> {
+        let grammar = CString::new(grammar).map_err(|_| LlamaError::Grammar)?;
+        Sampler::grammar(&self.model, &grammar).ok_or(LlamaError::Grammar)?;
+        self.grammar = Some(grammar);
+        Ok(())
+    }
+
     /// Continues `prompt` until the model ends its turn; `on_text` sees the text as it comes, token by
     /// token.
     ///
@@ -117,13 +130,15 @@ impl Generator {
         sampling: &Sampling,
         on_text: &mut dyn FnMut(&str),
     ) -> Result<String, LlamaError> {
-        let sampler = Sampler::new(sampling);
+        let mut sampler = Sampler::new(sampling);
+        if let Some(grammar) = &self.grammar {
+            sampler = sampler.constrained(&self.model, grammar).ok_or(LlamaError::Grammar)?;
+        }
         let mut text = Utf8Stream::default();
         self.clear();
         self.decode(prompt, 0, 1)?;
-        let room = self.n_ctx.saturating_sub(prompt.len());
         let mut pace = Pace::new(self.threads.n());
-        for n in 0..sampling.n_predict.min(room) {
+        for n in 0..sampling.n_predict.min(self.room(prompt.len())) {
             // SAFETY: the latest decode asked for the logits of its last token.
             let token = unsafe {
                 sys::llama_sampler_sample(sampler.as_ptr(), self.context.0.as_ptr(), -1) as u32
@@ -138,6 +153,11 @@ impl Generator {
         self.set_threads(self.threads.n());
         on_text(text.finish());
         Ok(text.all)
+    }
+
+    /// Tokens that an answer to a prompt of this length may have at most.
+    pub fn room(&self, n_prompt: usize) -> usize {
+        self.n_ctx.saturating_sub(n_prompt)
     }
 
     /// Log-probability of every token of `response` after `prompt`, in nats, as llama.cpp computes

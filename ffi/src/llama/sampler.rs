@@ -1,7 +1,10 @@
 //! How tokens are chosen.
 
+use std::ffi::CStr;
+use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
+use crate::llama::model::LlamaModel;
 use crate::sys;
 
 /// How tokens are chosen.
@@ -43,6 +46,30 @@ impl Sampler {
                 sys::llama_sampler_chain_add(chain, sys::llama_sampler_init_greedy());
             }
             Self(NonNull::new(chain).expect("memory for a sampler"))
+        }
+    }
+
+    /// The sampler of a grammar alone; none if llama.cpp cannot read it.
+    pub fn grammar(model: &LlamaModel, grammar: &CStr) -> Option<Self> {
+        // SAFETY: the vocabulary and both texts are alive; the sampler copies what it keeps of them.
+        let sampler = unsafe {
+            sys::llama_sampler_init_grammar(model.vocab(), grammar.as_ptr(), c"root".as_ptr())
+        };
+        NonNull::new(sampler).map(Self)
+    }
+
+    /// Chooses as `self` does, among the tokens that `grammar` allows; none if it cannot be read.
+    /// The model outlives the sampler.
+    pub fn constrained(self, model: &LlamaModel, grammar: &CStr) -> Option<Self> {
+        let grammar = Self::grammar(model, grammar)?;
+        // SAFETY: plain constructors; the chain owns what is added to it, so neither is freed here.
+        unsafe {
+            let chain = sys::llama_sampler_chain_init(sys::llama_sampler_chain_default_params());
+            let chain = NonNull::new(chain).expect("memory for a sampler");
+            for sampler in [grammar, self] {
+                sys::llama_sampler_chain_add(chain.as_ptr(), ManuallyDrop::new(sampler).as_ptr());
+            }
+            Some(Self(chain))
         }
     }
 

@@ -65,6 +65,7 @@ fn data_settings(args: &FinetuneArgs, files: &[PathBuf]) -> Result<DataSettings>
         read: args.read.clone(),
         screen: args.screen.clone(),
         select: SelectArgs { positive_ratio: ratio, ..args.select },
+        task: args.task,
     })
 }
 
