@@ -25,18 +25,18 @@ pub struct JudgeArgs {
     /// Print errors only
     #[arg(long)]
     pub quiet: bool,
-    /// Who judges.
-    #[command(flatten)]
-    pub judge: JudgingArgs,
-    /// Where a judge in this process computes.
-    #[command(flatten)]
-    pub device: DeviceArgs,
     /// Make no call: read the replies again that were received before
     #[arg(long)]
     pub reparse: bool,
     /// Compare with the judgments of a person: prints agreement and Cohen's kappa
     #[arg(long, value_name = "HUMAN.jsonl")]
     pub check: Option<PathBuf>,
+    /// Who judges.
+    #[command(flatten)]
+    pub judge: JudgingArgs,
+    /// Where a judge in this process computes.
+    #[command(flatten, next_help_heading = "Engine")]
+    pub device: DeviceArgs,
 }
 
 /// Who judges, and how.
