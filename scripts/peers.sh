@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Builds what `make bench` compares cutq with, unless it is there: llama.cpp's llama-bench,
 # llama-batched-bench and llama-quantize, from the source package in vendor/peers.txt, into
-# target/peers/llama, and llama-bench for AVX2 alone into target/peers/llama-avx2; with --torch also PyTorch, transformers and PEFT, into
-# target/peers/torch (a gigabyte).
+# target/peers/llama, and llama-bench for AVX2 alone into target/peers/llama-avx2; with --torch also
+# PyTorch, transformers and PEFT, into target/peers/torch (a gigabyte). With --server it is llama.cpp's
+# server alone, and with --source its source alone.
 #
-# usage: scripts/peers.sh [--torch|--source], the latter to fetch llama.cpp's source alone
+# usage: scripts/peers.sh [--torch|--server|--source]
 # About 12 minutes of two cores for each llama.cpp; needs cmake and a compiler (scripts/setup.sh).
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -50,6 +51,7 @@ install_torch() {
 case ${1:-} in
   '') build_llamas ;;
   --torch) build_llamas; install_torch ;;
+  --server) build_llama llama llama-server -DGGML_NATIVE=ON ;;
   --source) source_of_llama ;;
-  *) echo "usage: scripts/peers.sh [--torch|--source]" >&2; exit 2 ;;
+  *) echo "usage: scripts/peers.sh [--torch|--server|--source]" >&2; exit 2 ;;
 esac

@@ -13,8 +13,8 @@ use crate::console::Console;
 use crate::data;
 use crate::flags::{DeviceArgs, JudgeArgs, JudgingArgs};
 use crate::judge::{
-    Agreement, Answer, CallLog, CommandJudge, Counts, Forecast, Judge, Judged, Judging, Limited,
-    ModelJudge, Prompt, Replay, Spec, TrainedJudge, Verdict, ask, write,
+    Agreement, Answer, CallLog, CommandJudge, Counts, Forecast, HttpJudge, Judge, Judged, Judging,
+    Limited, ModelJudge, Prompt, Replay, Spec, TrainedJudge, Verdict, ask, write,
 };
 use crate::output;
 use crate::session::model::{device, threads};
@@ -100,7 +100,17 @@ pub(super) fn open(
     place: &DeviceArgs,
     console: Console,
 ) -> Result<Box<dyn Judge>> {
+    if let (Some(flag), false) = (args.http.given(), matches!(args.judge, Spec::Http(_))) {
+        let message = format!("{flag} has no meaning with a judge that is no server");
+        return Err(UsageError::new(message).into());
+    }
     let judge: Box<dyn Judge> = match &args.judge {
+        Spec::Http(endpoint) => {
+            if let Some(warning) = HttpJudge::warning(endpoint) {
+                console.warn(warning);
+            }
+            Box::new(HttpJudge::new(endpoint, args.http()))
+        }
         Spec::Command(command) => Box::new(CommandJudge::new(command, args.timeout())),
         Spec::Replay(path) => Box::new(Replay::open(path)?),
         Spec::Model { model, adapter: Some(adapter) } if TrainedJudge::is_one(adapter)? => {

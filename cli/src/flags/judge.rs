@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::DeviceArgs;
 use super::range::{positive, share};
-use crate::judge::{Price, Spec};
+use super::{DeviceArgs, HttpArgs};
+use crate::judge::{HttpOptions, Price, Spec};
 
 /// What to judge, who judges, and where it goes.
 #[derive(Debug, Args)]
@@ -43,9 +43,11 @@ pub struct JudgeArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Judge")]
 pub struct JudgingArgs {
-    /// Who judges: `cmd:COMMAND` (reads lines of {"instruction","input","response"}, writes one line
-    /// of {"judgment": text or null} for each), `replay:FILE` (judgments of the same answers), or a
-    /// model in this process, `JUDGE.gguf` or `JUDGE.gguf+ADAPTER.gguf`
+    /// Who judges: `http://HOST/v1#MODEL` (a server with OpenAI's chat API, such as llama-server; its
+    /// key is read from CUTQ_JUDGE_KEY or else OPENAI_API_KEY), `cmd:COMMAND` (reads lines of
+    /// {"instruction","input","response"}, writes one line of {"judgment": text or null} for each),
+    /// `replay:FILE` (judgments of the same answers), or a model in this process, `JUDGE.gguf` or
+    /// `JUDGE.gguf+ADAPTER.gguf`
     #[arg(long, value_name = "SPEC")]
     pub judge: Spec,
     /// Rules for judges that are language models, added to the paper's question
@@ -72,9 +74,17 @@ pub struct JudgingArgs {
     /// Chooses the answers of --again
     #[arg(long, value_name = "SEED", default_value = "42")]
     pub judge_seed: u64,
+    /// How a server is asked.
+    #[command(flatten)]
+    pub http: HttpArgs,
 }
 
 impl JudgingArgs {
+    /// How a judge behind a server is asked.
+    pub fn http(&self) -> HttpOptions {
+        self.http.options(self.timeout(), self.judge_template.is_none())
+    }
+
     /// How long to wait.
     pub fn timeout(&self) -> Duration {
         Duration::from_secs_f64(self.judge_timeout)

@@ -17,6 +17,7 @@
 //! | `counts`, `agreement` | the same in numbers                             |
 //! | `writing`   | `judgments.jsonl`                                         |
 //! | `command`   | the judge that is a program of the user's                 |
+//! | `http`      | the judge that is a language model behind a server        |
 //! | `model`     | the judge that is a language model in this process        |
 //! | `trained`   | the same, if it has learned to judge                      |
 //! | `replay`    | the judge that repeats what was said before               |
@@ -28,6 +29,7 @@ mod call;
 mod command;
 mod counts;
 mod forecast;
+mod http;
 mod judging;
 mod judgment;
 mod limit;
@@ -49,6 +51,7 @@ pub use asking::{Judge, ask};
 pub use command::CommandJudge;
 pub use counts::Counts;
 pub use forecast::Forecast;
+pub use http::{Drawing, HttpJudge, Options as HttpOptions, Timeouts};
 pub use judging::{Judged, Judging};
 pub use judgment::{Judgment, Verdict};
 pub use limit::Limited;

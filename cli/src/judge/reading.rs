@@ -42,7 +42,7 @@ struct Fault {
 /// # Errors
 /// What became of the call instead, if the text is none.
 pub fn read(text: &str, response: &str) -> Result<Judgment, Outcome> {
-    let text = text.trim();
+    let text = without_thoughts(text.trim()).ok_or(Outcome::Unparsable)?;
     if text.is_empty() {
         return Err(Outcome::Empty);
     }
@@ -72,6 +72,14 @@ pub fn read_decided(text: &str, response: &str) -> Result<Judgment, Outcome> {
         true => judgment,
         false => Judgment { verdict: Verdict::Unsure, ..judgment },
     })
+}
+
+/// What follows the thoughts that some models write first; nothing if they do not end.
+fn without_thoughts(text: &str) -> Option<&str> {
+    match text.strip_prefix("<think>") {
+        Some(thoughts) => thoughts.split_once("</think>").map(|(_, rest)| rest.trim()),
+        None => Some(text),
+    }
 }
 
 /// The JSON object that a text is or holds, such as one between fences, if it is one of a judgment.
@@ -177,6 +185,7 @@ mod tests {
             object.to_owned(),
             format!("```json\n{object}\n```"),
             format!("Here is my judgment:\n{object}\nI hope it helps."),
+            format!("<think>\nIs {{it}} perfect?\n</think>\n\n{object}"),
         ] {
             let expected =
                 (Verdict::Fault, Some("Wrong source.".to_owned()), vec!["tree bark".to_owned()], 0);
@@ -233,6 +242,8 @@ mod tests {
             (r#"{"judgment": 3}"#, Outcome::Unparsable),
             (r#"{"faults": []}"#, Outcome::Unparsable),
             ("```json\n{\"judg", Outcome::Unparsable),
+            ("<think>\nThe response is", Outcome::Unparsable),
+            ("<think>\n</think>\n", Outcome::Empty),
             ("$ERROR$", Outcome::Refusal),
         ] {
             assert_eq!(read(text, RESPONSE), Err(expected), "{text}");

@@ -3,11 +3,15 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use super::http::Endpoint;
+
 /// A judge by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Spec {
     /// A program of the user's.
     Command(String),
+    /// A language model behind a server.
+    Http(Endpoint),
     /// Replies that were received before.
     Replay(PathBuf),
     /// A language model in this process.
@@ -27,7 +31,8 @@ pub struct UnknownSpec {
 }
 
 /// The forms of a name.
-const KINDS: &str = "write cmd:COMMAND, replay:FILE or JUDGE.gguf[+ADAPTER.gguf]";
+const KINDS: &str =
+    "write http://HOST/v1#MODEL, cmd:COMMAND, replay:FILE or JUDGE.gguf[+ADAPTER.gguf]";
 
 /// How files of models end.
 const GGUF: &str = ".gguf";
@@ -36,6 +41,7 @@ impl Spec {
     /// Whether it is a language model, which is asked in words.
     pub fn is_model(&self) -> bool {
         match self {
+            Self::Http(_) => true,
             Self::Command(_) | Self::Replay(_) => false,
             Self::Model { .. } => true,
         }
@@ -49,6 +55,10 @@ impl FromStr for Spec {
         let rest = |kind: &str| text.strip_prefix(kind).filter(|rest| !rest.trim().is_empty());
         if let Some(command) = rest("cmd:") {
             return Ok(Self::Command(command.to_owned()));
+        }
+        if text.starts_with("http:") || text.starts_with("https:") {
+            let endpoint = text.parse().map_err(|_| UnknownSpec { found: text.to_owned() })?;
+            return Ok(Self::Http(endpoint));
         }
         if let Some(path) = rest("replay:") {
             return Ok(Self::Replay(path.into()));
@@ -78,13 +88,15 @@ mod tests {
             Some(Spec::Command("./judge.py --strict".into()))
         );
         assert_eq!(parse("replay:calls.jsonl").ok(), Some(Spec::Replay("calls.jsonl".into())));
+        let endpoint = "https://host/v1#m".parse().expect("an endpoint");
+        assert_eq!(parse("https://host/v1#m").ok(), Some(Spec::Http(endpoint)));
         let model = |model: &str, adapter: Option<&str>| Spec::Model {
             model: model.into(),
             adapter: adapter.map(PathBuf::from),
         };
         assert_eq!(parse("a+b.gguf").ok(), Some(model("a+b.gguf", None)));
         assert_eq!(parse("a.gguf+b/c.gguf").ok(), Some(model("a.gguf", Some("b/c.gguf"))));
-        for text in [".gguf", "judge.py", "cmd:", "cmd: ", "replay:", ""] {
+        for text in [".gguf", "judge.py", "http://host/v1", "cmd:", "cmd: ", "replay:", ""] {
             assert!(parse(text).expect_err(text).to_string().contains("names no judge"), "{text}");
         }
     }

@@ -22,7 +22,8 @@ pub fn write<'a>(
             out.write_all(b"\n")?;
         }
     }
-    Ok(())
+    // Dropped, a buffer would keep a full disk to itself.
+    out.flush()
 }
 
 fn line(answer: &Answer, judgment: &Judgment, judge: &str) -> Map<String, Value> {

@@ -9,12 +9,15 @@ mod bench;
 mod busy;
 mod data;
 mod devices;
+#[path = "../../src/judge/http/faulty.rs"]
+mod faulty;
 mod finetune;
 mod generate;
 mod generate_data;
 mod help;
 mod inspect;
 mod judge;
+mod judge_http;
 mod length;
 mod memory;
 mod models;
