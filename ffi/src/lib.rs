@@ -41,8 +41,8 @@
 //! | `adapter` | the LoRA matrices, and the files that llama.cpp and PEFT load |
 //! | `ops` | reverse-mode differentiation, and each operation with its gradient in two ways: `kernels` and `portable`, behind one trait |
 //! | `residency` | where weights are: mapped from the file for the CPU, copied to a device, streamed to it |
-//! | `engine` | the executor: layer after layer forward, and backward from checkpoints |
-//! | `plan` | how a run fits into a budget |
+//! | `engine` | the executor: layer after layer forward, and backward from checkpoints; answers to many prompts |
+//! | `plan` | how a run, or sampling, fits into a budget |
 //!
 //! # Decisions
 //!

@@ -9,6 +9,9 @@
 //! on a measured time, so that the same run is planned the same way every time: the number of
 //! tokens decides in which order gradients are summed up.
 //!
+//! Sampling takes keys and values of the sequences that live at a time, and panels of the forward
+//! products ([`SamplingPlan`](crate::SamplingPlan)); its results do not depend on the choice.
+//!
 //! Arithmetic only: an [`Engine`](crate::Engine) measures footprints and rates.
 
 pub(crate) mod budget;

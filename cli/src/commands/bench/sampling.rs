@@ -37,15 +37,15 @@ pub fn tok_per_s(args: &BenchArgs, model: &ModelFile) -> Result<Option<f64>> {
     let plan = SamplingPlan::choose(&engine, &requests, n_parallel, program, budget)?;
     engine.retain(plan.retention);
     let choice = Choice { temperature: 1.0, ..Choice::GREEDY };
-    let mut answer = |requests: &[SampleRequest]| -> Result<f64> {
+    let mut seconds = |requests: &[SampleRequest]| -> Result<f64> {
         let started = Instant::now();
         let mut done = |_, _| ControlFlow::Continue(());
         engine.sample(requests, &choice, plan.options(), &[], &mut done)?;
         Ok(started.elapsed().as_secs_f64())
     };
     // Warms up, and makes the panels.
-    answer(&requests[..1])?;
-    Ok(Some((n_parallel * 2 * TOKENS) as f64 / answer(&requests)?))
+    seconds(&[SampleRequest { max_tokens: 1, ..requests[0].clone() }])?;
+    Ok(Some((n_parallel * 2 * TOKENS) as f64 / seconds(&requests)?))
 }
 
 /// Prompts of random tokens.
