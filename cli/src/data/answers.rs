@@ -1,18 +1,13 @@
 //! Answers to be judged, from the same files that judgments come in.
 
-use std::collections::HashMap;
-use std::io;
 use std::path::Path;
-use std::sync::Arc;
 
 use cutq_core::example::{Example, Message};
 use serde_json::{Map, Value};
 
-use super::formats::{self, Object};
-use super::problem::{Problem, kind};
-use super::read::{BadLine, ReadError};
-use super::record::Origin;
-use super::source::{self, Fault, Item, Items, Source};
+use super::formats;
+use super::named::named;
+use super::read::ReadError;
 
 /// An answer, as `cutq generate --data` writes it or any data set holds it.
 #[derive(Clone, Debug)]
@@ -39,58 +34,14 @@ impl Answer {
 /// # Errors
 /// A file that cannot be read or holds nothing; a line that is no answer; an id that occurs twice.
 pub fn answers(path: &Path) -> Result<Vec<Answer>, ReadError> {
-    let failed = |source| ReadError::Read { path: path.to_owned(), source };
-    let mut reader = Reader { file: path.into(), lines: HashMap::new(), answers: Vec::new() };
-    let source =
-        source::open(path).map_err(|source| ReadError::Open { path: path.to_owned(), source })?;
-    let Source::Json(file) = source else {
-        let reason = "answers are read from JSON, as `cutq generate --data` writes it";
-        return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, reason)));
+    let read = |fields: Map<String, Value>| Ok((formats::answer(fields.clone())?, fields));
+    let answer = |(id, (Example { messages, response, .. }, fields))| Answer {
+        id,
+        messages,
+        response,
+        fields,
     };
-    let mut items = Items::new(file);
-    while let Some(item) = items.next().map_err(failed)? {
-        item.and_then(|item| reader.item(item)).map_err(|fault| reader.bad(fault))?;
-    }
-    match reader.answers.is_empty() {
-        true => Err(ReadError::Empty { path: path.to_owned() }),
-        false => Ok(reader.answers),
-    }
-}
-
-/// Reads one object after the other.
-struct Reader {
-    file: Arc<Path>,
-    /// Where each id occurred.
-    lines: HashMap<String, usize>,
-    answers: Vec<Answer>,
-}
-
-impl Reader {
-    fn item(&mut self, item: Item<'_>) -> Result<(), Fault> {
-        let line = item.line;
-        let fault = |problem| Fault { line, problem };
-        if !item.text.starts_with('{') {
-            let found = kind(&item.parse::<Value>()?);
-            return Err(fault(Problem::NotAnObject { found }));
-        }
-        let Object(fields) = item.parse()?;
-        let id = match fields.get("id") {
-            Some(Value::String(id)) => id.clone(),
-            Some(Value::Number(id)) => id.to_string(),
-            _ => line.to_string(),
-        };
-        if let Some(first) = self.lines.insert(id.clone(), line) {
-            return Err(fault(Problem::SameId { id, first }));
-        }
-        let Example { messages, response, .. } = formats::answer(fields.clone()).map_err(fault)?;
-        self.answers.push(Answer { id, messages, response, fields });
-        Ok(())
-    }
-
-    fn bad(&self, fault: Fault) -> ReadError {
-        let origin = Origin { file: self.file.clone(), line: fault.line };
-        ReadError::Unusable(BadLine { origin, problem: fault.problem })
-    }
+    Ok(named(path, read)?.into_iter().map(answer).collect())
 }
 
 #[cfg(test)]

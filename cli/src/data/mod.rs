@@ -27,6 +27,7 @@ mod formats;
 mod hold_out;
 mod judgment;
 mod load;
+mod named;
 mod problem;
 mod prompts;
 mod quotes;

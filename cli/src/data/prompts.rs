@@ -1,18 +1,13 @@
 //! Prompts to answer, from the same files that judgments come in.
 
-use std::collections::{BTreeMap, HashMap};
-use std::io;
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 
 use cutq_core::example::Example;
-use serde_json::{Map, Value};
 
-use super::formats::{self, Object};
-use super::problem::{Problem, kind};
-use super::read::{BadLine, ReadError};
-use super::record::Origin;
-use super::source::{self, Fault, Item, Items, Rows, Source};
+use super::formats;
+use super::named::named;
+use super::read::ReadError;
 
 /// A prompt that has a name.
 #[derive(Clone, Debug)]
@@ -38,79 +33,14 @@ impl Prompts {
     /// # Errors
     /// A file that cannot be read or holds nothing; a line that is no prompt; an id that occurs twice.
     pub fn read(path: &Path) -> Result<Self, ReadError> {
-        let mut reader =
-            Reader { file: path.into(), lines: HashMap::new(), found: Self::default() };
-        let read = |source| ReadError::Read { path: path.to_owned(), source };
-        let source = source::open(path)
-            .map_err(|source| ReadError::Open { path: path.to_owned(), source })?;
-        match source {
-            Source::Json(file) => {
-                let mut items = Items::new(file);
-                while let Some(item) = items.next().map_err(read)? {
-                    item.and_then(|item| reader.item(item)).map_err(|fault| reader.bad(fault))?;
-                }
+        let mut found = Self::default();
+        for (id, prompt) in named(path, formats::prompt)? {
+            for name in prompt.unused {
+                *found.unused.entry(name).or_default() += 1;
             }
-            Source::Parquet(file) => {
-                let rows: Vec<io::Result<_>> = Rows::open(file).map_err(read)?.collect();
-                for (row, line) in rows.into_iter().zip(1..) {
-                    let row = row.map_err(read)?;
-                    reader.fields(row, line).map_err(|fault| reader.bad(fault))?;
-                }
-            }
+            found.prompts.push(Prompt { id, example: prompt.example });
         }
-        match reader.found.prompts.is_empty() {
-            true => Err(ReadError::Empty { path: path.to_owned() }),
-            false => Ok(reader.found),
-        }
-    }
-}
-
-/// Reads one object after the other.
-struct Reader {
-    file: Arc<Path>,
-    /// Where each id occurred.
-    lines: HashMap<String, usize>,
-    found: Prompts,
-}
-
-impl Reader {
-    /// One object, or a list of them inside one.
-    fn item(&mut self, item: Item<'_>) -> Result<(), Fault> {
-        match self.object(item) {
-            Err(Fault { problem: Problem::NoPrompt { .. }, .. })
-                if let Some(inner) = source::wrapped(item) =>
-            {
-                inner.into_iter().try_for_each(|item| self.object(item))
-            }
-            done => done,
-        }
-    }
-
-    fn object(&mut self, item: Item<'_>) -> Result<(), Fault> {
-        if !item.text.starts_with('{') {
-            let found = kind(&item.parse::<Value>()?);
-            return Err(Fault { line: item.line, problem: Problem::NotAnObject { found } });
-        }
-        let Object(fields) = item.parse()?;
-        self.fields(fields, item.line)
-    }
-
-    fn fields(&mut self, fields: Map<String, Value>, line: usize) -> Result<(), Fault> {
-        let prompt = formats::prompt(fields).map_err(|problem| Fault { line, problem })?;
-        for name in prompt.unused {
-            *self.found.unused.entry(name).or_default() += 1;
-        }
-        let id = prompt.id.unwrap_or_else(|| line.to_string());
-        if let Some(first) = self.lines.insert(id.clone(), line) {
-            return Err(Fault { line, problem: Problem::SameId { id, first } });
-        }
-        self.found.prompts.push(Prompt { id, example: prompt.example });
-        Ok(())
-    }
-
-    fn bad(&self, fault: Fault) -> ReadError {
-        let origin = Origin { file: self.file.clone(), line: fault.line };
-        ReadError::Unusable(BadLine { origin, problem: fault.problem })
+        Ok(found)
     }
 }
 
@@ -143,6 +73,7 @@ mod tests {
             ("Say hi.\n", "p.jsonl:1: not valid JSON"),
             ("{\"prompt\":\"a\"}\n{\"text\":\"b\"}\n", "p.jsonl:2: no prompt"),
             ("{\"prompt\":\"a\",\"id\":1}\n{\"prompt\":\"b\",\"id\":1}\n", "id \"1\" of line 1"),
+            ("{\"prompt\":\"a\",\"id\":{}}\n", "p.jsonl:1: field `id` must be"),
             ("[]", "holds no examples"),
         ] {
             let error = read(text).expect_err(text);

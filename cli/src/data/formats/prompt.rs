@@ -6,13 +6,11 @@ use serde_json::{Map, Value};
 use super::fields::{self, Fields};
 use super::instruction::{self, Names};
 use super::messages;
-use crate::data::problem::{Problem, kind};
+use crate::data::problem::Problem;
 
 /// The prompt of one object.
 #[derive(Debug)]
 pub(in crate::data) struct Prompt {
-    /// The object's `id`.
-    pub id: Option<String>,
     /// The prompt; its response is empty.
     pub example: Example,
     /// Fields that nothing used.
@@ -33,8 +31,7 @@ const NEEDS: &str = "`instruction`, `prompt`, `question`, `messages` or `convers
 ///
 /// # Errors
 /// Fields that are absent, of the wrong kind or empty.
-pub(in crate::data) fn prompt(mut map: Map<String, Value>) -> Result<Prompt, Problem> {
-    let id = map.remove("id").filter(|id| !id.is_null()).map(id).transpose()?;
+pub(in crate::data) fn prompt(map: Map<String, Value>) -> Result<Prompt, Problem> {
     let lists = ["messages", "conversations"];
     let list = lists.into_iter().find(|name| map.contains_key(*name));
     let text = TEXTS.iter().find(|names| map.contains_key(names.instruction));
@@ -49,10 +46,12 @@ pub(in crate::data) fn prompt(mut map: Map<String, Value>) -> Result<Prompt, Pro
     };
     let messages = messages::with_system(messages, messages::system(&mut fields)?.as_deref())?;
     let tools = messages::tools(&mut fields);
+    // Its name, which is read before.
+    drop(fields.take("id"));
     let example = Example { tools, ..Example::from_messages(messages, "", None) };
     // What is said of a response that is not read is not lost by that.
     let unused = fields.finish(true)?;
-    Ok(Prompt { id, example, unused })
+    Ok(Prompt { example, unused })
 }
 
 /// The messages in `name`, without the response that they may end in.
@@ -63,17 +62,6 @@ fn conversation(name: &'static str, fields: &mut Fields) -> Result<Vec<Message>,
     match end {
         0 => Err(Problem::Blank { field: name.to_owned() }),
         end => Ok(messages[..end].to_vec()),
-    }
-}
-
-fn id(value: Value) -> Result<String, Problem> {
-    match value {
-        Value::String(text) if !text.trim().is_empty() => Ok(text),
-        Value::Number(number) => Ok(number.to_string()),
-        other => {
-            let (expected, found) = ("a number or a string that is not empty", kind(&other));
-            Err(Problem::WrongKind { field: "id".to_owned(), expected, found })
-        }
     }
 }
 
@@ -112,12 +100,9 @@ mod tests {
     }
 
     #[test]
-    fn the_id_is_kept_and_other_fields_are_counted() {
+    fn fields_that_are_not_of_the_prompt_are_counted() {
         let found = read(json!({"id": 7, "prompt": "Hi.", "output": "x", "judgment": "Bad."}));
-        let found = found.expect("a prompt");
-        assert_eq!(found.id.as_deref(), Some("7"));
-        assert_eq!(found.unused, ["judgment", "output"]);
-        assert_eq!(read(json!({"prompt": "Hi."})).expect("a prompt").id, None);
+        assert_eq!(found.expect("a prompt").unused, ["judgment", "output"]);
     }
 
     #[test]
@@ -127,7 +112,6 @@ mod tests {
             (json!({"instruction": " "}), "field `instruction` is empty"),
             (json!({"messages": []}), "field `messages` is empty"),
             (json!({"messages": [{"role": "assistant", "content": "a"}]}), "`messages` is empty"),
-            (json!({"prompt": "Hi.", "id": {}}), "field `id` must be"),
         ] {
             let problem = read(value).expect_err(message);
             assert!(problem.contains(message), "{problem}");
