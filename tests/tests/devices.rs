@@ -7,7 +7,7 @@ use std::path::Path;
 use cutq_core::context::PerContext;
 use cutq_core::group::Group;
 use cutq_core::model::{Mode, Model, Sequence};
-use cutq_core::objective::Cut;
+use cutq_core::objective::{Cut, CutOptions, Spans};
 use cutq_core::optimizer::Optimizer;
 use cutq_core::schedule::{LrSchedule, Schedule};
 use cutq_core::trainer::{Trainer, TrainerOptions};
@@ -17,7 +17,7 @@ use cutq_ffi::{
 };
 use cutq_tests::computing::Computing;
 use cutq_tests::synthetic::{Shape, Synthetic, preset};
-use cutq_tests::tolerance::{F32_ADAMW, F32_COSINE, F32_LOG_PROB};
+use cutq_tests::tolerance::{DEVICE_LOG_PROB, F32_ADAMW, F32_COSINE, F32_LOG_PROB};
 
 /// Tokens of two sequences; the first sees more than Gemma's window and attention's tile.
 const LONG: [usize; 2] = [700, 90];
@@ -160,29 +160,45 @@ mod metal {
 
 fn every_family(computing: Computing) {
     let Some(options) = computing.options(Precision::F32) else { return };
+    let mut seen = Vec::new();
     for family in Family::ALL {
         let shape = Shape { family, ..shape() };
         let model = Synthetic::new(shape, "q4_k".parse().unwrap());
-        agree(&model, options, LONG, 0.1, &format!("{family:?}"));
+        agree(&model, options, LONG, 0.1, &format!("{family:?}"), &mut seen);
     }
+}
+
+/// Whether the kernels' `result` was seen before, of a family that differs in name only: a device need
+/// not compute it again, which takes seconds on one in software.
+fn is_seen(result: &[f64], seen: &mut Vec<Vec<f64>>, what: &str) -> bool {
+    let is_seen = seen.iter().any(|other| other == result);
+    match is_seen {
+        true => println!("{what}: as a family before"),
+        false => seen.push(result.to_vec()),
+    }
+    is_seen
 }
 
 fn every_type(computing: Computing) {
     let Some(options) = computing.options(Precision::F32) else { return };
     for tensor_type in TensorType::all() {
         let model = Synthetic::new(shape(), tensor_type);
-        agree(&model, options, SHORT, 0.0, &tensor_type.to_string());
+        agree(&model, options, SHORT, 0.0, &tensor_type.to_string(), &mut Vec::new());
     }
 }
 
 /// Ten steps of AdamW lower the loss as they do with the CPU's kernels.
 fn training(computing: Computing) {
     let Some(options) = computing.options(Precision::F32) else { return };
+    let mut seen = Vec::new();
     for family in Family::ALL {
         let model = Synthetic::new(Shape { family, ..shape() }, "q4_k".parse().unwrap());
         in_a_file(&model, |path| {
             let kernels = EngineOptions { precision: Precision::F32, ..EngineOptions::default() };
             let expected = losses(path, kernels);
+            if is_seen(&expected, &mut seen, &format!("{family:?}")) {
+                return;
+            }
             let found = losses(path, options);
             assert!(expected[9] < 0.98 * expected[0], "{family:?} learns nothing: {expected:?}");
             let pairs = found.iter().zip(&expected);
@@ -267,14 +283,25 @@ fn deep() -> Synthetic {
 }
 
 /// Whether an engine with these options does what the CPU's kernels do, in f32.
-fn agree(model: &Synthetic, options: EngineOptions, lens: [usize; 2], dropout: f32, what: &str) {
+fn agree(
+    model: &Synthetic,
+    options: EngineOptions,
+    lens: [usize; 2],
+    dropout: f32,
+    what: &str,
+    seen: &mut Vec<Vec<f64>>,
+) {
     in_a_file(model, |path| {
         let kernels = EngineOptions { precision: Precision::F32, ..EngineOptions::default() };
         let expected = run(path, kernels, lens, dropout);
+        if is_seen(&expected.log_probs, seen, what) {
+            return;
+        }
         let found = run(path, options, lens, dropout);
         let pairs = found.log_probs.iter().zip(&expected.log_probs);
         let far = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
-        assert!(far <= F32_LOG_PROB, "{what}: log-probabilities differ by {far}");
+        let most = if options.device.is_cpu() { F32_LOG_PROB } else { DEVICE_LOG_PROB };
+        assert!(far <= most, "{what}: log-probabilities differ by {far}");
         let mut smallest = 1.0f64;
         for ((name, found), (_, expected)) in found.gradients.iter().zip(&expected.gradients) {
             let cosine =
@@ -297,7 +324,8 @@ fn run(path: &Path, options: EngineOptions, lens: [usize; 2], dropout: f32) -> O
     step(&mut open(path, options, dropout), lens)
 }
 
-/// The loss before each of ten steps on one judged and one plain example.
+/// The loss before each of ten steps on one judged and one plain example. U is what the judge quotes:
+/// the contrast's would jump with a token at its edge, which rounding moves.
 fn losses(path: &Path, options: EngineOptions) -> Vec<f64> {
     let mut engine = open(path, options, 0.0);
     let n_vocab = engine.architecture().n_vocab;
@@ -310,7 +338,7 @@ fn losses(path: &Path, options: EngineOptions) -> Vec<f64> {
         },
         response: tokens(12 + index, n_vocab),
         ends_with_eos: false,
-        quoted: None,
+        quoted: judged.then(|| (0..12 + index).map(|t| t % 3 == 0).collect()),
     };
     let groups = [group(0, true), group(1, false)];
     let options = TrainerOptions {
@@ -320,7 +348,8 @@ fn losses(path: &Path, options: EngineOptions) -> Vec<f64> {
         micro_batch_tokens: 1024,
         seed: 0,
     };
-    let mut trainer: Trainer<Cut> = Trainer::new(Cut::paper(), options);
+    let by_quotes = CutOptions { spans: Spans::Quotes, ..CutOptions::PAPER };
+    let mut trainer: Trainer<Cut> = Trainer::new(Cut::new(by_quotes).unwrap(), options);
     let batch: Vec<&Group> = groups.iter().collect();
     (0..10).map(|_| trainer.step(&mut engine, &batch).unwrap().loss).collect()
 }
