@@ -28,6 +28,17 @@ pub fn print_json(value: &impl Serialize) -> Result<()> {
     print(format_args!("{}\n", serde_json::to_string(value)?))
 }
 
+/// Writes `value` as JSON if `json`, else the text that `table` makes.
+///
+/// # Errors
+/// As [`print`].
+pub fn print_as(json: bool, value: &impl Serialize, table: impl FnOnce() -> String) -> Result<()> {
+    match json {
+        true => print_json(value),
+        false => print(table()),
+    }
+}
+
 /// Whether text may be coloured: at a terminal, unless `NO_COLOR` is set.
 pub fn has_color() -> bool {
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());

@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 use super::judged::Judged;
 use super::measures::Measures;
 use super::rounds::Rounds;
+use super::stage::{ANSWERS, JUDGMENTS};
 use super::stages::{Stages, Wanted};
 
 /// Prompts of the dry round.
@@ -26,12 +27,9 @@ impl Rounds<'_> {
         stage.run(|work| {
             stages.console.note(format_args!("dry round: {} prompts", tasks.len()));
             let wanted = Wanted { tasks, sampling: stages.settings.sampling, round: 0 };
-            if !work.join("answers.jsonl").exists() {
-                stages.sample(work, &wanted)?;
-            }
-            stages.judge(work, &work.join("answers.jsonl"))
+            stages.sample_and_judge(work, &wanted)
         })?;
-        let answers = Judged::read(&stage.file("answers.jsonl"), &stage.file("judgments.jsonl"))?;
+        let answers = Judged::read(&stage.file(ANSWERS), &stage.file(JUDGMENTS))?;
         let measures = Measures::of(&answers);
         if is_new {
             self.forecast(stages, &measures, started.elapsed());

@@ -1,16 +1,15 @@
 //! The judge of a run, asked about the answers of a stage.
 
 use std::cell::RefCell;
-use std::io::BufWriter;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 
-use super::stage::Interrupted;
+use super::stage::{CALLS, Interrupted, JUDGMENTS};
 use crate::console::Console;
 use crate::data;
-use crate::judge::{Answer, CallLog, Judge, Judged, Judging, Prompt, ask, write};
+use crate::judge::{Answer, CallLog, Judge, Judged, Judging, Prompt, ask, write_judgments};
 
 /// Who judges, and how.
 pub struct RunJudge {
@@ -41,7 +40,7 @@ impl RunJudge {
         let answers = data::answers(answers)?;
         let answers: Vec<Arc<Answer>> = answers.into_iter().map(Arc::new).collect();
         let mut judge = self.judge.borrow_mut();
-        let mut log = CallLog::open(&work.join("calls.jsonl"))?;
+        let mut log = CallLog::open(&work.join(CALLS))?;
         let judging = Judging { prompt: &self.prompt, again: self.again, seed: self.seed };
         let calls = judging.calls(judge.name(), &answers)?;
         let open = calls.open(&log);
@@ -55,17 +54,7 @@ impl RunJudge {
             let n = with_itself.n();
             console.note(format_args!("  the judge agrees with itself on {share:.2} of {n}"));
         }
-        if let Some(failed) = counts.failed_share().filter(|failed| *failed > self.max_failed) {
-            let (n, percent) = (counts.failures(), 100.0 * failed);
-            bail!(
-                "{n} calls of {} failed ({percent:.0} %)\nhint: what was received is kept, and the same \
-                 command asks again for the rest; --max-failed allows more",
-                judge.name()
-            );
-        }
-        let path = work.join("judgments.jsonl");
-        let judged = answers.iter().map(Arc::as_ref).zip(&judgments);
-        cutq_ffi::replace_file(&path, |file| write(&mut BufWriter::new(file), judge.name(), judged))
-            .with_context(|| format!("cannot write {}", path.display()))
+        counts.check(self.max_failed, Some(judge.name()))?;
+        write_judgments(&work.join(JUDGMENTS), judge.name(), &answers, &judgments)
     }
 }

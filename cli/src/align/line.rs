@@ -3,14 +3,13 @@
 use std::path::Path;
 
 use anyhow::Result;
-use cutq_core::trainer::QuoteCounts;
 use serde::{Deserialize, Serialize};
 
 use super::data::Counts;
 use super::drift::Drift;
 use super::interval::Interval;
 use super::measures::Measures;
-use crate::run::Log;
+use crate::run::{Log, inappropriate_share, quotes};
 
 /// What a round has brought; `None` where it cannot be known, as for what round 0 does not do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -122,17 +121,9 @@ impl Unlearned {
     /// A log that cannot be read.
     pub(super) fn read(log: &Path) -> Result<Self> {
         let steps = Log::read(log)?;
-        let reports = || steps.iter().map(|step| &step.report);
-        let judged: usize = reports().map(|report| report.judged_tokens).sum();
-        let inappropriate: usize = reports().map(|report| report.inappropriate).sum();
-        let quotes = reports().filter_map(|report| report.quotes).reduce(|a, b| QuoteCounts {
-            tokens: a.tokens + b.tokens,
-            quoted: a.quoted + b.quoted,
-            raised: a.raised + b.raised,
-            hits: a.hits + b.hits,
-        });
+        let quotes = quotes(&steps);
         Ok(Self {
-            share: (judged > 0).then(|| inappropriate as f64 / judged as f64),
+            share: inappropriate_share(&steps),
             quote_precision: quotes.and_then(|quotes| quotes.precision()),
             quote_recall: quotes.map(|quotes| quotes.recall()),
         })

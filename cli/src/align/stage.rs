@@ -27,6 +27,13 @@ struct Record {
 
 const RECORD: &str = "stage.json";
 
+/// Answers that were drawn.
+pub(super) const ANSWERS: &str = "answers.jsonl";
+/// Every reply of the judge.
+pub(super) const CALLS: &str = "calls.jsonl";
+/// What the judge said.
+pub(super) const JUDGMENTS: &str = "judgments.jsonl";
+
 impl Stage {
     /// The stage in `parent`.
     pub fn new(parent: &Path, name: &str) -> Self {

@@ -12,7 +12,7 @@ use super::folder::{AlignFolder, copy};
 use super::judged::Judged;
 use super::judging::RunJudge;
 use super::settings::Settings;
-use super::stage::{Interrupted, Stage};
+use super::stage::{ANSWERS, CALLS, Interrupted, JUDGMENTS, Stage};
 use crate::console::Console;
 use crate::data::Prompt;
 use crate::interrupt::Interrupt;
@@ -46,9 +46,6 @@ pub(super) struct Wanted<'a> {
     pub round: usize,
 }
 
-const ANSWERS: &str = "answers.jsonl";
-const CALLS: &str = "calls.jsonl";
-const JUDGMENTS: &str = "judgments.jsonl";
 const DATA: &str = "data.jsonl";
 const COUNTS: &str = "data.json";
 const DRIFT: &str = "drift.json";
@@ -63,7 +60,7 @@ impl Stages<'_> {
     }
 
     /// Draws answers into `work`.
-    pub(super) fn sample(&self, work: &Path, wanted: &Wanted<'_>) -> Result<()> {
+    fn sample(&self, work: &Path, wanted: &Wanted<'_>) -> Result<()> {
         let (engine, adapter) = (&self.settings.training.engine, self.adapter(wanted.round));
         let options = SamplerOptions {
             n_threads: engine.threads,
@@ -92,7 +89,7 @@ impl Stages<'_> {
     }
 
     /// Judges `answers` into `work`.
-    pub(super) fn judge(&self, work: &Path, answers: &Path) -> Result<()> {
+    fn judge(&self, work: &Path, answers: &Path) -> Result<()> {
         self.judge.judge(answers, work, self.console, &|| self.interrupt.is_asked())
     }
 
@@ -198,8 +195,13 @@ impl Stages<'_> {
     /// Greedy answers to all prompts, judged, in `work`.
     fn answer_all(&self, work: &Path, round: usize, prompts: &[Prompt]) -> Result<()> {
         let tasks = Task::of(prompts, 1);
+        self.sample_and_judge(work, &Wanted { tasks: &tasks, sampling: Sampling::GREEDY, round })
+    }
+
+    /// Draws answers into `work`, unless they are there, and judges them.
+    pub(super) fn sample_and_judge(&self, work: &Path, wanted: &Wanted<'_>) -> Result<()> {
         if !work.join(ANSWERS).exists() {
-            self.sample(work, &Wanted { tasks: &tasks, sampling: Sampling::GREEDY, round })?;
+            self.sample(work, wanted)?;
         }
         self.judge(work, &work.join(ANSWERS))
     }
@@ -211,10 +213,7 @@ impl Stages<'_> {
         let (template, encoder) = self.text()?;
         let texts = Texts::new(&template, &encoder, prompts, answers)?;
         let sums = |round: usize| {
-            let adapter = match self.adapter(round) {
-                None => self.model.no_adapter(),
-                Some(path) => self.model.adapter(&path)?,
-            };
+            let adapter = self.model.adapter_or_none(self.adapter(round).as_deref())?;
             let engine = &self.settings.training.engine;
             let device = model::device(&engine.device, engine.threads, Console::new(true))?;
             let mut engine =

@@ -34,10 +34,7 @@ struct Missing {
 /// Runs the command.
 pub fn devices(args: &DevicesArgs) -> Result<ExitCode> {
     let report = Report::new();
-    match args.json {
-        true => output::print_json(&report)?,
-        false => output::print(report.table())?,
-    }
+    output::print_as(args.json, &report, || report.table())?;
     Ok(ExitCode::SUCCESS)
 }
 

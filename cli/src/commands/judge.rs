@@ -1,7 +1,6 @@
 //! `cutq judge`: answers → calls → replies → judgments.
 
 use std::collections::HashMap;
-use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -14,7 +13,7 @@ use crate::data;
 use crate::flags::{DeviceArgs, JudgeArgs, JudgingArgs};
 use crate::judge::{
     Agreement, Answer, CallLog, CommandJudge, Counts, Forecast, HttpJudge, Judge, Judged, Judging,
-    Limited, ModelJudge, Prompt, Replay, Spec, TrainedJudge, Verdict, ask, write,
+    Limited, ModelJudge, Prompt, Replay, Spec, TrainedJudge, Verdict, ask, write_judgments,
 };
 use crate::output;
 use crate::session::model::{device, threads};
@@ -70,7 +69,7 @@ pub fn judge(args: &JudgeArgs) -> Result<ExitCode> {
     }
     let Judged { judgments, counts, with_itself } = calls.read(&log);
     console.note(&counts);
-    check_failures(&counts, args.judge.max_failed)?;
+    counts.check(args.judge.max_failed, None)?;
     let with_itself = report(with_itself, "the judge with itself", console);
     let with_person = match &args.check {
         Some(path) => {
@@ -78,11 +77,7 @@ pub fn judge(args: &JudgeArgs) -> Result<ExitCode> {
         }
         None => None,
     };
-    let judged = answers.iter().map(Arc::as_ref).zip(&judgments);
-    cutq_ffi::replace_file(&args.out, |file| {
-        write(&mut BufWriter::new(file), judge.name(), judged)
-    })
-    .with_context(|| format!("cannot write {}", args.out.display()))?;
+    write_judgments(&args.out, judge.name(), &answers, &judgments)?;
     if args.json {
         output::print_json(&Summary { counts, with_itself, with_person })?;
     }
@@ -170,18 +165,6 @@ fn check_cost(forecast: &Forecast, max_cost: Option<f64>) -> Result<()> {
         ),
         _ => Ok(()),
     }
-}
-
-/// Refuses judgments that lack too many answers.
-fn check_failures(counts: &Counts, max_failed: f64) -> Result<()> {
-    let Some(failed) = counts.failed_share().filter(|failed| *failed > max_failed) else {
-        return Ok(());
-    };
-    let (n, percent) = (counts.failures(), 100.0 * failed);
-    bail!(
-        "{n} calls failed ({percent:.0} %), so no judgments are written\nhint: what was received is \
-         kept, and the same command asks again for the rest; --max-failed allows more"
-    )
 }
 
 /// Says how far two agree, if there is anything to compare.

@@ -33,10 +33,7 @@ struct Refused {
 /// Runs the command.
 pub fn models(args: &ModelsArgs) -> Result<ExitCode> {
     let report = Report::new();
-    match args.json {
-        true => output::print_json(&report)?,
-        false => output::print(report.table())?,
-    }
+    output::print_as(args.json, &report, || report.table())?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -54,10 +54,7 @@ pub fn plan(args: &PlanArgs) -> Result<ExitCode> {
         train_tok_per_s: plan.tok_per_s(&rates),
         plan: PlanFigures::new(&plan, &engine),
     };
-    match args.json {
-        true => output::print_json(&forecast)?,
-        false => output::print(forecast.table())?,
-    }
+    output::print_as(args.json, &forecast, || forecast.table())?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -91,10 +91,10 @@ impl CommandJudge {
                 }
                 Err(RecvTimeoutError::Disconnected) => (Outcome::Cut, process.end()),
             };
-            let ms = u64::try_from(asked.elapsed().as_millis()).unwrap_or(u64::MAX);
+            let took = asked.elapsed();
             asked = Instant::now();
             let is_lost = matches!(outcome, Outcome::Timeout | Outcome::Cut);
-            let reply = Reply::new(call.key.clone(), outcome, text, ms);
+            let reply = Reply::new(call.key.clone(), outcome, text, took);
             if received(reply).is_break() {
                 return Ok(ControlFlow::Break(()));
             }

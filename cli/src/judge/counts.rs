@@ -55,6 +55,37 @@ impl Counts {
     }
 }
 
+/// Too many calls failed for their judgments to be used.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{failures} calls{of} failed ({percent:.0} %), so no judgments are written\nhint: what was received \
+     is kept, and the same command asks again for the rest; --max-failed allows more"
+)]
+pub struct TooManyFailed {
+    failures: usize,
+    percent: f64,
+    /// ` of JUDGE`, where there is more to say than whom the command line asks.
+    of: String,
+}
+
+impl Counts {
+    /// Refuses judgments of which more than the share `max_failed` is missing; `judge` is named, if
+    /// given.
+    ///
+    /// # Errors
+    /// If there are more.
+    pub fn check(&self, max_failed: f64, judge: Option<&str>) -> Result<(), TooManyFailed> {
+        match self.failed_share().filter(|failed| *failed > max_failed) {
+            None => Ok(()),
+            Some(failed) => Err(TooManyFailed {
+                failures: self.failures(),
+                percent: 100.0 * failed,
+                of: judge.map(|name| format!(" of {name}")).unwrap_or_default(),
+            }),
+        }
+    }
+}
+
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let good = self.of(Verdict::Perfect) + self.of(Verdict::Praise);

@@ -90,10 +90,16 @@ mod tests {
         let expected = "2 calls, about 200 tokens to read and 200 to write, cost 1.20";
         assert_eq!(forecast.to_string(), expected);
         assert_eq!(Forecast::of(&calls, &log, false, None).to_string(), "2 calls");
-        let mut reply = Reply::new(Key::new(["a"]), Outcome::Answered, "good".to_owned(), 45_000);
+        let mut reply = Reply::new(
+            Key::new(["a"]),
+            Outcome::Answered,
+            "good".to_owned(),
+            Duration::from_secs(45),
+        );
         reply.usage = Some(Usage { prompt_tokens: 150, completion_tokens: 30 });
         log.append(reply).expect("writes");
-        let failed = Reply::new(Key::new(["b"]), Outcome::Timeout, String::new(), 999_000);
+        let failed =
+            Reply::new(Key::new(["b"]), Outcome::Timeout, String::new(), Duration::from_secs(999));
         log.append(failed).expect("writes");
         let expected = "2 calls, about 300 tokens to read and 60 to write, at most 1.5 min at the \
                         pace so far";

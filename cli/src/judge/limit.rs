@@ -54,6 +54,7 @@ impl Judge for Limited {
 mod tests {
     use super::*;
     use std::sync::Arc;
+    use std::time::Duration;
 
     use crate::data::Answer;
     use crate::judge::reply::Outcome;
@@ -72,7 +73,8 @@ mod tests {
             received: &mut dyn FnMut(Reply) -> ControlFlow<()>,
         ) -> Result<()> {
             for call in calls {
-                let mut reply = Reply::new(call.key.clone(), Outcome::Answered, "x".into(), 1);
+                let mut reply =
+                    Reply::new(call.key.clone(), Outcome::Answered, "x".into(), Duration::ZERO);
                 reply.usage =
                     Some(Usage { prompt_tokens: 1_000_000, completion_tokens: 1_000_000 });
                 if received(reply).is_break() {

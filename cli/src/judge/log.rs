@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     fn reply(key: &str, outcome: Outcome, text: &str) -> Reply {
-        Reply::new(Key::new([key]), outcome, text.to_owned(), 5)
+        Reply::new(Key::new([key]), outcome, text.to_owned(), std::time::Duration::from_millis(5))
     }
 
     #[test]

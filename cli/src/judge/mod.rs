@@ -62,4 +62,4 @@ pub use prompt::Prompt;
 pub use replay::Replay;
 pub use spec::Spec;
 pub use trained::TrainedJudge;
-pub use writing::write;
+pub use writing::write_judgments;

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use cutq_core::example::{Example, Message};
@@ -127,7 +127,7 @@ impl Judge for ModelJudge {
                 true => judge(&mut generator, call, prompt)?,
                 false => {
                     let reason = format!("{} tokens, the judge reads {n_ctx}", prompt.len());
-                    Reply::new(call.key.clone(), Outcome::Context, reason, 0)
+                    Reply::new(call.key.clone(), Outcome::Context, reason, Duration::ZERO)
                 }
             };
             if received(reply).is_break() {
@@ -150,7 +150,7 @@ fn judge(generator: &mut Generator, call: &Call, prompt: &[u32]) -> Result<Reply
     };
     let (begun, mut pieces) = (Instant::now(), 0);
     let text = generator.generate(prompt, &sampling, &mut |_| pieces += 1)?;
-    let ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let took = begun.elapsed();
     // Once per token, and once at the end.
     let n_tokens: usize = pieces - 1;
     let is_cut = n_tokens == generator.room(prompt.len()).min(MAX_TOKENS);
@@ -163,6 +163,6 @@ fn judge(generator: &mut Generator, call: &Call, prompt: &[u32]) -> Result<Reply
     Ok(Reply {
         finish_reason: Some(finish_reason.to_owned()),
         usage: Some(usage),
-        ..Reply::new(call.key.clone(), outcome, text, ms)
+        ..Reply::new(call.key.clone(), outcome, text, took)
     })
 }

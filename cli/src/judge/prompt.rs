@@ -110,8 +110,7 @@ fn fence(answer: &Answer) -> String {
     let mut hash = Sha256::new();
     hash.update(&answer.id);
     hash.update(&answer.response);
-    let digits: String = hash.finalize()[..6].iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("=== {digits} ===")
+    format!("=== {:.12} ===", format!("{:x}", hash.finalize()))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -60,7 +61,7 @@ impl Judge for Replay {
                 Some(line) => (Outcome::Answered, line.clone()),
                 None => (Outcome::Empty, "nothing was said of this answer before".to_owned()),
             };
-            if received(Reply::new(call.key.clone(), outcome, text, 0)).is_break() {
+            if received(Reply::new(call.key.clone(), outcome, text, Duration::ZERO)).is_break() {
                 break;
             }
         }

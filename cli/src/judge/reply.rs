@@ -1,5 +1,7 @@
 //! What came back from a judge, or why nothing did.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::call::Key;
@@ -34,8 +36,8 @@ pub struct Reply {
 
 impl Reply {
     /// The first attempt of a call, in a text that nothing else is known of.
-    pub fn new(key: Key, outcome: Outcome, text: String, ms: u64) -> Self {
-        let text = Some(text);
+    pub fn new(key: Key, outcome: Outcome, text: String, took: Duration) -> Self {
+        let (text, ms) = (Some(text), u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
         let (status, finish_reason, usage, p_yes) = (None, None, None, None);
         Self { key, attempt: 1, outcome, text, status, finish_reason, usage, p_yes, ms }
     }

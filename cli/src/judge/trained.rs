@@ -5,7 +5,7 @@
 
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use cutq_core::example::Example;
@@ -73,7 +73,9 @@ impl Judge for TrainedJudge {
             let n_ctx = self.sampler.n_ctx();
             if prompt.len() >= n_ctx {
                 let reason = format!("{} tokens, the judge reads {n_ctx}", prompt.len());
-                if received(Reply::new(call.key.clone(), Outcome::Context, reason, 0)).is_break() {
+                if received(Reply::new(call.key.clone(), Outcome::Context, reason, Duration::ZERO))
+                    .is_break()
+                {
                     return Ok(());
                 }
                 continue;
@@ -84,15 +86,15 @@ impl Judge for TrainedJudge {
         let mut begun = Instant::now();
         self.sampler.sample(prompts, &Sampling::GREEDY, &mut |index, completion| {
             // Many are written at the same time: what each has added.
-            let ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+            let took = begun.elapsed();
             begun = Instant::now();
             let (call, prompt_tokens) = asked[index];
-            Ok(received(reply(call, prompt_tokens, completion, ms)))
+            Ok(received(reply(call, prompt_tokens, completion, took)))
         })
     }
 }
 
-fn reply(call: &Call, prompt_tokens: u64, completion: Completion, ms: u64) -> Reply {
+fn reply(call: &Call, prompt_tokens: u64, completion: Completion, took: Duration) -> Reply {
     let Completion { text, tokens, truncated, last_word } = completion;
     let decided = decision(&text);
     let (outcome, finish_reason) = match truncated {
@@ -109,6 +111,6 @@ fn reply(call: &Call, prompt_tokens: u64, completion: Completion, ms: u64) -> Re
         finish_reason: Some(finish_reason.to_owned()),
         usage: Some(Usage { prompt_tokens, completion_tokens: tokens as u64 }),
         p_yes,
-        ..Reply::new(call.key.clone(), outcome, text, ms)
+        ..Reply::new(call.key.clone(), outcome, text, took)
     }
 }

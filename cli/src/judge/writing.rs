@@ -1,17 +1,31 @@
 //! `judgments.jsonl`: answers with what is wrong with them, ready to be learned from.
 
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+use std::sync::Arc;
 
+use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 
 use super::judgment::{Judgment, Verdict};
 use crate::data::{Answer, is_judgment};
 
-/// Writes each answer that has a judgment as the line that it was, with the judgment.
+/// Replaces a file by the lines of the answers that have a judgment, each as it was, with the judgment.
 ///
 /// # Errors
-/// What the writer reports.
-pub fn write<'a>(
+/// If it cannot be written.
+pub fn write_judgments(
+    path: &Path,
+    judge: &str,
+    answers: &[Arc<Answer>],
+    judgments: &[Option<Judgment>],
+) -> Result<()> {
+    let judged = answers.iter().map(Arc::as_ref).zip(judgments);
+    cutq_ffi::replace_file(path, |file| write(&mut BufWriter::new(file), judge, judged))
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn write<'a>(
     out: &mut impl Write,
     judge: &str,
     judged: impl Iterator<Item = (&'a Answer, &'a Option<Judgment>)>,

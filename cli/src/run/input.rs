@@ -45,12 +45,11 @@ impl InputFile {
         let bytes = file.metadata()?.len();
         let mut digest = Sha256::new();
         let hashed_bytes = io::copy(&mut file.take(limit), &mut digest)?;
-        let sha256 = digest.finalize();
         Ok(Self {
             path: std::path::absolute(path)?,
             bytes,
             hashed_bytes,
-            sha256: sha256.iter().map(|byte| format!("{byte:02x}")).collect(),
+            sha256: format!("{:x}", digest.finalize()),
         })
     }
 

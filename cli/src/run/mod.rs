@@ -29,4 +29,4 @@ pub use input::InputFile;
 pub use log::{Log, StepLine};
 pub use reading::Reading;
 pub use settings::{DataSettings, EngineSettings, LoraSettings, PromptSettings, Settings};
-pub use summary::Summary;
+pub use summary::{Summary, inappropriate_share, quotes};

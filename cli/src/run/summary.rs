@@ -54,8 +54,8 @@ impl Summary {
             tokens_per_second: tokens as f64 / seconds.max(1e-9),
             loss_first: mean_loss(first),
             loss_last: mean_loss(last),
-            inappropriate_first: share(first),
-            inappropriate_last: share(last),
+            inappropriate_first: inappropriate_share(first),
+            inappropriate_last: inappropriate_share(last),
             quotes: quotes(log),
             eval_before,
             eval_after,
@@ -64,8 +64,8 @@ impl Summary {
     }
 }
 
-/// Of all steps together.
-fn quotes(log: &[StepLine]) -> Option<QuoteCounts> {
+/// What the contrast finds of what judges quoted, over all these steps; none if they quoted nothing.
+pub fn quotes(log: &[StepLine]) -> Option<QuoteCounts> {
     let quotes = log.iter().filter_map(|line| line.report.quotes);
     quotes.reduce(|a, b| QuoteCounts {
         tokens: a.tokens + b.tokens,
@@ -79,9 +79,9 @@ fn mean_loss(lines: &[StepLine]) -> f64 {
     lines.iter().map(|line| line.report.loss).sum::<f64>() / lines.len() as f64
 }
 
-/// Of all judged tokens together, so that a batch with few of them does not count as much as one
-/// with many.
-fn share(lines: &[StepLine]) -> Option<f64> {
+/// The share of judged tokens that are in U, of all these steps together: a batch with few of them does
+/// not count as much as one with many.
+pub fn inappropriate_share(lines: &[StepLine]) -> Option<f64> {
     let judged: usize = lines.iter().map(|line| line.report.judged_tokens).sum();
     let inappropriate: usize = lines.iter().map(|line| line.report.inappropriate).sum();
     (judged > 0).then(|| inappropriate as f64 / judged as f64)

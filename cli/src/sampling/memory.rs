@@ -14,7 +14,7 @@ const PARALLEL: usize = 32;
 ///
 /// # Errors
 /// If not even one answer fits.
-pub(super) fn plan(
+pub fn plan(
     engine: &mut Engine,
     requests: &[SampleRequest],
     budget: Option<u64>,

@@ -27,6 +27,7 @@ mod settings;
 mod task;
 
 pub use batch::{Batch, Outcome};
+pub use memory::plan;
 pub use part::PartFile;
 pub use sampler::{Completion, Sampler, SamplerOptions};
 pub use settings::Sampling;

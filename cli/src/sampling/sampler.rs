@@ -64,10 +64,7 @@ impl Sampler {
         (template, encoder): (AnyTemplate, Encoder),
         options: SamplerOptions,
     ) -> Result<Self> {
-        let adapter = match adapter {
-            Some(path) => model.adapter(path)?,
-            None => model.no_adapter(),
-        };
+        let adapter = model.adapter_or_none(adapter)?;
         let SamplerOptions { n_threads, precision, .. } = options;
         let engine = model.engine(adapter, Device::cpu(), n_threads, precision)?;
         let ends = encoder.ends(model.architecture.n_vocab);
@@ -136,19 +133,22 @@ impl Sampler {
 }
 
 fn completion(encoder: &Encoder, sample: &Sample) -> Completion {
+    let text = encoder.text(&sample.tokens);
     Completion {
-        text: encoder.text(&sample.tokens),
         tokens: sample.tokens.len(),
         truncated: !matches!(sample.end, SampleEnd::Token(_)),
-        last_word: last_word(encoder, sample),
+        last_word: last_word(encoder, sample, &text),
+        text,
     }
 }
 
 /// Log-probability of the tokens that are left when the text before its last word is written.
-fn last_word(encoder: &Encoder, Sample { tokens, log_probs, .. }: &Sample) -> f64 {
-    let text = encoder.text(tokens);
-    let start = text.trim_end().rfind(char::is_whitespace).unwrap_or(0);
-    let is_before = |n: &usize| encoder.text(&tokens[..*n]).len() <= start;
-    let first = (0..tokens.len()).rev().find(is_before).unwrap_or(0);
-    log_probs[first..tokens.len()].iter().sum()
+fn last_word(encoder: &Encoder, Sample { tokens, log_probs, .. }: &Sample, text: &str) -> f64 {
+    let word = text.len() - text.trim_end().rfind(char::is_whitespace).unwrap_or(0);
+    let mut len = 0;
+    let first = tokens.iter().rposition(|&token| {
+        len += encoder.piece(token).len();
+        len >= word
+    });
+    log_probs[first.unwrap_or(0)..tokens.len()].iter().sum()
 }

@@ -30,6 +30,11 @@ impl ModelFile {
         Ok(Self { gguf, architecture })
     }
 
+    /// The adapter in a file if there is one, else [`ModelFile::no_adapter`].
+    pub fn adapter_or_none(&self, path: Option<&Path>) -> Result<Adapter> {
+        path.map_or_else(|| Ok(self.no_adapter()), |path| self.adapter(path))
+    }
+
     /// The adapter in a file.
     pub fn adapter(&self, path: &Path) -> Result<Adapter> {
         Adapter::load(path, &self.gguf, &self.architecture).context("cannot use the adapter")

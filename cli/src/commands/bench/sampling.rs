@@ -5,11 +5,11 @@ use std::time::Instant;
 
 use anyhow::Result;
 use cutq_core::order::permutation;
-use cutq_ffi::{Adapter, Choice, LoraConfig, SampleRequest, SamplingPlan};
+use cutq_ffi::{Adapter, Choice, LoraConfig, SampleRequest};
 
 use crate::console::Console;
 use crate::flags::{BenchArgs, target_modules};
-use crate::session::memory;
+use crate::sampling;
 use crate::session::model::{ModelFile, device, threads};
 
 /// Tokens of a prompt, and of its answer.
@@ -31,16 +31,12 @@ pub fn tok_per_s(args: &BenchArgs, model: &ModelFile) -> Result<Option<f64>> {
     let adapter = Adapter::init(&model.gguf, &model.architecture, config, SEED);
     let mut engine = model.engine(adapter, device, n_threads, args.precision)?;
     let requests = requests(n_parallel, model.architecture.n_vocab);
-    let budget = args.memory.memory;
-    let budget = budget.unwrap_or_else(|| memory::available().map_or(u64::MAX, |free| free / 2));
-    let program = memory::program();
-    let plan = SamplingPlan::choose(&engine, &requests, n_parallel, program, budget)?;
-    engine.retain(plan.retention);
+    let options = sampling::plan(&mut engine, &requests, args.memory.memory, Some(n_parallel))?;
     let choice = Choice { temperature: 1.0, ..Choice::GREEDY };
     let mut seconds = |requests: &[SampleRequest]| -> Result<f64> {
         let started = Instant::now();
         let mut done = |_, _| ControlFlow::Continue(());
-        engine.sample(requests, &choice, plan.options(), &[], &mut done)?;
+        engine.sample(requests, &choice, options, &[], &mut done)?;
         Ok(started.elapsed().as_secs_f64())
     };
     // Warms up, and makes the panels.

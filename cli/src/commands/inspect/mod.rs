@@ -36,10 +36,7 @@ pub fn inspect(args: &InspectArgs) -> Result<ExitCode> {
         Now::local(),
     )?;
     template.warn_of_lost_turns(console);
-    let adapter = match &args.adapter {
-        Some(path) => model.adapter(path)?,
-        None => model.no_adapter(),
-    };
+    let adapter = model.adapter_or_none(args.adapter.as_deref())?;
     let screening = args.screen.screening(None, 0);
     let mut loaded = Loaded::load(&args.data, args.read.reading(), &screening, console)?;
     let tokenize = Tokenize {

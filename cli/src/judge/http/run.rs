@@ -191,8 +191,7 @@ impl<'a> Run<'a> {
     fn read(&mut self, finished: Finished) -> (Reply, Option<String>) {
         let Finished { attempt, epoch, time, result } = finished;
         let key = self.calls[attempt.call].key.clone();
-        let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        let mut reply = Reply::new(key, Outcome::Http, String::new(), ms);
+        let mut reply = Reply::new(key, Outcome::Http, String::new(), time);
         reply.attempt = attempt.number;
         let (text, next, status) = match result {
             Ok(Response { status, retry_after, body }) => {
