@@ -54,17 +54,18 @@ pub(crate) const PANEL_OFFSETS: usize = PANEL_SCALES + 4 * COLUMNS;
 /// Arithmetic of a product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Precision {
-    /// Both operands rounded to 8 bits in blocks of 32; exact `i32` block sums.
+    /// Both operands rounded to 8 bits in blocks of 32, columns of weights to 7; exact `i32` block
+    /// sums.
     ///
     /// | operand                         | value       | error at most     |
     /// |---------------------------------|-------------|-------------------|
     /// | activations                     | `s·q`       | `amax / 254`      |
     /// | weights, [`Kernels::product`]   | `o + s·u`   | `(max - min)/510` |
-    /// | weights, [transposed]           | `s·(u-128)` | `amax / 254`      |
+    /// | weights, [transposed]           | `s·(u-64)`  | `amax / 126`      |
     ///
-    /// with `|q| <= 127`, `0 <= u <= 255`. Weights that are stored in blocks of 32 with a scale and an
-    /// offset ([`Weights::quants`]) are exact in [`Kernels::product`]: `u`, `s` and `o` are their own.
-    /// A block whose sum `s·Σq` or range `max - min` exceeds `f32` makes its products
+    /// with `|q| <= 127`, `0 <= u <= 255`, transposed `1 <= u <= 127`. Weights that are stored in
+    /// blocks of 32 with a scale and an offset ([`Weights::quants`]) are exact in
+    /// [`Kernels::product`]: `u`, `s` and `o` are their own. A block whose sum `s·Σq` or range `max - min` exceeds `f32` makes its products
     /// non-finite; magnitudes up to `2^122` are safe.
     ///
     /// [`Kernels::product`]: crate::Kernels::product

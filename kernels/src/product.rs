@@ -77,7 +77,7 @@ impl Kernels {
     /// [`TILE_COLUMNS`] and are that long, or reach to `columns.end`: let `columns` begin and end
     /// at multiples of the quantization's block length. Every element is unpacked once per call.
     /// Independence of the split and accuracy as for [`Kernels::product`], but in int8 the weights
-    /// too are rounded to 1/254 of the largest magnitude in their block.
+    /// are rounded to 1/126 of the largest magnitude in their block.
     ///
     /// # Safety
     /// As for [`Kernels::product`], with `dy`, `dx` and `columns` in place of `x`, `y` and `rows`.

@@ -57,7 +57,8 @@ impl Kernels {
     ) {
         let shape = left.shape;
         let products: &[GroupProduct; GROUP] = match shape.precision {
-            Precision::Int8 => &self.micro.int8,
+            // SAFETY: the blocks lie in the panel; holding `Kernels` proves the CPU features.
+            Precision::Int8 => unsafe { self.micro.int8_of(panel, blocks.len()) },
             Precision::F32 => &self.micro.f32,
         };
         for token in tokens.step_by(GROUP) {

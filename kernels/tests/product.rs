@@ -130,21 +130,21 @@ fn exact(block: &[f32]) -> Vec<Element> {
 
 /// `s q` with `s = amax / 127`
 fn symmetric(block: &[f32]) -> Vec<Element> {
-    let (scale, quants) = symmetric_quants(block);
+    let (scale, quants) = symmetric_quants(block, 127.0);
     quants.map(|q| Element::new(0.0, scale * q)).collect()
 }
 
-/// The same value as `-128 s + s (q + 128)`
+/// `-64 s + s (q + 64)` with `s = amax / 63`
 fn biased(block: &[f32]) -> Vec<Element> {
-    let (scale, quants) = symmetric_quants(block);
-    quants.map(|q| Element::new(-128.0 * scale, scale * (q + 128.0))).collect()
+    let (scale, quants) = symmetric_quants(block, 63.0);
+    quants.map(|q| Element::new(-64.0 * scale, scale * (q + 64.0))).collect()
 }
 
-fn symmetric_quants(block: &[f32]) -> (f64, impl Iterator<Item = f64>) {
+fn symmetric_quants(block: &[f32], largest: f32) -> (f64, impl Iterator<Item = f64>) {
     let amax = magnitude(block);
-    let inverse = if amax == 0.0 { 0.0 } else { 127.0 / amax };
+    let inverse = if amax == 0.0 { 0.0 } else { largest / amax };
     let quants = block.iter().map(move |x| f64::from((x * inverse).round_ties_even()));
-    (f64::from(amax) / 127.0, quants)
+    (f64::from(amax / largest), quants)
 }
 
 /// `min + s u` with `s = (max - min) / 255`
@@ -206,7 +206,8 @@ fn plain_agrees_with_f64() {
 
 #[test]
 fn int8_is_within_its_error_bound() {
-    // Symmetric operands are off by at most amax / 254 of their block, affine ones by range / 510.
+    // Activations are off by at most amax / 254 of their block, rows of weights by range / 510 and
+    // columns by amax / 126.
     let plain = support::plain();
     let outputs = sizes(40, 8);
     let case = Case::new(sizes(9, 2), 64, outputs);
@@ -214,7 +215,7 @@ fn int8_is_within_its_error_bound() {
     for way in ORIENTATIONS {
         let step = |block: &[f32]| match way {
             Forward => range(block) / 510.0,
-            Transposed => magnitude(block) / 254.0,
+            Transposed => magnitude(block) / 126.0,
         };
         let y = case.product(plain, Precision::Int8, way);
         let mut largest: f64 = 0.0;

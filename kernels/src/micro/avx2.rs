@@ -6,18 +6,27 @@
 //! Int8: `vpmaddubsw` adds two products in 16 bits, where those of whole bytes, up to 255 · 127, do
 //! not fit. So it multiplies the upper and the lower four bits of the weights by themselves: sixteen
 //! products of up to 15 · 128, all that a lane's sum of a block has, stay below 2¹⁵, and sums are
-//! widened once per block. A block of weights that were stored in four bits has no upper half, and
-//! of five bits, half of a block fits.
+//! widened once per block. A block of weights that were stored in four bits has no upper half, of
+//! five bits half of a block fits, and of seven bits two products, 127 · 127 each: those need the
+//! fewest instructions of all that do not fit a block, which is why columns have seven.
 
 use std::arch::x86_64::*;
+use std::hint::black_box;
 
-use super::contract::{Micro, by_tokens};
+use super::contract::{Micro, Narrow, by_tokens};
 use crate::layout::{BLOCK, COLUMNS, PANEL_OFFSETS, PANEL_SCALES, Precision};
-use crate::quant::{BIAS, INFINITE, MAGNITUDE, Padding, affine, bias_offset, factors, padded};
+use crate::quant::{
+    ACTIVATION, COLUMN, COLUMN_BIAS, INFINITE, MAGNITUDE, Padding, affine, column_offset, factors,
+    padded,
+};
 
 /// The AVX2 kernels; to be handed out only where [`detected`].
 pub(super) static TABLE: Micro = Micro {
-    int8: by_tokens!(int8),
+    int8: by_tokens!(int8, 8),
+    narrow: Some(Narrow {
+        bits,
+        products: [(4, by_tokens!(int8, 4)), (5, by_tokens!(int8, 5)), (7, by_tokens!(int8, 7))],
+    }),
     f32: by_tokens!(f32),
     quantize_activations,
     quantize_weight_row,
@@ -33,9 +42,35 @@ pub(super) fn detected() -> bool {
 }
 
 /// # Safety
-/// See [`super::contract::GroupProduct`].
+/// See [`super::contract::Bits`].
 #[target_feature(enable = "avx2,fma")]
-unsafe fn int8<const N: usize>(
+unsafe fn bits(panel: *const u8, blocks: usize) -> u32 {
+    let mut any = _mm256_setzero_si256();
+    for block in 0..blocks {
+        for part in 0..BLOCK * COLUMNS / 32 {
+            // SAFETY: the caller vouches for `blocks` blocks, whose quants come first.
+            let quants = unsafe {
+                let block = panel.add(block * Precision::Int8.panel_bytes());
+                _mm256_loadu_si256(block.cast::<__m256i>().add(part))
+            };
+            any = _mm256_or_si256(any, quants);
+        }
+    }
+    let within = |mask: u8| _mm256_testz_si256(any, _mm256_set1_epi8(mask.cast_signed())) == 1;
+    match (within(0x80), within(0xe0), within(0xf0)) {
+        (_, _, true) => 4,
+        (_, true, _) => 5,
+        (true, ..) => 7,
+        _ => 8,
+    }
+}
+
+/// Of quants of at most `BITS` bits, which are 4, 5, 7 or 8.
+///
+/// # Safety
+/// See [`super::contract::GroupProduct`]; the quants of `panel` have no more bits.
+#[target_feature(enable = "avx2,fma")]
+unsafe fn int8<const N: usize, const BITS: u32>(
     left: *const u8,
     panel: *const u8,
     blocks: usize,
@@ -44,98 +79,98 @@ unsafe fn int8<const N: usize>(
     columns: usize,
     accumulate: bool,
 ) {
+    // A compiler that knows this number unrolls the block, sorts its additions, and has too few
+    // registers for what it made: 73 Gop/s instead of 98 with eight bits on a Zen 3.
+    let words = black_box(BLOCK / 4);
     for part in 0..columns.div_ceil(LANES) {
-        let mut totals = [[_mm256_setzero_ps(); 1]; N];
-        for block in 0..blocks {
-            // SAFETY: the caller vouches for `blocks` blocks of both operands.
-            unsafe {
-                let left = left.add(block * N * Precision::Int8.token_bytes());
-                let panel = panel.add(block * Precision::Int8.panel_bytes());
-                let scales = left.add(N * BLOCK).cast::<f32>();
-                let sums = scales.add(N);
-                let weight_scales = panel.add(PANEL_SCALES).cast::<f32>();
-                let weight_scales = _mm256_loadu_ps(weight_scales.add(part * LANES));
-                let offsets = panel.add(PANEL_OFFSETS).cast::<f32>();
-                let offsets = _mm256_loadu_ps(offsets.add(part * LANES));
-                let weights = panel.add(part * LANES * 4);
-                let products = match bits(weights) {
-                    ..=4 => narrow_products::<N, 8>(left, weights),
-                    5 => narrow_products::<N, 4>(left, weights),
-                    _ => wide_products::<N>(left, weights),
-                };
-                for t in 0..N {
-                    let scale = _mm256_mul_ps(_mm256_set1_ps(*scales.add(t)), weight_scales);
-                    let sum = _mm256_set1_ps(*sums.add(t));
-                    let total = _mm256_fmadd_ps(sum, offsets, totals[t][0]);
-                    let product = _mm256_cvtepi32_ps(products[t]);
-                    totals[t][0] = _mm256_fmadd_ps(product, scale, total);
-                }
+        let columns = (columns - part * LANES).min(LANES);
+        // SAFETY: the caller vouches for `blocks` blocks of both operands and the rows of `y`. A
+        // part's first quants, scale and offset are its own words, so that all lie as far on.
+        unsafe {
+            let panel = panel.add(part * LANES * 4);
+            let totals = totals::<N, BITS>(left, panel, blocks, words);
+            store(&totals, y.add(part * LANES), stride, columns, accumulate);
+        }
+    }
+}
+
+/// The products of a group of tokens and 8 outputs of a panel.
+///
+/// # Safety
+/// `left` and `panel` hold `blocks` blocks, `panel` from the first of the outputs on; `words` is 8.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn totals<const N: usize, const BITS: u32>(
+    left: *const u8,
+    panel: *const u8,
+    blocks: usize,
+    words: usize,
+) -> [[__m256; 1]; N] {
+    let mut totals = [[_mm256_setzero_ps(); 1]; N];
+    for block in 0..blocks {
+        // SAFETY: this function's contract.
+        unsafe {
+            let left = left.add(block * N * Precision::Int8.token_bytes());
+            let panel = panel.add(block * Precision::Int8.panel_bytes());
+            let products = match BITS {
+                4 => narrow_products::<N, 8>(left, panel, words),
+                5 => narrow_products::<N, 4>(left, panel, words),
+                7 => narrow_products::<N, 1>(left, panel, words),
+                _ => wide_products::<N>(left, panel, words),
+            };
+            let scales = left.add(N * BLOCK).cast::<f32>();
+            let sums = scales.add(N);
+            let weight_scales = _mm256_loadu_ps(panel.add(PANEL_SCALES).cast());
+            let offsets = _mm256_loadu_ps(panel.add(PANEL_OFFSETS).cast());
+            for t in 0..N {
+                let scale = _mm256_mul_ps(_mm256_set1_ps(*scales.add(t)), weight_scales);
+                let sum = _mm256_set1_ps(*sums.add(t));
+                let total = _mm256_fmadd_ps(sum, offsets, totals[t][0]);
+                totals[t][0] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(products[t]), scale, total);
             }
         }
-        let columns = (columns - part * LANES).min(LANES);
-        // SAFETY: the caller vouches for the rows of `y`; the part begins inside them.
-        unsafe { store(&totals, y.add(part * LANES), stride, columns, accumulate) }
     }
+    totals
 }
 
-/// The words of a block for 8 outputs.
+/// A word of a block for 8 outputs.
 ///
 /// # Safety
-/// `weights` has the quants of a block of a panel from the first output on.
+/// `weights` has the quants of a block of a panel from the first output on; `index` is below 8.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn words(weights: *const u8) -> impl Iterator<Item = __m256i> {
-    // SAFETY: the words lie in the block, by this function's contract.
-    (0..BLOCK / 4).map(move |word| unsafe {
-        _mm256_loadu_si256(weights.add(word * COLUMNS * 4).cast::<__m256i>())
-    })
+unsafe fn word(weights: *const u8, index: usize) -> __m256i {
+    // SAFETY: the word lies in the block, by this function's contract.
+    unsafe { _mm256_loadu_si256(weights.add(index * COLUMNS * 4).cast::<__m256i>()) }
 }
 
-/// The bits of the largest quant of a block for 8 outputs, at least.
+/// `Σ u8 · i8` over the `words` words of a block, for 8 outputs that begin at `weights`, where sums
+/// of `4 · WORDS` products fit into two lanes of 16 bits.
 ///
 /// # Safety
-/// See [`words`].
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-unsafe fn bits(weights: *const u8) -> u32 {
-    let mut any = _mm256_setzero_si256();
-    // SAFETY: this function's contract.
-    for word in unsafe { words(weights) } {
-        any = _mm256_or_si256(any, word);
-    }
-    let within = |mask: u8| _mm256_testz_si256(any, _mm256_set1_epi8(mask.cast_signed())) == 1;
-    match (within(0xf0), within(0xe0)) {
-        (true, _) => 4,
-        (false, true) => 5,
-        (false, false) => 8,
-    }
-}
-
-/// `Σ u8 · i8` over one block, for 8 outputs that begin at `weights`, where sums of `4 · WORDS`
-/// products fit into two lanes of 16 bits.
-///
-/// # Safety
-/// `left` holds the quants of a block, `weights` the same of a panel from the first output on.
+/// `left` holds the quants of a block, `weights` as for [`word`]; `words` is 8.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn narrow_products<const N: usize, const WORDS: usize>(
     left: *const u8,
     weights: *const u8,
+    words: usize,
 ) -> [__m256i; N] {
     let mut totals = [_mm256_setzero_si256(); N];
-    let mut sums = totals;
-    // SAFETY: this function's contract; `left` has `N` words of quants for each of the weights'.
-    for (i, word) in unsafe { words(weights) }.enumerate() {
-        for (t, sum) in sums.iter_mut().enumerate() {
-            // SAFETY: as above.
-            let quants = unsafe { _mm256_set1_epi32(*left.cast::<i32>().add(i * N + t)) };
-            *sum = _mm256_add_epi16(*sum, _mm256_maddubs_epi16(word, quants));
-        }
-        if (i + 1).is_multiple_of(WORDS) {
-            for (total, sum) in totals.iter_mut().zip(&mut sums) {
-                *total = _mm256_add_epi32(*total, widened::<1>(*sum));
-                *sum = _mm256_setzero_si256();
+    for first in (0..words).step_by(WORDS) {
+        let mut sums = [_mm256_setzero_si256(); N];
+        for index in first..first + WORDS {
+            // SAFETY: this function's contract; `left` has `N` words for each of the weights'.
+            let (word, quants) =
+                unsafe { (word(weights, index), left.cast::<i32>().add(index * N)) };
+            for (t, sum) in sums.iter_mut().enumerate() {
+                // SAFETY: as above.
+                let quants = _mm256_set1_epi32(unsafe { *quants.add(t) });
+                *sum = _mm256_add_epi16(*sum, _mm256_maddubs_epi16(word, quants));
             }
+        }
+        for (total, sum) in totals.iter_mut().zip(sums) {
+            *total = _mm256_add_epi32(*total, widened::<1>(sum));
         }
     }
     totals
@@ -147,15 +182,20 @@ unsafe fn narrow_products<const N: usize, const WORDS: usize>(
 /// See [`narrow_products`].
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn wide_products<const N: usize>(left: *const u8, weights: *const u8) -> [__m256i; N] {
+unsafe fn wide_products<const N: usize>(
+    left: *const u8,
+    weights: *const u8,
+    words: usize,
+) -> [__m256i; N] {
     let (mut low, mut high) = ([_mm256_setzero_si256(); N], [_mm256_setzero_si256(); N]);
     let half = |bytes| _mm256_and_si256(bytes, _mm256_set1_epi8(0x0f));
-    // SAFETY: as for `narrow_products`.
-    for (i, word) in unsafe { words(weights) }.enumerate() {
+    for index in 0..words {
+        // SAFETY: as for `narrow_products`.
+        let (word, quants) = unsafe { (word(weights, index), left.cast::<i32>().add(index * N)) };
         let halves = [half(word), half(_mm256_srli_epi16::<4>(word))];
         for t in 0..N {
             // SAFETY: as above.
-            let quants = unsafe { _mm256_set1_epi32(*left.cast::<i32>().add(i * N + t)) };
+            let quants = _mm256_set1_epi32(unsafe { *quants.add(t) });
             low[t] = _mm256_add_epi16(low[t], _mm256_maddubs_epi16(halves[0], quants));
             high[t] = _mm256_add_epi16(high[t], _mm256_maddubs_epi16(halves[1], quants));
         }
@@ -222,15 +262,21 @@ pub(super) unsafe fn store<const N: usize, const P: usize>(
         for (part, &sum) in sums.iter().enumerate() {
             let end = columns as i32 - (part * LANES) as i32;
             let mask = _mm256_cmpgt_epi32(_mm256_set1_epi32(end), lane);
+            // Masked stores of whole registers would take AMD's cores ten times as long.
+            let is_whole = end >= LANES as i32;
             // SAFETY: masked lanes are not accessed, the others lie in row `t` of `y`;
             // `wrapping_add` because the later parts of a narrow row may lie outside.
             unsafe {
                 let out = y.add(t * stride).wrapping_add(part * LANES);
-                let mut sum = sum;
-                if accumulate {
-                    sum = _mm256_add_ps(_mm256_maskload_ps(out, mask), sum);
+                match (is_whole, accumulate) {
+                    (true, true) => _mm256_storeu_ps(out, _mm256_add_ps(_mm256_loadu_ps(out), sum)),
+                    (true, false) => _mm256_storeu_ps(out, sum),
+                    (false, true) => {
+                        let sum = _mm256_add_ps(_mm256_maskload_ps(out, mask), sum);
+                        _mm256_maskstore_ps(out, mask, sum);
+                    }
+                    (false, false) => _mm256_maskstore_ps(out, mask, sum),
                 }
-                _mm256_maskstore_ps(out, mask, sum);
             }
         }
     }
@@ -243,7 +289,7 @@ pub(super) unsafe fn quantize_activations(x: &[f32], out: *mut u8, n: usize) {
     let (blocks, rest) = x.as_chunks::<BLOCK>();
     for (index, block) in blocks.iter().chain(&padded(rest, Padding::Zero)).enumerate() {
         let x = registers(block);
-        let (inverse, scale) = factors(largest(amax(x)));
+        let (inverse, scale) = factors(largest(amax(x)), ACTIVATION);
         let quants = x.map(|x| _mm256_cvtps_epi32(_mm256_mul_ps(x, _mm256_set1_ps(inverse))));
         let words = _mm256_packs_epi16(
             _mm256_packs_epi32(quants[0], quants[1]),
@@ -315,7 +361,7 @@ pub(super) unsafe fn quantize_weight_columns(tile: *const f32, stride: usize, ou
                     _mm256_cvtps_epi32(_mm256_mul_ps(x, inverse))
                 };
                 let words = interleave(row(0), row(1), row(2), row(3));
-                let biased = _mm256_xor_si256(words, _mm256_set1_epi8(BIAS.cast_signed()));
+                let biased = _mm256_add_epi8(words, _mm256_set1_epi8(COLUMN_BIAS.cast_signed()));
                 _mm256_storeu_si256(out.cast::<__m256i>().add(word * 4 + part), biased);
             }
         }
@@ -397,7 +443,7 @@ fn smallest_and_largest(min: __m256, max: __m256) -> (f32, f32) {
     (-_mm256_cvtss_f32(lanes), _mm_cvtss_f32(max))
 }
 
-/// [`factors`] of 8 magnitudes, and [`bias_offset`] of the scales.
+/// [`factors`] of 8 columns, and [`column_offset`] of the scales.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 fn lane_factors(amax: __m256i) -> [__m256; 3] {
@@ -405,8 +451,8 @@ fn lane_factors(amax: __m256i) -> [__m256; 3] {
     let lanes: [u32; LANES] = unsafe { std::mem::transmute(amax) };
     let mut out = [[0.0; LANES]; 3];
     for i in 0..LANES {
-        (out[0][i], out[1][i]) = factors(lanes[i]);
-        out[2][i] = bias_offset(out[1][i]);
+        (out[0][i], out[1][i]) = factors(lanes[i], COLUMN);
+        out[2][i] = column_offset(out[1][i]);
     }
     // SAFETY: arrays of a register's size.
     out.map(|lanes| unsafe { _mm256_loadu_ps(lanes.as_ptr()) })

@@ -10,11 +10,15 @@ use std::arch::x86_64::*;
 
 use super::contract::{Micro, by_tokens};
 use crate::layout::{BLOCK, COLUMNS, PANEL_OFFSETS, PANEL_SCALES, Precision};
-use crate::quant::{BIAS, INFINITE, MAGNITUDE, Padding, affine, bias_offset, factors, padded};
+use crate::quant::{
+    ACTIVATION, COLUMN, COLUMN_BIAS, INFINITE, MAGNITUDE, Padding, affine, column_offset, factors,
+    padded,
+};
 
 /// The AVX-512 kernels; to be handed out only where [`detected`].
 pub(super) static TABLE: Micro = Micro {
     int8: by_tokens!(int8),
+    narrow: None,
     f32: by_tokens!(f32),
     quantize_activations,
     quantize_weight_row,
@@ -157,7 +161,7 @@ unsafe fn quantize_activations(x: &[f32], out: *mut u8, n: usize) {
     let (blocks, rest) = x.as_chunks::<BLOCK>();
     for (index, block) in blocks.iter().chain(&padded(rest, Padding::Zero)).enumerate() {
         let x = registers(block);
-        let (inverse, scale) = factors(_mm512_reduce_max_epu32(amax(x)));
+        let (inverse, scale) = factors(_mm512_reduce_max_epu32(amax(x)), ACTIVATION);
         let quants = x.map(|x| _mm512_cvtps_epi32(_mm512_mul_ps(x, _mm512_set1_ps(inverse))));
         let sum = _mm512_reduce_add_epi32(_mm512_add_epi32(quants[0], quants[1]));
         // SAFETY: the caller vouches for every block of the group.
@@ -214,7 +218,7 @@ unsafe fn quantize_weight_columns(tile: *const f32, stride: usize, out: *mut u8)
                     _mm512_cvtps_epi32(_mm512_mul_ps(x, inverse))
                 };
                 let words = interleave(row(0), row(1), row(2), row(3));
-                let biased = _mm512_xor_si512(words, _mm512_set1_epi8(BIAS.cast_signed()));
+                let biased = _mm512_add_epi8(words, _mm512_set1_epi8(COLUMN_BIAS.cast_signed()));
                 _mm512_store_si512(out.cast::<__m512i>().add(2 * word + half), biased);
             }
         }
@@ -272,7 +276,7 @@ fn interleave(a: __m512i, b: __m512i, c: __m512i, d: __m512i) -> __m512i {
     select(0xffff, low, _mm512_slli_epi32::<16>(high))
 }
 
-/// [`factors`] of 16 magnitudes, and [`bias_offset`] of the scales.
+/// [`factors`] of 16 columns, and [`column_offset`] of the scales.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 fn lane_factors(amax: __m512i) -> [__m512; 3] {
@@ -280,8 +284,8 @@ fn lane_factors(amax: __m512i) -> [__m512; 3] {
     let lanes: [u32; LANES] = unsafe { std::mem::transmute(amax) };
     let mut out = [[0.0; LANES]; 3];
     for i in 0..LANES {
-        (out[0][i], out[1][i]) = factors(lanes[i]);
-        out[2][i] = bias_offset(out[1][i]);
+        (out[0][i], out[1][i]) = factors(lanes[i], COLUMN);
+        out[2][i] = column_offset(out[1][i]);
     }
     // SAFETY: arrays of a register's size.
     out.map(|lanes| unsafe { _mm512_loadu_ps(lanes.as_ptr()) })

@@ -12,6 +12,7 @@ use crate::layout::{BLOCK, COLUMNS, PANEL_OFFSETS, PANEL_SCALES, Precision};
 /// The AVX-VNNI kernels; to be handed out only where [`detected`].
 pub(super) static TABLE: Micro = Micro {
     int8: by_tokens!(int8),
+    narrow: None,
     f32: avx2::TABLE.f32,
     quantize_activations: avx2::quantize_activations,
     quantize_weight_row: avx2::quantize_weight_row,

@@ -24,6 +24,19 @@ pub(crate) type GroupProduct = unsafe fn(
     accumulate: bool,
 );
 
+/// Bits that hold every quant of some blocks of a panel, at most 8.
+///
+/// # Safety
+/// `panel` holds `blocks` int8 blocks.
+pub(crate) type Bits = unsafe fn(panel: *const u8, blocks: usize) -> u32;
+
+/// Int8 products of quants of fewer than 8 bits, where a level multiplies those faster.
+pub(crate) struct Narrow {
+    pub bits: Bits,
+    /// The most bits, and the products by the number of tokens less one; from few bits to many.
+    pub products: [(u32, [GroupProduct; GROUP]); 3],
+}
+
 /// Quantizes a token's row in blocks of 32 into a group of `n` tokens.
 ///
 /// `out` is the token's first word in the group: quants, scale and sum of the next token all lie
@@ -55,6 +68,8 @@ pub(crate) type QuantizeWeightColumns = unsafe fn(tile: *const f32, stride: usiz
 pub(crate) struct Micro {
     /// Int8 products, by the number of tokens less one.
     pub int8: [GroupProduct; GROUP],
+    /// Those for some panels only.
+    pub narrow: Option<Narrow>,
     /// F32 products, by the number of tokens less one.
     pub f32: [GroupProduct; GROUP],
     /// Symmetric along rows.
@@ -65,16 +80,30 @@ pub(crate) struct Micro {
     pub quantize_weight_columns: QuantizeWeightColumns,
 }
 
-/// A product function for every number of tokens in a group.
+impl Micro {
+    /// The fastest int8 products for a panel, by the number of tokens less one.
+    ///
+    /// # Safety
+    /// See [`Bits`]; the CPU has the features of the level.
+    pub unsafe fn int8_of(&self, panel: *const u8, blocks: usize) -> &[GroupProduct; GROUP] {
+        let Some(narrow) = &self.narrow else { return &self.int8 };
+        // SAFETY: this function's contract.
+        let bits = unsafe { (narrow.bits)(panel, blocks) };
+        let fits = narrow.products.iter().find(|(most, _)| bits <= *most);
+        fits.map_or(&self.int8, |(_, products)| products)
+    }
+}
+
+/// A product function for every number of tokens in a group, with more parameters if there are.
 macro_rules! by_tokens {
-    ($function:ident) => {
+    ($function:ident $(, $more:literal)?) => {
         [
-            $function::<1>,
-            $function::<2>,
-            $function::<3>,
-            $function::<4>,
-            $function::<5>,
-            $function::<6>,
+            $function::<1 $(, $more)?>,
+            $function::<2 $(, $more)?>,
+            $function::<3 $(, $more)?>,
+            $function::<4 $(, $more)?>,
+            $function::<5 $(, $more)?>,
+            $function::<6 $(, $more)?>,
         ]
     };
 }

@@ -14,16 +14,23 @@ use std::arch::asm;
 
 use super::contract::{Micro, by_tokens};
 use crate::layout::{BLOCK, COLUMNS, PANEL_OFFSETS, PANEL_SCALES, Precision};
-use crate::quant::{BIAS, INFINITE, MAGNITUDE, Padding, affine, bias_offset, factors, padded};
+use crate::quant::{
+    ACTIVATION, COLUMN, COLUMN_BIAS, INFINITE, MAGNITUDE, Padding, affine, column_offset, factors,
+    padded,
+};
 
 /// The NEON kernels; to be handed out only where [`detected`].
 pub(super) static TABLE: Micro = Micro {
     int8: by_tokens!(int8),
+    narrow: None,
     f32: by_tokens!(f32),
     quantize_activations,
     quantize_weight_row,
     quantize_weight_columns,
 };
+
+/// What turns unsigned quants into signed ones, and back.
+const SIGN: u8 = 0x80;
 
 /// Floats in a register.
 const LANES: usize = 4;
@@ -99,7 +106,7 @@ unsafe fn biases<const N: usize>(left: *const u8) -> [int32x4_t; N] {
         }
     }
     for sum in &mut sums {
-        *sum = vmulq_n_s32(*sum, i32::from(BIAS));
+        *sum = vmulq_n_s32(*sum, i32::from(SIGN));
     }
     sums
 }
@@ -127,7 +134,7 @@ unsafe fn block_products<const N: usize>(
             let mut signed = [vdupq_n_s8(0); PARTS];
             for (part, signed) in signed.iter_mut().enumerate() {
                 let weights = vld1q_u8(weights.add(part * 4 * LANES));
-                *signed = vreinterpretq_s8_u8(veorq_u8(weights, vdupq_n_u8(BIAS)));
+                *signed = vreinterpretq_s8_u8(veorq_u8(weights, vdupq_n_u8(SIGN)));
             }
             for (t, products) in products.iter_mut().enumerate() {
                 let quants = *left.cast::<f32>().add(word * N + t);
@@ -234,7 +241,7 @@ unsafe fn quantize_activations(x: &[f32], out: *mut u8, n: usize) {
     let (blocks, rest) = x.as_chunks::<BLOCK>();
     for (index, block) in blocks.iter().chain(&padded(rest, Padding::Zero)).enumerate() {
         let x = registers(block);
-        let (inverse, scale) = factors(vmaxvq_u32(amax(x)));
+        let (inverse, scale) = factors(vmaxvq_u32(amax(x)), ACTIVATION);
         let quants = x.map(|x| vcvtnq_s32_f32(vmulq_n_f32(x, inverse)));
         let sum = vaddvq_s32(quants.into_iter().fold(vdupq_n_s32(0), |sum, q| vaddq_s32(sum, q)));
         let [a, b, c, d, e, f, g, h] = quants.map(|q| vmovn_s32(q));
@@ -297,7 +304,7 @@ unsafe fn quantize_weight_columns(tile: *const f32, stride: usize, out: *mut u8)
                     vcvtnq_s32_f32(vmulq_f32(x, inverse))
                 };
                 let words = interleave(row(0), row(1), row(2), row(3));
-                let biased = veorq_u8(words, vdupq_n_u8(BIAS));
+                let biased = vaddq_u8(words, vdupq_n_u8(COLUMN_BIAS));
                 vst1q_u8(out.add(word * COLUMNS * 4), biased);
             }
         }
@@ -347,7 +354,7 @@ fn interleave(a: int32x4_t, b: int32x4_t, c: int32x4_t, d: int32x4_t) -> uint8x1
     vreinterpretq_u8_s32(vsliq_n_s32::<16>(low, high))
 }
 
-/// [`factors`] of 4 magnitudes, and [`bias_offset`] of the scales.
+/// [`factors`] of 4 columns, and [`column_offset`] of the scales.
 #[inline]
 #[target_feature(enable = "neon")]
 fn lane_factors(amax: uint32x4_t) -> [float32x4_t; 3] {
@@ -355,8 +362,8 @@ fn lane_factors(amax: uint32x4_t) -> [float32x4_t; 3] {
     let lanes: [u32; LANES] = unsafe { std::mem::transmute(amax) };
     let mut out = [[0.0; LANES]; 3];
     for i in 0..LANES {
-        (out[0][i], out[1][i]) = factors(lanes[i]);
-        out[2][i] = bias_offset(out[1][i]);
+        (out[0][i], out[1][i]) = factors(lanes[i], COLUMN);
+        out[2][i] = column_offset(out[1][i]);
     }
     // SAFETY: arrays of a register's size.
     out.map(|lanes| unsafe { vld1q_f32(lanes.as_ptr()) })

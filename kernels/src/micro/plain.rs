@@ -6,11 +6,15 @@
 
 use super::contract::{Micro, by_tokens};
 use crate::layout::{BLOCK, COLUMNS, PANEL_OFFSETS, PANEL_SCALES, Precision};
-use crate::quant::{BIAS, INFINITE, MAGNITUDE, Padding, affine, bias_offset, factors, padded};
+use crate::quant::{
+    ACTIVATION, COLUMN, COLUMN_BIAS, INFINITE, MAGNITUDE, Padding, affine, column_offset, factors,
+    padded,
+};
 
 /// The plain kernels.
 pub(super) static TABLE: Micro = Micro {
     int8: by_tokens!(int8),
+    narrow: None,
     f32: by_tokens!(f32),
     quantize_activations,
     quantize_weight_row,
@@ -121,7 +125,7 @@ unsafe fn store<const N: usize>(
 unsafe fn quantize_activations(x: &[f32], out: *mut u8, n: usize) {
     let (blocks, rest) = x.as_chunks::<BLOCK>();
     for (index, block) in blocks.iter().chain(&padded(rest, Padding::Zero)).enumerate() {
-        let (quants, scale) = symmetric(block);
+        let (quants, scale) = symmetric(block, ACTIVATION);
         let sum: i32 = quants.iter().map(|&q| i32::from(q)).sum();
         // SAFETY: the caller vouches for every block of the group.
         unsafe {
@@ -159,18 +163,19 @@ unsafe fn quantize_weight_columns(tile: *const f32, stride: usize, out: *mut u8)
         // SAFETY: the tile has 32 rows of 32 columns, the block a word of everything per column.
         unsafe {
             let block = std::array::from_fn(|r| *tile.add(r * stride + c));
-            let (quants, scale) = symmetric(&block);
+            let (quants, scale) = symmetric(&block, COLUMN);
             let out = out.add(4 * c);
-            write_quants(quants.map(|q| q.cast_unsigned() ^ BIAS), out, COLUMNS);
+            let biased = quants.map(|q| q.cast_unsigned().wrapping_add(COLUMN_BIAS));
+            write_quants(biased, out, COLUMNS);
             out.add(PANEL_SCALES).cast::<f32>().write(scale);
-            out.add(PANEL_OFFSETS).cast::<f32>().write(bias_offset(scale));
+            out.add(PANEL_OFFSETS).cast::<f32>().write(column_offset(scale));
         }
     }
 }
 
 /// Quants and scale of one block; see [`crate::quant`].
-fn symmetric(block: &[f32; BLOCK]) -> ([i8; BLOCK], f32) {
-    let (inverse, scale) = factors(amax(block));
+fn symmetric(block: &[f32; BLOCK], largest: f32) -> ([i8; BLOCK], f32) {
+    let (inverse, scale) = factors(amax(block), largest);
     (block.map(|x| (x * inverse).round_ties_even() as i8), scale)
 }
 
