@@ -28,6 +28,7 @@ fn an_objective_is_its_name_and_its_options() {
         "threshold": 1.2,
         "weight_unlike": 0.5,
         "focal_gamma": 0.0,
+        "weight_quoted": 2.0,
         "min_probability": 0.0,
         "log_ratio_margin": 0.0,
         "exclude_eos": false,

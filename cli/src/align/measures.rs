@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use unicode_segmentation::UnicodeSegmentation;
+
 use super::interval::{Interval, mean};
 use super::judged::Judged;
 use crate::judge::Verdict;
@@ -27,7 +29,8 @@ pub struct Measures {
     pub mean_tokens: f64,
     /// Distinct pairs of neighbouring words over all such pairs, of each answer by itself: the mean over
     /// the answers that have one. Near 1 for ordinary text, near 0 for a loop. Counted within answers, it
-    /// does not fall with their number.
+    /// does not fall with their number. Words are Unicode's (UAX #29): emoji and signs that stand
+    /// without blanks are words of their own.
     pub distinct2: Option<f64>,
 }
 
@@ -77,7 +80,7 @@ pub(super) fn paired(before: &[Judged], after: &[Judged]) -> Option<Interval> {
 }
 
 fn distinct2(text: &str) -> Option<f64> {
-    let words: Vec<&str> = text.split_whitespace().collect();
+    let words: Vec<&str> = text.split_word_bounds().filter(|w| !w.trim().is_empty()).collect();
     let pairs: Vec<&[&str]> = words.windows(2).collect();
     let distinct = pairs.iter().collect::<HashSet<_>>().len();
     (!pairs.is_empty()).then(|| distinct as f64 / pairs.len() as f64)
@@ -110,6 +113,8 @@ mod tests {
         assert_eq!(distinct2("a b a b a"), Some(0.5));
         assert_eq!(distinct2("one two three"), Some(1.0));
         assert_eq!(distinct2("one"), None);
+        assert_eq!(distinct2("🎉🎉🎉🎉🎉"), Some(0.25), "without blanks, too");
+        assert_eq!(distinct2("好好好"), Some(0.5));
     }
 
     #[test]

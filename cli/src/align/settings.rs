@@ -11,6 +11,9 @@ use crate::sampling::Sampling;
 use crate::session::model::ModelFile;
 use crate::training::{self, Output};
 
+/// Of answers to train on, unless asked otherwise.
+const TEMPERATURE: f64 = 0.8;
+
 /// The settings of a run, resolved, with the hashes of what it reads.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -105,7 +108,7 @@ impl Settings {
                 .transpose()?,
             judge: JudgeSettings::resolve(&args.judge, judge)?,
             rounds: args.rounds,
-            sampling: args.sampling.resolve(1.0)?,
+            sampling: args.sampling.resolve(TEMPERATURE)?,
             n_predict: args.sampling.n_predict,
             training,
         };

@@ -73,6 +73,6 @@ pub struct RoundArgs {
     #[arg(long, value_enum, default_value = "adapter")]
     pub carry: Carry,
     /// Keep at most this many positives per negative
-    #[arg(long, value_name = "RATIO", default_value = "0.25", value_parser = non_negative)]
+    #[arg(long, value_name = "RATIO", default_value = "1", value_parser = non_negative)]
     pub positive_ratio: f64,
 }

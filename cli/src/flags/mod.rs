@@ -77,6 +77,9 @@ pub enum Command {
     /// Train a LoRA adapter on judgments
     Finetune(Box<FinetuneArgs>),
     /// Answer, judge and train in rounds, until there is no more gain
+    // A round has about a hundred examples: more steps, and longer ones, than an epoch of a data set.
+    #[command(mut_arg("lr", |arg| arg.default_value("6e-4")))]
+    #[command(mut_arg("batch_size", |arg| arg.default_value("4")))]
     Align(Box<AlignArgs>),
     /// Show how data is understood: what is used, changed, left out or doubtful
     Data(DataArgs),

@@ -68,6 +68,9 @@ pub struct ObjectiveArgs {
     /// Weigh unlikelihood by the judged probability to this power (gamma) [default: 1]
     #[arg(long, value_name = "POWER", value_parser = non_negative)]
     pub focal_gamma: Option<f64>,
+    /// Weight of unlikelihood of quoted tokens, in place of alpha and gamma [default: 2]
+    #[arg(long, value_name = "WEIGHT", value_parser = non_negative)]
+    pub weight_quoted: Option<f64>,
     /// A token is inappropriate only if its judged probability is at least this [default: 0]
     #[arg(long, value_name = "P", value_parser = partial_share)]
     pub min_probability: Option<f64>,
@@ -95,9 +98,14 @@ impl ObjectiveArgs {
         if name != ObjectiveName::Cut {
             self.refuse_cut_flags(name)?;
         }
+        let cut = self.cut();
+        if let (Spans::Contrast, Some(_)) = (cut.spans, self.weight_quoted) {
+            let message = "--weight-quoted has no meaning with --spans contrast";
+            return Err(UsageError::new(message.to_owned()));
+        }
         let usage = |error: OptionError| UsageError::new(error.to_string());
         Ok(match name {
-            ObjectiveName::Cut => AnyObjective::Cut(Cut::new(self.cut()).map_err(usage)?),
+            ObjectiveName::Cut => AnyObjective::Cut(Cut::new(cut).map_err(usage)?),
             ObjectiveName::Mle => AnyObjective::Mle(Mle),
             ObjectiveName::Hindsight => AnyObjective::Hindsight(Hindsight),
             ObjectiveName::Unlikelihood => {
@@ -132,6 +140,7 @@ impl ObjectiveArgs {
             threshold: self.threshold.unwrap_or(preset.threshold),
             weight_unlike: self.weight_unlike.unwrap_or(preset.weight_unlike),
             focal_gamma: self.focal_gamma.unwrap_or(preset.focal_gamma),
+            weight_quoted: self.weight_quoted.unwrap_or(preset.weight_quoted),
             min_probability: self.min_probability.unwrap_or(preset.min_probability),
             log_ratio_margin: self.log_ratio_margin.unwrap_or(preset.log_ratio_margin),
             exclude_eos: self.exclude_eos || preset.exclude_eos,
@@ -149,6 +158,7 @@ impl ObjectiveArgs {
             (self.threshold.is_some(), "--threshold"),
             (weight, "--weight-unlike"),
             (self.focal_gamma.is_some(), "--focal-gamma"),
+            (self.weight_quoted.is_some(), "--weight-quoted"),
             (self.min_probability.is_some(), "--min-probability"),
             (self.log_ratio_margin.is_some(), "--log-ratio-margin"),
             (self.exclude_eos, "--exclude-eos"),
@@ -202,10 +212,15 @@ mod tests {
             "--objective unlikelihood --focal-gamma 1",
             "--objective mle --exclude-eos",
             "--objective mle --spans both",
+            "--objective hindsight --weight-quoted 1",
             "--objective mle --preset authors-code",
         ] {
             let error = resolve(flags).expect_err(flags);
             assert!(error.contains("has no meaning with --objective"), "{error}");
+        }
+        for flags in ["--spans contrast --weight-quoted 1", "--preset paper --weight-quoted 1"] {
+            let error = resolve(flags).expect_err(flags);
+            assert!(error.contains("has no meaning with --spans contrast"), "{error}");
         }
         assert!(resolve("--objective unlikelihood --weight-unlike 1").is_ok());
         assert!(resolve("--objective mle --preset paper").is_ok());

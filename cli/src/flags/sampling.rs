@@ -13,7 +13,7 @@ pub struct SamplingArgs {
     /// Maximum tokens of an answer
     #[arg(short, long, value_name = "TOKENS", default_value = "256", value_parser = count)]
     pub n_predict: usize,
-    /// Sampling temperature; 0 always takes the likeliest token [default: 0; align: 1]
+    /// Sampling temperature; 0 always takes the likeliest token [default: 0; align: 0.8]
     #[arg(long, alias = "temp", value_name = "T", value_parser = non_negative)]
     pub temperature: Option<f64>,
     /// Sample among the likeliest tokens that together have this probability [default: 1]

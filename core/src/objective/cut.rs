@@ -55,6 +55,9 @@ pub struct CutOptions {
     pub weight_unlike: f64,
     /// γ ≥ 0: unlikelihood is weighted by `p(y_t|x,j)^γ`; 0 weighs all alike.
     pub focal_gamma: f64,
+    /// At least 0: the weight of unlikelihood of tokens that are in U because they are quoted, in place
+    /// of `α p(y_t|x,j)^γ`. The focal weight says how sure the contrast is; a quote is sure.
+    pub weight_quoted: f64,
     /// A token is inappropriate only if `p(y_t|x,j)` is at least this; in `0..1`, 0 turns it off.
     pub min_probability: f64,
     /// Nats by which the log-ratio must exceed `ln λ`; at least 0.
@@ -71,11 +74,12 @@ pub struct CutOptions {
 }
 
 impl CutOptions {
-    /// The paper's (v4): λ = 1.1, α = 0.5, γ = 1.
+    /// The paper's (v4): λ = 1.1, α = 0.5, γ = 1. It has no quotes; their weight is ours.
     pub const PAPER: Self = Self {
         threshold: 1.1,
         weight_unlike: 0.5,
         focal_gamma: 1.0,
+        weight_quoted: 2.0,
         min_probability: 0.0,
         log_ratio_margin: 0.0,
         exclude_eos: false,
@@ -107,8 +111,8 @@ impl Default for CutOptions {
 /// | `t ∈ U` | `+(α p_j^γ / N) · p/(1−p)` | `−1/N` |
 ///
 /// With [`Spans::Quotes`] or [`Spans::Both`] a token that the judge quoted is in U whatever its
-/// probabilities: a small model hardly reads its criticism, and the quote says what is meant. Its
-/// weight is the same: γ > 0 spends little on words that the model hardly says, judged or not.
+/// probabilities: a small model hardly reads its criticism, and the quote says what is meant. There
+/// [`CutOptions::weight_quoted`] stands in place of `α p_j^γ`.
 ///
 /// As `p → 1` the loss and the weight stop growing at [`crate::log_space::GAP`].
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -138,6 +142,7 @@ impl Cut {
         }
         non_negative("weight_unlike", options.weight_unlike)?;
         non_negative("focal_gamma", options.focal_gamma)?;
+        non_negative("weight_quoted", options.weight_quoted)?;
         non_negative("log_ratio_margin", options.log_ratio_margin)?;
         Ok(Self { options })
     }
@@ -157,17 +162,24 @@ impl Cut {
         &self.options
     }
 
-    /// The mask of U, given the contrast's.
+    /// The mask of U and the weight of each token there, given the contrast's mask.
     fn inappropriate<T: Tensor>(
         &self,
         inputs: &TokenInputs<'_, T>,
         raised: &T,
-    ) -> Result<T, ObjectiveError<T::Error>> {
-        Ok(match (self.options.spans, inputs.quoted) {
-            (Spans::Quotes | Spans::Both, Some(quoted)) => quoted.detach()?,
+    ) -> Result<(T, T), ObjectiveError<T::Error>> {
+        let options = &self.options;
+        let mask = match (options.spans, inputs.quoted) {
+            (Spans::Quotes | Spans::Both, Some(quoted)) => {
+                let weight = zeros_like(raised)?.affine(1.0, options.weight_quoted)?;
+                return Ok((quoted.detach()?, weight));
+            }
             (Spans::Quotes, None) => zeros_like(raised)?,
             (Spans::Contrast, _) | (Spans::Both, None) => raised.clone(),
-        })
+        };
+        let judged = inputs.log_probs_in(ContextKind::Judged)?.detach()?;
+        let focal = judged.affine(options.focal_gamma, 0.0)?.exp()?;
+        Ok((mask, focal.affine(options.weight_unlike, 0.0)?))
     }
 
     /// The mask of the tokens that the judgment makes more likely.
@@ -240,11 +252,9 @@ impl Objective for Cut {
         }
         let judged = inputs.log_probs_in(ContextKind::Judged)?;
         let raised = self.raised(inputs)?;
-        let inappropriate = self.inappropriate(inputs, &raised)?;
-        let focal = judged.detach()?.affine(self.options.focal_gamma, 0.0)?.exp()?;
-        let unlike = focal.mul(&plain.log1mexp()?)?.affine(self.options.weight_unlike, 0.0)?;
+        let (inappropriate, weight) = self.inappropriate(inputs, &raised)?;
         let learned = complement(&inappropriate)?.mul(plain)?;
-        let unlearned = inappropriate.mul(&unlike)?;
+        let unlearned = inappropriate.mul(&weight)?.mul(&plain.log1mexp()?)?;
         Ok(TokenTerms {
             l1: learned.add(&unlearned)?.affine(-1.0, 0.0)?,
             l2: judged.affine(-1.0, 0.0)?,
@@ -349,10 +359,11 @@ mod tests {
             // What the contrast would choose is known in any case.
             assert_eq!(quoted(options, quote).raised, [0]);
         }
-        // In U: 0.5 · 0.2 / 3 · 0.4 / (1 − 0.4).
-        let options = CutOptions { spans: Spans::Quotes, ..CutOptions::PAPER };
-        let plain = quoted(options, quote).weights.plain;
-        close(&plain, &[-1.0 / 3.0, 0.1 / 3.0 * 0.4 / 0.6, -1.0 / 3.0]);
+        // In U: 0.7 / 3 · 0.4 / (1 − 0.4), and without quotes the contrast's weight as ever.
+        let options = CutOptions { weight_quoted: 0.7, ..CutOptions::PAPER };
+        let plain = |spans, quote| quoted(CutOptions { spans, ..options }, quote).weights.plain;
+        close(&plain(Spans::Quotes, quote), &[-1.0 / 3.0, 0.7 / 3.0 * 0.4 / 0.6, -1.0 / 3.0]);
+        close(&plain(Spans::Both, None), &judged(CutOptions::PAPER).weights.plain);
     }
 
     #[test]
@@ -400,6 +411,7 @@ mod tests {
         assert_eq!(refused(CutOptions { threshold: 0.0, ..paper }), "threshold");
         assert_eq!(refused(CutOptions { weight_unlike: -1.0, ..paper }), "weight_unlike");
         assert_eq!(refused(CutOptions { focal_gamma: f64::NAN, ..paper }), "focal_gamma");
+        assert_eq!(refused(CutOptions { weight_quoted: -0.5, ..paper }), "weight_quoted");
         assert_eq!(refused(CutOptions { min_probability: 1.0, ..paper }), "min_probability");
         assert_eq!(refused(CutOptions { log_ratio_margin: -0.1, ..paper }), "log_ratio_margin");
     }
