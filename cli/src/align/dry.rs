@@ -21,7 +21,7 @@ impl Rounds<'_> {
     pub(super) fn dry(&self) -> Result<()> {
         let stages = self.stages;
         let tasks = &self.tasks(1)[..PROMPTS.min(stages.settings.rounds.samples_per_round)];
-        let stage = stages.dry();
+        let stage = stages.folder.dry();
         let started = Instant::now();
         let is_new = !stage.is_done();
         stage.run(|work| {

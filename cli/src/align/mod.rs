@@ -32,6 +32,7 @@
 //! | `measures`     | pass rate, length, repetition, emptiness of answers          |
 //! | `drift`        | how far the model is from where it began                     |
 //! | `interval`     | 95 % intervals                                               |
+//! | `effort`       | what a run has taken: calls, cost, time                      |
 //! | `line`         | a line of `rounds.jsonl`                                     |
 //! | `diagnosis`    | alarms, and one sentence about a round                       |
 //! | `dry`          | the dry round                                                |
@@ -41,6 +42,7 @@ mod data;
 mod diagnosis;
 mod drift;
 mod dry;
+mod effort;
 mod folder;
 mod instructions;
 mod interval;
@@ -53,6 +55,7 @@ mod settings;
 mod stage;
 mod stages;
 
+pub use effort::cost;
 pub use folder::AlignFolder;
 pub use judging::RunJudge;
 pub use rounds::Rounds;

@@ -45,6 +45,11 @@ impl Stage {
         self.path.join(name)
     }
 
+    /// Its file of this name, complete or not; none before there is one.
+    pub(super) fn found(&self, name: &str) -> Option<PathBuf> {
+        [&self.path, &self.work].map(|folder| folder.join(name)).into_iter().find(|file| file.exists())
+    }
+
     /// Whether it is complete.
     pub fn is_done(&self) -> bool {
         self.path.exists()
@@ -93,10 +98,12 @@ mod tests {
         stage
             .run(|work| {
                 assert!(work.join("half").exists(), "goes on with what is there");
+                assert_eq!(Stage::new(folder.path(), "sample").found("half"), Some(work.join("half")));
                 Ok(fs::write(work.join("whole"), "2")?)
             })
             .expect("is complete");
         assert!(stage.file("whole").exists() && stage.seconds().is_some());
+        assert_eq!((stage.found("half"), stage.found("x")), (Some(stage.file("half")), None));
         stage.run(|_| panic!("it is complete")).expect("nothing to do");
     }
 }

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::data::{self, Counts};
 use super::drift::{Drift, Texts};
+use super::effort::Effort;
 use super::folder::{AlignFolder, copy};
 use super::judged::Judged;
 use super::judging::RunJudge;
@@ -100,7 +101,7 @@ impl Stages<'_> {
         let (sample, judge) = (Stage::new(&folder, "sample"), Stage::new(&folder, "judge"));
         sample.run(|work| self.sample(work, wanted))?;
         judge.run(|work| {
-            let (asked, calls) = (self.dry().file(CALLS), work.join(CALLS));
+            let (asked, calls) = (self.folder.dry().file(CALLS), work.join(CALLS));
             if round == 1 && asked.exists() && !calls.exists() {
                 copy(&asked, &calls)?;
             }
@@ -182,14 +183,9 @@ impl Stages<'_> {
 
     /// The untouched prompts, answered by the model of a round.
     pub(super) fn test(&self, round: usize, prompts: &[Prompt]) -> Result<Vec<Judged>> {
-        let stage = Stage::new(&self.folder.file("test"), &round.to_string());
+        let stage = self.folder.test(round);
         stage.run(|work| self.answer_all(work, round, prompts))?;
         Judged::read(&stage.file(ANSWERS), &stage.file(JUDGMENTS))
-    }
-
-    /// The dry round's folder.
-    pub(super) fn dry(&self) -> Stage {
-        Stage::new(self.folder.path(), "dry")
     }
 
     /// Greedy answers to all prompts, judged, in `work`.
@@ -229,16 +225,9 @@ impl Stages<'_> {
         text::open(&self.model.gguf, Some(&prompt.template), tokenizer, prompt.now.parse()?)
     }
 
-    /// Attempts to ask the judge in a round, and the time that its stages took.
-    pub(super) fn effort(&self, round: usize) -> (usize, f64) {
-        let stage = |name: &&str| Stage::new(&self.folder.round(round), name);
-        let stages = ["sample", "judge", "data", "train", "eval"];
-        let calls = |stage: Stage| {
-            let text = fs::read_to_string(stage.file(CALLS)).unwrap_or_default();
-            text.lines().count()
-        };
-        let seconds = stages.iter().map(stage).filter_map(|stage| stage.seconds()).sum();
-        (stages.iter().map(stage).map(calls).sum(), seconds)
+    /// What a round has taken.
+    pub(super) fn effort(&self, round: usize) -> Result<Effort> {
+        Effort::of(self.folder, round, self.judge.price)
     }
 
     /// The log of a round's training.

@@ -1,14 +1,13 @@
 //! A judge that is asked no more once its replies cost too much.
 
-use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use anyhow::{Result, bail};
 
 use super::asking::Judge;
-use super::call::{Call, Key};
+use super::call::Call;
 use super::price::Price;
-use super::reply::{Reply, Usage};
+use super::reply::Reply;
 
 /// A judge with the most that it may cost.
 pub struct Limited {
@@ -18,8 +17,21 @@ pub struct Limited {
     pub price: Price,
     /// What all its replies may cost together.
     pub max_cost: f64,
-    /// What they have cost so far.
+    /// What they have cost so far, those of earlier processes too.
     pub spent: f64,
+}
+
+impl Limited {
+    fn check(&self) -> Result<()> {
+        let Self { spent, max_cost, .. } = self;
+        if spent >= max_cost {
+            bail!(
+                "the replies have cost {spent:.2}, and --max-cost is {max_cost}\nhint: what was \
+                 received is kept, and the same command goes on with a higher --max-cost"
+            );
+        }
+        Ok(())
+    }
 }
 
 impl Judge for Limited {
@@ -32,21 +44,19 @@ impl Judge for Limited {
         calls: &[Call],
         received: &mut dyn FnMut(Reply) -> ControlFlow<()>,
     ) -> Result<()> {
-        let by_key: HashMap<&Key, &Call> = calls.iter().map(|call| (&call.key, call)).collect();
+        if calls.is_empty() {
+            return Ok(());
+        }
+        self.check()?;
         let (price, max_cost, spent) = (self.price, self.max_cost, &mut self.spent);
         self.judge.ask(calls, &mut |reply| {
-            let call = by_key.get(&reply.key);
-            *spent += call.map_or(0.0, |call| price.of(Usage::of(call, &reply)));
+            *spent += price.of_all([&reply]);
             match received(reply) {
                 ControlFlow::Continue(()) if *spent < max_cost => ControlFlow::Continue(()),
                 _ => ControlFlow::Break(()),
             }
         })?;
-        if self.spent >= self.max_cost {
-            let (spent, max_cost) = (self.spent, self.max_cost);
-            bail!("the replies have cost {spent:.2}, and --max-cost is {max_cost}");
-        }
-        Ok(())
+        self.check()
     }
 }
 
@@ -57,7 +67,8 @@ mod tests {
     use std::time::Duration;
 
     use crate::data::Answer;
-    use crate::judge::reply::Outcome;
+    use crate::judge::call::Key;
+    use crate::judge::reply::{Outcome, Usage};
 
     /// Reads and writes a million tokens each time.
     struct Expensive;
@@ -95,16 +106,19 @@ mod tests {
         };
         let calls = ["a", "b", "c", "d"].map(call);
         let price = Price { input: 1.0, output: 2.0 };
-        let ask = |max_cost| {
+        let ask = |calls: &[Call], max_cost, spent| {
             let judge = Box::new(Expensive);
-            let (mut limited, mut n) = (Limited { judge, price, max_cost, spent: 0.0 }, 0);
-            let done = limited.ask(&calls, &mut |_| {
+            let (mut limited, mut n) = (Limited { judge, price, max_cost, spent }, 0);
+            let done = limited.ask(calls, &mut |_| {
                 n += 1;
                 ControlFlow::Continue(())
             });
             (n, done.is_ok())
         };
-        assert_eq!(ask(5.0), (2, false));
-        assert_eq!(ask(100.0), (4, true));
+        assert_eq!(ask(&calls, 5.0, 0.0), (2, false));
+        assert_eq!(ask(&calls, 100.0, 0.0), (4, true));
+        assert_eq!(ask(&calls, 5.0, 2.5), (1, false), "an earlier process has paid");
+        assert_eq!(ask(&calls, 5.0, 5.0), (0, false));
+        assert_eq!(ask(&[], 5.0, 5.0), (0, true), "nobody has to be asked");
     }
 }

@@ -60,6 +60,7 @@ pub use model::ModelJudge;
 pub use price::Price;
 pub use prompt::Prompt;
 pub use replay::Replay;
+pub use reply::Reply;
 pub use spec::Spec;
 pub use trained::TrainedJudge;
 pub use writing::write_judgments;

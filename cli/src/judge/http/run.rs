@@ -18,7 +18,7 @@ use super::next::{Delays, Next, after, delays, is_overload};
 use super::question::{Question, seed};
 use super::server::Server;
 use crate::judge::call::Call;
-use crate::judge::reply::{Outcome, Reply};
+use crate::judge::reply::{Outcome, Reply, Usage};
 
 /// Calls in a row that end without a reply before nothing more is expected of a server.
 const LOST: usize = 5;
@@ -219,6 +219,11 @@ impl<'a> Run<'a> {
             self.server.sends_schema = false;
         }
         let said = message(&text);
+        if reply.usage.is_none() {
+            // What a server says of an error is nothing that a model wrote.
+            let written = if reply.outcome == Outcome::Http { "" } else { &text };
+            reply.estimate = Some(Usage::estimate(&self.calls[attempt.call], written));
+        }
         reply.text = Some(text);
         let stop = self.follow(attempt, next, reply.outcome, &said);
         (reply, stop)
