@@ -122,8 +122,9 @@ impl Calls {
 fn read(call: &Call, log: &CallLog) -> Option<Result<Judgment, Outcome>> {
     let reply = log.answer(&call.key)?;
     let text = reply.text.as_deref().unwrap_or_default();
-    Some(match reply.p_yes {
+    let judgment = match reply.p_yes {
         Some(_) => reading::read_decided(text, &call.answer.response),
         None => reading::read(text, &call.answer.response),
-    })
+    };
+    Some(judgment.map(|judgment| Judgment { p_yes: reply.p_yes, ..judgment }))
 }

@@ -1,5 +1,6 @@
 //! `cutq judge` with judges that are commands.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use assert_cmd::Command;
@@ -204,8 +205,10 @@ fn a_judge_of_ones_own_is_trained_and_asked() {
         assert_eq!(p_yes > 0.5, text.ends_with("Yes."), "{reply}");
     }
     // It has learned its six lines.
-    let verdicts: Vec<_> = place.json_lines("judgments.jsonl");
-    let verdicts: Vec<_> = verdicts.iter().map(|line| line["verdict"].clone()).collect();
+    let lines = place.json_lines("judgments.jsonl");
+    let kept: BTreeSet<_> = replies.iter().map(|reply| reply["p_yes"].to_string()).collect();
+    assert_eq!(kept, lines.iter().map(|line| line["p_yes"].to_string()).collect());
+    let verdicts: Vec<_> = lines.iter().map(|line| line["verdict"].clone()).collect();
     assert_eq!(verdicts, ["fault", "fault", "praise", "fault", "praise", "fault"]);
     let message = fail(&mut by_own("--criteria rules.txt"), 2);
     assert!(message.contains("has learned what to look at"), "{message}");
