@@ -208,15 +208,15 @@ impl Stages<'_> {
         }
         let (template, encoder) = self.text()?;
         let texts = Texts::new(&template, &encoder, prompts, answers)?;
-        let sums = |round: usize| {
+        let log_probs = |round: usize| {
             let adapter = self.model.adapter_or_none(self.adapter(round).as_deref())?;
             let engine = &self.settings.training.engine;
             let device = model::device(&engine.device, engine.threads, Console::new(true))?;
             let mut engine =
                 self.model.engine(adapter, device, engine.threads, engine.precision)?;
-            texts.sums(&mut engine)
+            texts.log_probs(&mut engine)
         };
-        Ok(Drift::new(&texts, sums(0)?, sums(round)?))
+        Ok(Drift::new(&log_probs(0)?, &log_probs(round)?))
     }
 
     fn text(&self) -> Result<(AnyTemplate, Encoder)> {
