@@ -26,8 +26,15 @@ impl Effort {
     /// # Errors
     /// Replies that cannot be read.
     pub fn of(folder: &AlignFolder, round: usize, price: Option<Price>) -> Result<Self> {
-        let stages = STAGES.map(|name| Stage::new(&folder.round(round), name));
-        let replies = all_replies(&stages)?;
+        Self::of_stages(&STAGES.map(|name| Stage::new(&folder.round(round), name)), price)
+    }
+
+    /// What some stages have taken.
+    ///
+    /// # Errors
+    /// Replies that cannot be read.
+    pub fn of_stages(stages: &[Stage], price: Option<Price>) -> Result<Self> {
+        let replies = all_replies(stages)?;
         Ok(Self {
             calls: replies.len(),
             cost: price.map(|price| price.of_all(&replies)),
@@ -41,13 +48,11 @@ impl Effort {
 /// # Errors
 /// Replies that cannot be read.
 pub fn cost(folder: &AlignFolder, rounds: usize, price: Price) -> Result<f64> {
-    let stages = |round: usize| {
-        let [judge, eval] = ["judge", "eval"].map(|name| Stage::new(&folder.round(round), name));
-        [judge, eval, folder.test(round)]
-    };
+    let judge = |round: usize| Stage::new(&folder.round(round), "judge");
+    let stages = |round: usize| [judge(round), folder.eval(round), folder.test(round)];
     let mut stages: Vec<Stage> = (0..=rounds).flat_map(stages).collect();
     // Round 1 begins with the dry round's replies.
-    if Stage::new(&folder.round(1), "judge").found(CALLS).is_none() {
+    if judge(1).found(CALLS).is_none() {
         stages.push(folder.dry());
     }
     Ok(price.of_all(&all_replies(&stages)?))

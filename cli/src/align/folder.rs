@@ -73,6 +73,11 @@ impl AlignFolder {
         Stage::new(self.path(), "dry")
     }
 
+    /// The evaluation of a round.
+    pub(super) fn eval(&self, round: usize) -> Stage {
+        Stage::new(&self.round(round), "eval")
+    }
+
     /// The untouched prompts, answered by the model of a round.
     pub(super) fn test(&self, round: usize) -> Stage {
         Stage::new(&self.file("test"), &round.to_string())

@@ -23,6 +23,8 @@ pub struct RunJudge {
     pub seed: u64,
     /// Of its tokens, if they cost something.
     pub price: Option<Price>,
+    /// What all its replies may cost together.
+    pub max_cost: Option<f64>,
     /// The share of calls that may fail.
     pub max_failed: f64,
 }

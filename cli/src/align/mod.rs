@@ -36,6 +36,7 @@
 //! | `line`         | a line of `rounds.jsonl`                                     |
 //! | `diagnosis`    | alarms, and one sentence about a round                       |
 //! | `dry`          | the dry round                                                |
+//! | `forecast`     | what the whole will take                                     |
 //! | `rounds`       | round after round, the best, the end                         |
 
 mod data;
@@ -44,6 +45,7 @@ mod drift;
 mod dry;
 mod effort;
 mod folder;
+mod forecast;
 mod instructions;
 mod interval;
 mod judged;

@@ -31,6 +31,8 @@ const RECORD: &str = "stage.json";
 pub(super) const ANSWERS: &str = "answers.jsonl";
 /// Every reply of the judge.
 pub(super) const CALLS: &str = "calls.jsonl";
+/// Answers to train on.
+pub(super) const DATA: &str = "data.jsonl";
 /// What the judge said.
 pub(super) const JUDGMENTS: &str = "judgments.jsonl";
 

@@ -13,7 +13,7 @@ use super::folder::{AlignFolder, copy};
 use super::judged::Judged;
 use super::judging::RunJudge;
 use super::settings::Settings;
-use super::stage::{ANSWERS, CALLS, Interrupted, JUDGMENTS, Stage};
+use super::stage::{ANSWERS, CALLS, DATA, Interrupted, JUDGMENTS, Stage};
 use crate::console::Console;
 use crate::data::Prompt;
 use crate::interrupt::Interrupt;
@@ -47,7 +47,6 @@ pub(super) struct Wanted<'a> {
     pub round: usize,
 }
 
-const DATA: &str = "data.jsonl";
 const COUNTS: &str = "data.json";
 const DRIFT: &str = "drift.json";
 
@@ -114,13 +113,17 @@ impl Stages<'_> {
     pub(super) fn build(&self, round: usize, answers: &[Judged]) -> Result<Counts> {
         let stage = Stage::new(&self.folder.round(round), "data");
         stage.run(|work| {
-            let ratio = self.settings.rounds.positive_ratio;
-            let seed = self.settings.training.recipe.seed + round as u64;
-            let (kept, counts) = data::select(answers, ratio, seed);
+            let (kept, counts) = self.select(round, answers);
             data::write(&work.join(DATA), &kept)?;
             Ok(fs::write(work.join(COUNTS), serde_json::to_vec(&counts)?)?)
         })?;
         read_json(&stage.file(COUNTS))
+    }
+
+    /// The answers that a round trains on.
+    pub(super) fn select<'a>(&self, round: usize, answers: &'a [Judged]) -> (Vec<&'a Judged>, Counts) {
+        let seed = self.settings.training.recipe.seed + round as u64;
+        data::select(answers, self.settings.rounds.positive_ratio, seed)
     }
 
     /// Trains a round's adapter on the data of `rounds`, from that of round `from`.
@@ -133,7 +136,11 @@ impl Stages<'_> {
                     (Run::resume(settings, self.model, &folder, self.console)?, folder)
                 }
                 false => {
-                    let settings = self.training(round, rounds, from)?;
+                    let data = |round: &usize| {
+                        Stage::new(&self.folder.round(*round), "data").file(DATA)
+                    };
+                    let data: Vec<PathBuf> = rounds.iter().map(data).collect();
+                    let settings = self.training(round, &data, from)?;
                     let run = Run::plan(settings, self.model, self.console)?;
                     let folder = RunFolder::create(work)?;
                     folder.begin(&run.settings)?;
@@ -148,14 +155,16 @@ impl Stages<'_> {
         })
     }
 
-    /// The settings of a round's training.
-    fn training(&self, round: usize, rounds: &[usize], from: usize) -> Result<run::Settings> {
+    /// The settings of a round's training on these files, from the adapter of round `from`.
+    pub(super) fn training(
+        &self,
+        round: usize,
+        data: &[PathBuf],
+        from: usize,
+    ) -> Result<run::Settings> {
         let mut settings = self.settings.training.clone();
         settings.out = std::path::absolute(self.folder.adapter(round))?;
-        let data = |round: &usize| {
-            InputFile::whole(&Stage::new(&self.folder.round(*round), "data").file(DATA))
-        };
-        settings.data.files = rounds.iter().map(data).collect::<Result<_>>()?;
+        settings.data.files = data.iter().map(|file| InputFile::whole(file)).collect::<Result<_>>()?;
         settings.lora.init_adapter =
             self.adapter(from).as_deref().map(InputFile::whole).transpose()?;
         // Another order of the data, and another dropout, than in the rounds before.
@@ -169,7 +178,7 @@ impl Stages<'_> {
         round: usize,
         prompts: &[Prompt],
     ) -> Result<(Vec<Judged>, Drift)> {
-        let stage = Stage::new(&self.folder.round(round), "eval");
+        let stage = self.folder.eval(round);
         stage.run(|work| {
             self.answer_all(work, round, prompts)?;
             let answers = Judged::read(&work.join(ANSWERS), &work.join(JUDGMENTS))?;

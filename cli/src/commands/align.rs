@@ -27,6 +27,7 @@ pub fn align(args: &AlignArgs) -> Result<ExitCode> {
     let judge = RunJudge {
         judge: RefCell::new(judge::limited(judge, &args.judge, spent)),
         price,
+        max_cost: args.judge.max_cost,
         prompt: judge::prompt(&args.judge)?,
         again: args.judge.again,
         seed: args.judge.judge_seed,
