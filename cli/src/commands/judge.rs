@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::console::Console;
 use crate::data;
 use crate::flags::{DeviceArgs, JudgeArgs, JudgingArgs};
+use crate::interrupt::{INTERRUPTED, Interrupt};
 use crate::judge::{
     Agreement, Answer, CallLog, CommandJudge, Counts, Forecast, HttpJudge, Judge, Judged, Judging,
     Limited, ModelJudge, Prompt, Replay, Spec, TrainedJudge, Verdict, ask, write_judgments,
@@ -67,7 +68,13 @@ pub fn judge(args: &JudgeArgs) -> Result<ExitCode> {
         console.note(format_args!("judge: {}, replies in {}", judge.name(), path.display()));
         console.note(format_args!("  {forecast}"));
         check_cost(&forecast, spent, args.judge.max_cost)?;
-        ask(&mut *judge, &open, &mut log, &console.bar("judged", Some(open.len())), &|| false)?;
+        let interrupt = Interrupt::listen(console, "saving what was received")?;
+        let stop = || interrupt.is_asked();
+        ask(&mut *judge, &open, &mut log, &console.bar("judged", Some(open.len())), &stop)?;
+        if stop() {
+            console.warn("interrupted\nhint: the same command goes on with what was received");
+            return Ok(ExitCode::from(INTERRUPTED));
+        }
     }
     let Judged { judgments, counts, with_itself } = calls.read(&log);
     console.note(&counts);

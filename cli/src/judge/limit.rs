@@ -43,19 +43,21 @@ impl Judge for Limited {
         &mut self,
         calls: &[Call],
         received: &mut dyn FnMut(Reply) -> ControlFlow<()>,
+        stop: &dyn Fn() -> bool,
     ) -> Result<()> {
         if calls.is_empty() {
             return Ok(());
         }
         self.check()?;
         let (price, max_cost, spent) = (self.price, self.max_cost, &mut self.spent);
-        self.judge.ask(calls, &mut |reply| {
+        let mut received = |reply: Reply| {
             *spent += price.of_all([&reply]);
             match received(reply) {
                 ControlFlow::Continue(()) if *spent < max_cost => ControlFlow::Continue(()),
                 _ => ControlFlow::Break(()),
             }
-        })?;
+        };
+        self.judge.ask(calls, &mut received, stop)?;
         self.check()
     }
 }
@@ -109,11 +111,12 @@ mod tests {
         let ask = |calls: &[Call], max_cost, spent| {
             let judge = Box::new(Expensive);
             let (mut limited, mut n) = (Limited { judge, price, max_cost, spent }, 0);
-            let done = limited.ask(calls, &mut |_| {
+            let mut received = |_| {
                 n += 1;
                 ControlFlow::Continue(())
-            });
-            (n, done.is_ok())
+            };
+            let is_ok = limited.ask(calls, &mut received, &|| false).is_ok();
+            (n, is_ok)
         };
         assert_eq!(ask(&calls, 5.0, 0.0), (2, false));
         assert_eq!(ask(&calls, 100.0, 0.0), (4, true));

@@ -65,6 +65,7 @@ impl Judge for TrainedJudge {
         &mut self,
         calls: &[Call],
         received: &mut dyn FnMut(Reply) -> ControlFlow<()>,
+        _stop: &dyn Fn() -> bool,
     ) -> Result<()> {
         let (mut asked, mut prompts) = (Vec::new(), Vec::new());
         for call in calls {

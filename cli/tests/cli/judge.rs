@@ -6,6 +6,8 @@ use std::fs;
 use assert_cmd::Command;
 use serde_json::{Value, json};
 
+#[cfg(unix)]
+use crate::place::interrupt;
 use crate::place::{Place, fail, model, succeed};
 
 const ANSWERS: &str = r####"{"id":"a","instruction":"Greet.","output":"I am glad to see you.","tokens":6,"truncated":false,"sample":{"seed":1}}
@@ -97,6 +99,32 @@ fn nothing_that_was_received_is_asked_again() {
     succeed(&mut by_script(&place, "--reparse"));
     assert_eq!(asked(&place), 3 - answered, "everything is known");
     assert_eq!(place.read("judgments.jsonl"), first);
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_does_not_wait_for_a_judge_that_hangs() {
+    let place = place(&format!("import time\n{NO_I}    time.sleep(600)\n"));
+    let calls = "judgments.calls.jsonl";
+    let child = std::process::Command::new(env!("CARGO_BIN_EXE_cutq"))
+        .current_dir(place.path(""))
+        .args(["judge", "answers.jsonl", "--out", "judgments.jsonl"])
+        .args(["--judge", "cmd:python3 judge.py"])
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    while !place.path(calls).exists() || place.json_lines(calls).is_empty() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let (output, took) = interrupt(child);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(130), "{stderr}");
+    assert!(stderr.contains("the same command goes on"), "{stderr}");
+    assert!(took < std::time::Duration::from_secs(2), "{took:?}");
+    assert_eq!(place.json_lines(calls).len(), 1, "what was not said is no reply");
+    place.write("judge.py", NO_I);
+    succeed(&mut by_script(&place, ""));
+    assert_eq!(place.json_lines(calls).len(), 3);
 }
 
 #[test]
