@@ -49,7 +49,10 @@ impl Stage {
 
     /// Its file of this name, complete or not; none before there is one.
     pub(super) fn found(&self, name: &str) -> Option<PathBuf> {
-        [&self.path, &self.work].map(|folder| folder.join(name)).into_iter().find(|file| file.exists())
+        [&self.path, &self.work]
+            .map(|folder| folder.join(name))
+            .into_iter()
+            .find(|file| file.exists())
     }
 
     /// Whether it is complete.
@@ -100,7 +103,10 @@ mod tests {
         stage
             .run(|work| {
                 assert!(work.join("half").exists(), "goes on with what is there");
-                assert_eq!(Stage::new(folder.path(), "sample").found("half"), Some(work.join("half")));
+                assert_eq!(
+                    Stage::new(folder.path(), "sample").found("half"),
+                    Some(work.join("half"))
+                );
                 Ok(fs::write(work.join("whole"), "2")?)
             })
             .expect("is complete");

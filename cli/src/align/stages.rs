@@ -121,7 +121,11 @@ impl Stages<'_> {
     }
 
     /// The answers that a round trains on.
-    pub(super) fn select<'a>(&self, round: usize, answers: &'a [Judged]) -> (Vec<&'a Judged>, Counts) {
+    pub(super) fn select<'a>(
+        &self,
+        round: usize,
+        answers: &'a [Judged],
+    ) -> (Vec<&'a Judged>, Counts) {
         let seed = self.settings.training.recipe.seed + round as u64;
         data::select(answers, self.settings.rounds.positive_ratio, seed)
     }
@@ -136,9 +140,8 @@ impl Stages<'_> {
                     (Run::resume(settings, self.model, &folder, self.console)?, folder)
                 }
                 false => {
-                    let data = |round: &usize| {
-                        Stage::new(&self.folder.round(*round), "data").file(DATA)
-                    };
+                    let data =
+                        |round: &usize| Stage::new(&self.folder.round(*round), "data").file(DATA);
                     let data: Vec<PathBuf> = rounds.iter().map(data).collect();
                     let settings = self.training(round, &data, from)?;
                     let run = Run::plan(settings, self.model, self.console)?;
@@ -164,7 +167,8 @@ impl Stages<'_> {
     ) -> Result<run::Settings> {
         let mut settings = self.settings.training.clone();
         settings.out = std::path::absolute(self.folder.adapter(round))?;
-        settings.data.files = data.iter().map(|file| InputFile::whole(file)).collect::<Result<_>>()?;
+        settings.data.files =
+            data.iter().map(|file| InputFile::whole(file)).collect::<Result<_>>()?;
         settings.lora.init_adapter =
             self.adapter(from).as_deref().map(InputFile::whole).transpose()?;
         // Another order of the data, and another dropout, than in the rounds before.

@@ -217,7 +217,10 @@ fn a_run_says_what_it_costs_and_stops_before_the_limit() {
     // 2 × 6 answers to train on, and 3 × 3 that measure; the dry round judges 6.
     for _ in 0..2 {
         let message = fail(&mut align("--max-cost 500"), 1);
-        assert!(message.contains("21 answers, 21 calls, cost 840.00: 1m\n  training on "), "{message}");
+        assert!(
+            message.contains("21 answers, 21 calls, cost 840.00: 1m\n  training on "),
+            "{message}"
+        );
         assert!(message.contains("cost about 840.00, and --max-cost is 500"), "{message}");
         assert_eq!(server.requests().len(), 6);
     }

@@ -124,7 +124,8 @@ fn what_earlier_runs_have_cost_counts() {
     let price = "--price 1000000,0";
     succeed(&mut judge(&four, &server, price));
     let ten = place(10);
-    fs::copy(four.path("judgments.calls.jsonl"), ten.path("judgments.calls.jsonl")).expect("copies");
+    fs::copy(four.path("judgments.calls.jsonl"), ten.path("judgments.calls.jsonl"))
+        .expect("copies");
     let message = fail(&mut judge(&ten, &server, &format!("{price} --max-cost 300")), 1);
     let expected = "cost about 240.00, those before have cost 160.00, and --max-cost is 300";
     assert!(message.contains(expected), "{message}");
@@ -143,7 +144,10 @@ fn a_server_that_counts_nothing_is_estimated() {
     let place = place(1);
     succeed(&mut judge(&place, &server, ""));
     let reply = &place.json_lines("judgments.calls.jsonl")[0];
-    assert_eq!((&reply["usage"], &reply["estimate"]["completion_tokens"]), (&Value::Null, &json!(2)));
+    assert_eq!(
+        (&reply["usage"], &reply["estimate"]["completion_tokens"]),
+        (&Value::Null, &json!(2))
+    );
     assert!(reply["estimate"]["prompt_tokens"].as_u64().expect("a number") > 100, "{reply}");
 }
 
