@@ -84,6 +84,7 @@ mod tests {
             &mut self,
             calls: &[Call],
             received: &mut dyn FnMut(Reply) -> ControlFlow<()>,
+            _stop: &dyn Fn() -> bool,
         ) -> Result<()> {
             for call in calls {
                 let mut reply =

@@ -185,7 +185,7 @@ fn ctrl_c_does_not_wait_for_a_judge_that_hangs() {
         .arg("align")
         .arg(model())
         .args(FLAGS.split_whitespace())
-        .args(["--run-dir", "run", "--judge", "cmd:sh judge.sh"])
+        .args(["--run-dir", "run", "--judge", "cmd:exec sh judge.sh"])
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();

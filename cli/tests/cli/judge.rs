@@ -109,7 +109,8 @@ fn ctrl_c_does_not_wait_for_a_judge_that_hangs() {
     let child = std::process::Command::new(env!("CARGO_BIN_EXE_cutq"))
         .current_dir(place.path(""))
         .args(["judge", "answers.jsonl", "--out", "judgments.jsonl"])
-        .args(["--judge", "cmd:python3 judge.py"])
+        // Whatever a shell starts beside itself holds its stderr, and would be waited for here.
+        .args(["--judge", "cmd:exec python3 judge.py"])
         .stderr(std::process::Stdio::piped())
         .spawn()
         .unwrap();
@@ -123,7 +124,7 @@ fn ctrl_c_does_not_wait_for_a_judge_that_hangs() {
     assert!(took < std::time::Duration::from_secs(2), "{took:?}");
     assert_eq!(place.json_lines(calls).len(), 1, "what was not said is no reply");
     place.write("judge.py", NO_I);
-    succeed(&mut by_script(&place, ""));
+    succeed(judge(&place, "").args(["--judge", "cmd:exec python3 judge.py"]));
     assert_eq!(place.json_lines(calls).len(), 3);
 }
 
