@@ -1,7 +1,7 @@
 # The commands of the project. Each one first makes the machine ready (scripts/setup.sh).
 SHELL := bash
 env := . target/setup.env;
-.PHONY: help setup demo test test-models test-slow test-templates test-llama-server test-vulkan test-neon test-miri test-loom bench package
+.PHONY: help setup demo test test-models test-slow test-templates test-llama-server test-kills test-vulkan test-neon test-miri test-loom bench package
 
 # Where scripts/models.py puts the models and the tests look for them.
 export CUTQ_MODELS ?= $(CURDIR)/models
@@ -13,6 +13,7 @@ help:
 	@echo 'make test-slow    a hundred steps at int8 beside a hundred at f32; the cost of unpacking (takes minutes)'
 	@echo 'make test-templates  chat templates beside llama.cpp, over those that it ships (fetches its source)'
 	@echo 'make test-llama-server  cutq judge beside the server of llama.cpp (builds it: takes minutes)'
+	@echo 'make test-kills   cutq align, killed at 20 random moments: ends the same and pays nothing twice (takes minutes)'
 	@echo 'make test-vulkan  the tests of devices on Vulkan, in software if there is no GPU (takes minutes)'
 	@echo 'make test-neon    the kernels for aarch64 in an emulator (takes minutes)'
 	@echo 'make test-miri    the kernels in Miri, which checks every access to memory (takes minutes)'
@@ -66,6 +67,13 @@ test-llama-server: setup
 	$(env) python3 scripts/models.py smol >/dev/null
 	$(env) cargo build --release --locked --workspace
 	$(env) python3 scripts/llama_server.py
+
+# KILLS='--kills 5 --seed 7' repeats the moments of an earlier test, which prints its seed.
+KILLS ?=
+test-kills: setup
+	$(env) python3 scripts/models.py smol >/dev/null
+	$(env) cargo build --release --locked -p cutq
+	$(env) python3 scripts/kills.py $(KILLS)
 
 # ggml is compiled a second time, beside the plain build. Drivers that compute on the CPU are skipped
 # unless they are named; the name is given to the tests alone, because cargo would compile ggml again.

@@ -2,6 +2,7 @@
 //! the training engine finds.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+use std::cell::Cell;
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -64,7 +65,7 @@ fn sample(
         ControlFlow::Continue(())
     };
     let ends: Vec<u32> = (0..320).step_by(16).collect();
-    engine.sample(requests, &DRAWN, options, &ends, &mut done).unwrap();
+    engine.sample(requests, &DRAWN, options, &ends, &|| false, &mut done).unwrap();
     answers.into_iter().map(Option::unwrap).collect()
 }
 
@@ -158,9 +159,24 @@ fn an_answer_ends_where_the_context_does() {
             found = Some(answer);
             ControlFlow::Break(())
         };
-        engine.sample(&[request], &DRAWN, options, &[], &mut done).unwrap();
+        engine.sample(&[request], &DRAWN, options, &[], &|| false, &mut done).unwrap();
         let answer = found.unwrap();
         assert_eq!((answer.end, answer.tokens.len()), (SampleEnd::Context, 128 + 1 - 120));
+    });
+}
+
+#[test]
+fn nothing_is_sampled_any_more_once_the_caller_stops() {
+    in_a_file(Family::Llama, "q8_0", |path| {
+        let mut engine = engine(path, Precision::Int8, 2);
+        let request = SampleRequest { prompt: vec![5; 8], seed: 1, max_tokens: 50 };
+        let options = SampleOptions { memory: u64::MAX, n_parallel: 1 };
+        let passes = Cell::new(0);
+        let stop = || passes.replace(passes.get() + 1) == 3;
+        let mut done =
+            |_, answer: Sample| -> ControlFlow<()> { panic!("{answer:?} was not finished") };
+        engine.sample(&[request], &DRAWN, options, &[], &stop, &mut done).unwrap();
+        assert_eq!(passes.get(), 4);
     });
 }
 
@@ -172,7 +188,7 @@ fn what_cannot_be_sampled_is_refused() {
             let request = SampleRequest { prompt, seed: 1, max_tokens: 8 };
             let options = SampleOptions { memory, n_parallel: 1 };
             let mut done = |_, _: Sample| ControlFlow::Continue(());
-            engine.sample(&[request], &DRAWN, options, &[], &mut done).unwrap_err()
+            engine.sample(&[request], &DRAWN, options, &[], &|| false, &mut done).unwrap_err()
         };
         let all = u64::MAX;
         assert!(matches!(refused(vec![], all), EngineError::Empty { .. }));

@@ -13,15 +13,17 @@ use crate::text::{AnyTemplate, Encoder};
 /// How far the model of a round is from the base, which is the model of round 0.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Drift {
-    /// Nats per token by which the round's model finds its own evaluation answers likelier than the base
-    /// does:
+    /// How differently the two models go on with the evaluation's answers, which are the round's model's
+    /// own and likeliest, in nats per token:
     ///
-    /// `(1/T) Σ_t [ln p(y_t | x, y_<t) − ln p_base(y_t | x, y_<t)]` over all `T` tokens of the answers,
-    /// the token that ends each included unless it was cut
+    /// `(1/T) Σ_t [p_t ln(p_t / q_t) + (1 − p_t) ln((1 − p_t) / (1 − q_t))]`, with
+    /// `p_t = p(y_t | x, y_<t)` and `q_t = p_base(y_t | x, y_<t)`, over all `T` tokens of the answers, the
+    /// token that ends each included unless it was cut
     ///
-    /// For answers drawn at temperature 1 its mean is `KL(p ‖ p_base)` per token. The evaluation's
-    /// answers are the likeliest instead, which repeats from round to round and is read as a measure of
-    /// drift, not as that divergence.
+    /// This is `KL(p ‖ p_base)` of the answer's token against any other, so it is at least 0 and at most
+    /// the divergence over the vocabulary. It depends on no draw: estimates from log-probabilities, such
+    /// as the mean of `ln(p_t / q_t)`, hold for answers that are drawn, and on the likeliest ones can be
+    /// below 0.
     pub kl_base: f64,
     /// How much worse the round's model reads text that nobody trains on, the evaluation's prompts as the
     /// template renders them:
@@ -38,11 +40,11 @@ pub(super) struct Texts {
     prompts: Vec<(Vec<u32>, Vec<u32>)>,
 }
 
-/// The sums of log-probabilities of a model.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Sums {
-    answers: f64,
-    prompts: f64,
+/// The log-probabilities that a model gives the tokens of some texts.
+#[derive(Clone, Debug)]
+pub(super) struct LogProbs {
+    answers: Vec<f64>,
+    prompts: Vec<f64>,
 }
 
 /// Tokens in a pass.
@@ -52,16 +54,30 @@ impl Drift {
     /// The model of round 0.
     pub const NONE: Self = Self { kl_base: 0.0, ppl_ratio: 1.0 };
 
-    /// The drift from `base` to `now`, per token of `texts`.
-    pub(super) fn new(texts: &Texts, base: Sums, now: Sums) -> Self {
-        let count = |texts: &[(Vec<u32>, Vec<u32>)]| {
-            texts.iter().map(|(_, predicted)| predicted.len()).sum::<usize>().max(1) as f64
-        };
+    /// The drift from `base` to `now`, over the same texts.
+    pub(super) fn new(base: &LogProbs, now: &LogProbs) -> Self {
+        let loss = |(now, base): (f64, f64)| base - now;
         Self {
-            kl_base: (now.answers - base.answers) / count(&texts.answers),
-            ppl_ratio: ((base.prompts - now.prompts) / count(&texts.prompts)).exp(),
+            kl_base: mean(&now.answers, &base.answers, divergence),
+            ppl_ratio: mean(&now.prompts, &base.prompts, loss).exp(),
         }
     }
+}
+
+/// The mean of `f` over the tokens; 0 without any.
+fn mean(now: &[f64], base: &[f64], f: impl Fn((f64, f64)) -> f64) -> f64 {
+    let sum: f64 = now.iter().copied().zip(base.iter().copied()).map(f).sum();
+    sum / now.len().max(1) as f64
+}
+
+/// `p ln(p / q) + (1 − p) ln((1 − p) / (1 − q))` of `(ln p, ln q)`.
+fn divergence((ln_p, ln_q): (f64, f64)) -> f64 {
+    /// What is nearer to certain than this is rounding: the engine computes in `f32`.
+    const CERTAIN: f64 = -1e-6;
+    let (ln_p, ln_q) = (ln_p.min(CERTAIN), ln_q.min(CERTAIN));
+    let other = |ln: f64| -ln.exp_m1();
+    let others = other(ln_p) * (other(ln_p) / other(ln_q)).ln();
+    (ln_p.exp() * (ln_p - ln_q) + others).max(0.0)
 }
 
 impl Texts {
@@ -101,16 +117,18 @@ impl Texts {
     ///
     /// # Errors
     /// If the model cannot be computed.
-    pub(super) fn sums(&self, engine: &mut Engine) -> Result<Sums> {
-        Ok(Sums { answers: sum(engine, &self.answers)?, prompts: sum(engine, &self.prompts)? })
+    pub(super) fn log_probs(&self, engine: &mut Engine) -> Result<LogProbs> {
+        let (answers, prompts) =
+            (log_probs(engine, &self.answers)?, log_probs(engine, &self.prompts)?);
+        Ok(LogProbs { answers, prompts })
     }
 }
 
-fn sum(engine: &mut Engine, texts: &[(Vec<u32>, Vec<u32>)]) -> Result<f64> {
+fn log_probs(engine: &mut Engine, texts: &[(Vec<u32>, Vec<u32>)]) -> Result<Vec<f64>> {
     let sequences: Vec<Sequence<'_>> =
         texts.iter().map(|(prompt, response)| Sequence { prompt, response }).collect();
     let tokens = |sequence: &Sequence<'_>| sequence.prompt.len() + sequence.response.len();
-    let mut total = 0.0;
+    let mut found = Vec::new();
     let mut rest = &sequences[..];
     while !rest.is_empty() {
         let mut sum = 0;
@@ -119,10 +137,10 @@ fn sum(engine: &mut Engine, texts: &[(Vec<u32>, Vec<u32>)]) -> Result<f64> {
             sum <= PASS
         });
         let (pass, left) = rest.split_at(fits.count().max(1));
-        total += engine.forward(pass, Mode::Eval)?.iter().sum::<f64>();
+        found.extend(engine.forward(pass, Mode::Eval)?);
         rest = left;
     }
-    Ok(total)
+    Ok(found)
 }
 
 #[cfg(test)]
@@ -131,14 +149,31 @@ mod tests {
 
     #[test]
     fn drift_is_per_token() {
-        let texts = Texts {
-            answers: vec![(vec![1], vec![2, 3]), (vec![1], vec![4, 5])],
-            prompts: vec![(vec![1], vec![2, 3])],
+        let log_probs = |answers: [f64; 2], prompts: [f64; 2]| LogProbs {
+            answers: answers.map(f64::ln).to_vec(),
+            prompts: prompts.map(f64::ln).to_vec(),
         };
-        let base = Sums { answers: -8.0, prompts: -4.0 };
-        assert_eq!(Drift::new(&texts, base, base), Drift::NONE);
-        let now = Sums { answers: -2.0, prompts: -4.0 - 2.0 * f64::ln(3.0) };
-        let drift = Drift::new(&texts, base, now);
-        assert!((drift.kl_base - 1.5).abs() < 1e-12 && (drift.ppl_ratio - 3.0).abs() < 1e-12);
+        let base = log_probs([0.5, 0.25], [0.9, 0.9]);
+        assert_eq!(Drift::new(&base, &base), Drift::NONE);
+        // 0.9 ln 1.8 + 0.1 ln 0.2 and 0.5 ln 2 + 0.5 ln(2/3)
+        let drift = Drift::new(&base, &log_probs([0.9, 0.5], [0.3, 0.3]));
+        assert!((drift.kl_base - f64::midpoint(0.368_064, 0.143_841)).abs() < 1e-6, "{drift:?}");
+        assert!((drift.ppl_ratio - 3.0).abs() < 1e-12, "{drift:?}");
+        let nothing = LogProbs { answers: Vec::new(), prompts: Vec::new() };
+        assert_eq!(Drift::new(&nothing, &nothing), Drift::NONE);
+    }
+
+    #[test]
+    fn a_divergence_is_finite_and_never_below_zero() {
+        let lns = [0.0, 1e-7, -1e-12, -1e-6, -1e-3, -0.7, -3.0, -20.0, -800.0];
+        for ln_p in lns {
+            for ln_q in lns {
+                let found = divergence((ln_p, ln_q));
+                assert!(found.is_finite() && found >= 0.0, "{ln_p} {ln_q}: {found}");
+            }
+            assert_eq!(divergence((ln_p, ln_p)), 0.0);
+        }
+        // An unlikely token says little, however much likelier it was.
+        assert!(divergence((-20.0, -0.1)) < 3.0 && divergence((-0.1, -20.0)) > 15.0);
     }
 }

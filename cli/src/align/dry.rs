@@ -1,14 +1,13 @@
 //! The dry round: the first prompts of the first round, before hours are spent. Is there a signal?
 
-use std::time::{Duration, Instant};
-
 use anyhow::{Result, bail};
 
+use super::forecast::Forecast;
 use super::judged::Judged;
 use super::measures::Measures;
 use super::rounds::Rounds;
 use super::stage::{ANSWERS, JUDGMENTS};
-use super::stages::{Stages, Wanted};
+use super::stages::Wanted;
 
 /// Prompts of the dry round.
 const PROMPTS: usize = 20;
@@ -21,9 +20,7 @@ impl Rounds<'_> {
     pub(super) fn dry(&self) -> Result<()> {
         let stages = self.stages;
         let tasks = &self.tasks(1)[..PROMPTS.min(stages.settings.rounds.samples_per_round)];
-        let stage = stages.dry();
-        let started = Instant::now();
-        let is_new = !stage.is_done();
+        let stage = stages.folder.dry();
         stage.run(|work| {
             stages.console.note(format_args!("dry round: {} prompts", tasks.len()));
             let wanted = Wanted { tasks, sampling: stages.settings.sampling, round: 0 };
@@ -31,26 +28,20 @@ impl Rounds<'_> {
         })?;
         let answers = Judged::read(&stage.file(ANSWERS), &stage.file(JUDGMENTS))?;
         let measures = Measures::of(&answers);
-        if is_new {
-            self.forecast(stages, &measures, started.elapsed());
+        let begins = !stages.folder.eval(0).is_done();
+        if begins {
+            let Measures { judged, passed, failed, unsure, .. } = measures;
+            stages.console.note(format_args!(
+                "  {passed} of {judged} pass, {failed} calls failed, {unsure} unsure"
+            ));
         }
-        refuse_without_signal(&measures)
-    }
-
-    fn forecast(&self, stages: &Stages<'_>, measures: &Measures, took: Duration) {
-        let Measures { answers, judged, passed, failed, unsure, .. } = *measures;
-        stages.console.note(format_args!(
-            "  {passed} of {judged} pass, {failed} calls failed, {unsure} unsure"
-        ));
-        let rounds = stages.settings.rounds;
-        let eval = self.eval.len() * (rounds.rounds + 1) + 2 * self.test.len();
-        let all = rounds.rounds * rounds.samples_per_round + eval;
-        let time = took.mul_f64(all as f64 / answers as f64).as_secs();
-        let time = humantime::format_duration(Duration::from_secs(time.div_ceil(60) * 60));
-        stages.console.note(format_args!(
-            "  {} rounds answer and judge {all} prompts: about {time}, and training",
-            rounds.rounds
-        ));
+        refuse_without_signal(&measures)?;
+        if begins && stages.select(1, &answers).1.negatives > 0 {
+            let forecast = Forecast::new(self, &answers)?;
+            stages.console.note(&forecast);
+            forecast.check(stages.judge.max_cost)?;
+        }
+        Ok(())
     }
 }
 

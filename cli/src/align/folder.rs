@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::line::RoundLine;
 use super::settings::Settings;
+use super::stage::Stage;
 use crate::run::RunFolder;
 
 /// The folder, locked against a second process as long as this value lives.
@@ -65,6 +66,21 @@ impl AlignFolder {
     /// The folder of a round.
     pub fn round(&self, round: usize) -> PathBuf {
         self.file("rounds").join(round.to_string())
+    }
+
+    /// The dry round.
+    pub(super) fn dry(&self) -> Stage {
+        Stage::new(self.path(), "dry")
+    }
+
+    /// The evaluation of a round.
+    pub(super) fn eval(&self, round: usize) -> Stage {
+        Stage::new(&self.round(round), "eval")
+    }
+
+    /// The untouched prompts, answered by the model of a round.
+    pub(super) fn test(&self, round: usize) -> Stage {
+        Stage::new(&self.file("test"), &round.to_string())
     }
 
     /// The adapter that a round has trained.

@@ -9,7 +9,7 @@ use anyhow::Result;
 use super::stage::{CALLS, Interrupted, JUDGMENTS};
 use crate::console::Console;
 use crate::data;
-use crate::judge::{Answer, CallLog, Judge, Judged, Judging, Prompt, ask, write_judgments};
+use crate::judge::{Answer, CallLog, Judge, Judged, Judging, Price, Prompt, ask, write_judgments};
 
 /// Who judges, and how.
 pub struct RunJudge {
@@ -21,6 +21,10 @@ pub struct RunJudge {
     pub again: f64,
     /// Chooses them.
     pub seed: u64,
+    /// Of its tokens, if they cost something.
+    pub price: Option<Price>,
+    /// What all its replies may cost together.
+    pub max_cost: Option<f64>,
     /// The share of calls that may fail.
     pub max_failed: f64,
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::data::Counts;
 use super::drift::Drift;
+use super::effort::Effort;
 use super::interval::Interval;
 use super::measures::Measures;
 use crate::run::{Log, inappropriate_share, quotes};
@@ -49,9 +50,9 @@ pub struct RoundLine {
     pub u_quote_recall: Option<f64>,
     /// Time of its stages, each by the process that completed it.
     pub seconds: f64,
-    /// Attempts to ask the judge.
+    /// Attempts to ask the judge; the dry round's are the first of round 1.
     pub calls: usize,
-    /// What they cost, where there is a price.
+    /// What they cost; none without a price.
     pub cost: Option<f64>,
 }
 
@@ -102,6 +103,10 @@ impl RoundLine {
 
     pub(super) fn with_drift(self, drift: Drift) -> Self {
         Self { kl_base: Some(drift.kl_base), ppl_ratio: Some(drift.ppl_ratio), ..self }
+    }
+
+    pub(super) fn with_effort(self, Effort { calls, cost, seconds }: Effort) -> Self {
+        Self { calls, cost, seconds, ..self }
     }
 
     pub(super) fn with_unlearned(self, unlearned: Unlearned) -> Self {

@@ -32,16 +32,20 @@
 //! | `measures`     | pass rate, length, repetition, emptiness of answers          |
 //! | `drift`        | how far the model is from where it began                     |
 //! | `interval`     | 95 % intervals                                               |
+//! | `effort`       | what a run has taken: calls, cost, time                      |
 //! | `line`         | a line of `rounds.jsonl`                                     |
 //! | `diagnosis`    | alarms, and one sentence about a round                       |
 //! | `dry`          | the dry round                                                |
+//! | `forecast`     | what the whole will take                                     |
 //! | `rounds`       | round after round, the best, the end                         |
 
 mod data;
 mod diagnosis;
 mod drift;
 mod dry;
+mod effort;
 mod folder;
+mod forecast;
 mod instructions;
 mod interval;
 mod judged;
@@ -53,6 +57,7 @@ mod settings;
 mod stage;
 mod stages;
 
+pub use effort::cost;
 pub use folder::AlignFolder;
 pub use judging::RunJudge;
 pub use rounds::Rounds;

@@ -96,8 +96,8 @@ impl Rounds<'_> {
         self.note("round 0: evaluation before training".to_owned());
         let (answers, drift) = self.stages.evaluate(0, &self.eval)?;
         let first = Measures::of(&answers);
-        let (calls, seconds) = self.stages.effort(0);
-        let line = RoundLine { calls, seconds, ..RoundLine::new(0, &first).with_drift(drift) };
+        let line = RoundLine::new(0, &first).with_drift(drift);
+        let line = line.with_effort(self.stages.effort(0)?);
         self.stages.folder.write_rounds(std::slice::from_ref(&line))?;
         self.report(&line, &[]);
         let best = Best { round: 0, answers };
@@ -124,12 +124,11 @@ impl Rounds<'_> {
         };
         stages.train(round, &rounds, from)?;
         let (answers, drift) = stages.evaluate(round, &self.eval)?;
-        let (calls, seconds) = stages.effort(round);
         let unlearned = Unlearned::read(&stages.log(round))?;
         let line = RoundLine::new(round, &Measures::of(&answers)).with_data(&counts);
         let line = line.with_drift(drift).with_unlearned(unlearned);
         let delta_best_ci95 = paired(&progress.best.answers, &answers);
-        let line = RoundLine { delta_best_ci95, calls, seconds, ..line };
+        let line = RoundLine { delta_best_ci95, ..line.with_effort(stages.effort(round)?) };
         self.note(format!("  {}", diagnosis::sentence(&trained_on)));
         Ok(Some((line, answers)))
     }

@@ -31,6 +31,8 @@ const RECORD: &str = "stage.json";
 pub(super) const ANSWERS: &str = "answers.jsonl";
 /// Every reply of the judge.
 pub(super) const CALLS: &str = "calls.jsonl";
+/// Answers to train on.
+pub(super) const DATA: &str = "data.jsonl";
 /// What the judge said.
 pub(super) const JUDGMENTS: &str = "judgments.jsonl";
 
@@ -43,6 +45,14 @@ impl Stage {
     /// Its file of this name, which is there once the stage is complete.
     pub fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
+    }
+
+    /// Its file of this name, complete or not; none before there is one.
+    pub(super) fn found(&self, name: &str) -> Option<PathBuf> {
+        [&self.path, &self.work]
+            .map(|folder| folder.join(name))
+            .into_iter()
+            .find(|file| file.exists())
     }
 
     /// Whether it is complete.
@@ -93,10 +103,15 @@ mod tests {
         stage
             .run(|work| {
                 assert!(work.join("half").exists(), "goes on with what is there");
+                assert_eq!(
+                    Stage::new(folder.path(), "sample").found("half"),
+                    Some(work.join("half"))
+                );
                 Ok(fs::write(work.join("whole"), "2")?)
             })
             .expect("is complete");
         assert!(stage.file("whole").exists() && stage.seconds().is_some());
+        assert_eq!((stage.found("half"), stage.found("x")), (Some(stage.file("half")), None));
         stage.run(|_| panic!("it is complete")).expect("nothing to do");
     }
 }

@@ -8,11 +8,12 @@ use serde_json::json;
 
 use super::data::{self, Counts};
 use super::drift::{Drift, Texts};
+use super::effort::Effort;
 use super::folder::{AlignFolder, copy};
 use super::judged::Judged;
 use super::judging::RunJudge;
 use super::settings::Settings;
-use super::stage::{ANSWERS, CALLS, Interrupted, JUDGMENTS, Stage};
+use super::stage::{ANSWERS, CALLS, DATA, Interrupted, JUDGMENTS, Stage};
 use crate::console::Console;
 use crate::data::Prompt;
 use crate::interrupt::Interrupt;
@@ -46,7 +47,6 @@ pub(super) struct Wanted<'a> {
     pub round: usize,
 }
 
-const DATA: &str = "data.jsonl";
 const COUNTS: &str = "data.json";
 const DRIFT: &str = "drift.json";
 
@@ -100,7 +100,7 @@ impl Stages<'_> {
         let (sample, judge) = (Stage::new(&folder, "sample"), Stage::new(&folder, "judge"));
         sample.run(|work| self.sample(work, wanted))?;
         judge.run(|work| {
-            let (asked, calls) = (self.dry().file(CALLS), work.join(CALLS));
+            let (asked, calls) = (self.folder.dry().file(CALLS), work.join(CALLS));
             if round == 1 && asked.exists() && !calls.exists() {
                 copy(&asked, &calls)?;
             }
@@ -113,13 +113,21 @@ impl Stages<'_> {
     pub(super) fn build(&self, round: usize, answers: &[Judged]) -> Result<Counts> {
         let stage = Stage::new(&self.folder.round(round), "data");
         stage.run(|work| {
-            let ratio = self.settings.rounds.positive_ratio;
-            let seed = self.settings.training.recipe.seed + round as u64;
-            let (kept, counts) = data::select(answers, ratio, seed);
+            let (kept, counts) = self.select(round, answers);
             data::write(&work.join(DATA), &kept)?;
             Ok(fs::write(work.join(COUNTS), serde_json::to_vec(&counts)?)?)
         })?;
         read_json(&stage.file(COUNTS))
+    }
+
+    /// The answers that a round trains on.
+    pub(super) fn select<'a>(
+        &self,
+        round: usize,
+        answers: &'a [Judged],
+    ) -> (Vec<&'a Judged>, Counts) {
+        let seed = self.settings.training.recipe.seed + round as u64;
+        data::select(answers, self.settings.rounds.positive_ratio, seed)
     }
 
     /// Trains a round's adapter on the data of `rounds`, from that of round `from`.
@@ -132,7 +140,10 @@ impl Stages<'_> {
                     (Run::resume(settings, self.model, &folder, self.console)?, folder)
                 }
                 false => {
-                    let settings = self.training(round, rounds, from)?;
+                    let data =
+                        |round: &usize| Stage::new(&self.folder.round(*round), "data").file(DATA);
+                    let data: Vec<PathBuf> = rounds.iter().map(data).collect();
+                    let settings = self.training(round, &data, from)?;
                     let run = Run::plan(settings, self.model, self.console)?;
                     let folder = RunFolder::create(work)?;
                     folder.begin(&run.settings)?;
@@ -147,14 +158,17 @@ impl Stages<'_> {
         })
     }
 
-    /// The settings of a round's training.
-    fn training(&self, round: usize, rounds: &[usize], from: usize) -> Result<run::Settings> {
+    /// The settings of a round's training on these files, from the adapter of round `from`.
+    pub(super) fn training(
+        &self,
+        round: usize,
+        data: &[PathBuf],
+        from: usize,
+    ) -> Result<run::Settings> {
         let mut settings = self.settings.training.clone();
         settings.out = std::path::absolute(self.folder.adapter(round))?;
-        let data = |round: &usize| {
-            InputFile::whole(&Stage::new(&self.folder.round(*round), "data").file(DATA))
-        };
-        settings.data.files = rounds.iter().map(data).collect::<Result<_>>()?;
+        settings.data.files =
+            data.iter().map(|file| InputFile::whole(file)).collect::<Result<_>>()?;
         settings.lora.init_adapter =
             self.adapter(from).as_deref().map(InputFile::whole).transpose()?;
         // Another order of the data, and another dropout, than in the rounds before.
@@ -168,7 +182,7 @@ impl Stages<'_> {
         round: usize,
         prompts: &[Prompt],
     ) -> Result<(Vec<Judged>, Drift)> {
-        let stage = Stage::new(&self.folder.round(round), "eval");
+        let stage = self.folder.eval(round);
         stage.run(|work| {
             self.answer_all(work, round, prompts)?;
             let answers = Judged::read(&work.join(ANSWERS), &work.join(JUDGMENTS))?;
@@ -182,14 +196,9 @@ impl Stages<'_> {
 
     /// The untouched prompts, answered by the model of a round.
     pub(super) fn test(&self, round: usize, prompts: &[Prompt]) -> Result<Vec<Judged>> {
-        let stage = Stage::new(&self.folder.file("test"), &round.to_string());
+        let stage = self.folder.test(round);
         stage.run(|work| self.answer_all(work, round, prompts))?;
         Judged::read(&stage.file(ANSWERS), &stage.file(JUDGMENTS))
-    }
-
-    /// The dry round's folder.
-    pub(super) fn dry(&self) -> Stage {
-        Stage::new(self.folder.path(), "dry")
     }
 
     /// Greedy answers to all prompts, judged, in `work`.
@@ -212,15 +221,15 @@ impl Stages<'_> {
         }
         let (template, encoder) = self.text()?;
         let texts = Texts::new(&template, &encoder, prompts, answers)?;
-        let sums = |round: usize| {
+        let log_probs = |round: usize| {
             let adapter = self.model.adapter_or_none(self.adapter(round).as_deref())?;
             let engine = &self.settings.training.engine;
             let device = model::device(&engine.device, engine.threads, Console::new(true))?;
             let mut engine =
                 self.model.engine(adapter, device, engine.threads, engine.precision)?;
-            texts.sums(&mut engine)
+            texts.log_probs(&mut engine)
         };
-        Ok(Drift::new(&texts, sums(0)?, sums(round)?))
+        Ok(Drift::new(&log_probs(0)?, &log_probs(round)?))
     }
 
     fn text(&self) -> Result<(AnyTemplate, Encoder)> {
@@ -229,16 +238,9 @@ impl Stages<'_> {
         text::open(&self.model.gguf, Some(&prompt.template), tokenizer, prompt.now.parse()?)
     }
 
-    /// Attempts to ask the judge in a round, and the time that its stages took.
-    pub(super) fn effort(&self, round: usize) -> (usize, f64) {
-        let stage = |name: &&str| Stage::new(&self.folder.round(round), name);
-        let stages = ["sample", "judge", "data", "train", "eval"];
-        let calls = |stage: Stage| {
-            let text = fs::read_to_string(stage.file(CALLS)).unwrap_or_default();
-            text.lines().count()
-        };
-        let seconds = stages.iter().map(stage).filter_map(|stage| stage.seconds()).sum();
-        (stages.iter().map(stage).map(calls).sum(), seconds)
+    /// What a round has taken.
+    pub(super) fn effort(&self, round: usize) -> Result<Effort> {
+        Effort::of(self.folder, round, self.judge.price)
     }
 
     /// The log of a round's training.

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use super::judge;
-use crate::align::{AlignFolder, Interrupted, Rounds, RunJudge, Settings, Stages};
+use crate::align::{self, AlignFolder, Interrupted, Rounds, RunJudge, Settings, Stages};
 use crate::console::Console;
 use crate::data::{Prompt, Prompts};
 use crate::flags::AlignArgs;
@@ -21,8 +21,13 @@ pub fn align(args: &AlignArgs) -> Result<ExitCode> {
     let console = Console::new(args.quiet);
     let folder = AlignFolder::open(&args.run_dir)?;
     let begun = folder.settings()?;
+    let judge = judge::open(&args.judge, &args.training.engine.device, console)?;
+    let price = args.judge.price;
+    let spent = price.map_or(Ok(0.0), |price| align::cost(&folder, args.rounds.rounds, price))?;
     let judge = RunJudge {
-        judge: RefCell::new(judge::open(&args.judge, &args.training.engine.device, console)?),
+        judge: RefCell::new(judge::limited(judge, &args.judge, spent)),
+        price,
+        max_cost: args.judge.max_cost,
         prompt: judge::prompt(&args.judge)?,
         again: args.judge.again,
         seed: args.judge.judge_seed,

@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::console::Console;
 use crate::data;
 use crate::flags::{DeviceArgs, JudgeArgs, JudgingArgs};
+use crate::interrupt::{INTERRUPTED, Interrupt};
 use crate::judge::{
     Agreement, Answer, CallLog, CommandJudge, Counts, Forecast, HttpJudge, Judge, Judged, Judging,
     Limited, ModelJudge, Prompt, Replay, Spec, TrainedJudge, Verdict, ask, write_judgments,
@@ -55,17 +56,25 @@ pub fn judge(args: &JudgeArgs) -> Result<ExitCode> {
         .into());
     }
     let mut log = CallLog::open(&path)?;
-    let mut judge = open(&args.judge, &args.device, console)?;
+    let judge = open(&args.judge, &args.device, console)?;
     let prompt = prompt(&args.judge)?;
     let judging = Judging { prompt: &prompt, again: args.judge.again, seed: args.judge.judge_seed };
     let calls = judging.calls(judge.name(), &answers)?;
+    let spent = args.judge.price.map_or(0.0, |price| price.of_all(calls.replies(&log)));
+    let mut judge = limited(judge, &args.judge, spent);
     if !args.reparse {
         let open = calls.open(&log);
         let forecast = Forecast::of(&open, &log, args.judge.judge.is_model(), args.judge.price);
         console.note(format_args!("judge: {}, replies in {}", judge.name(), path.display()));
         console.note(format_args!("  {forecast}"));
-        check_cost(&forecast, args.judge.max_cost)?;
-        ask(&mut *judge, &open, &mut log, &console.bar("judged", Some(open.len())), &|| false)?;
+        check_cost(&forecast, spent, args.judge.max_cost)?;
+        let interrupt = Interrupt::listen(console, "saving what was received")?;
+        let stop = || interrupt.is_asked();
+        ask(&mut *judge, &open, &mut log, &console.bar("judged", Some(open.len())), &stop)?;
+        if stop() {
+            console.warn("interrupted\nhint: the same command goes on with what was received");
+            return Ok(ExitCode::from(INTERRUPTED));
+        }
     }
     let Judged { judgments, counts, with_itself } = calls.read(&log);
     console.note(&counts);
@@ -99,7 +108,7 @@ pub(super) fn open(
         let message = format!("{flag} has no meaning with a judge that is no server");
         return Err(UsageError::new(message).into());
     }
-    let judge: Box<dyn Judge> = match &args.judge {
+    Ok(match &args.judge {
         Spec::Http(endpoint) => {
             if let Some(warning) = HttpJudge::warning(endpoint) {
                 console.warn(warning);
@@ -122,11 +131,15 @@ pub(super) fn open(
             let place = (device, n_threads);
             Box::new(ModelJudge::open(model, adapter.as_deref(), place, asks_for_form)?)
         }
-    };
-    Ok(match (args.price, args.max_cost) {
-        (Some(price), Some(max_cost)) => Box::new(Limited { judge, price, max_cost, spent: 0.0 }),
-        _ => judge,
     })
+}
+
+/// The judge within the limit of the flags, of which `spent` is gone.
+pub(super) fn limited(judge: Box<dyn Judge>, args: &JudgingArgs, spent: f64) -> Box<dyn Judge> {
+    match (args.price, args.max_cost) {
+        (Some(price), Some(max_cost)) => Box::new(Limited { judge, price, max_cost, spent }),
+        _ => judge,
+    }
 }
 
 /// What a language model is asked; no other judge is asked in words.
@@ -157,12 +170,18 @@ pub(super) fn prompt(args: &JudgingArgs) -> Result<Prompt> {
     }
 }
 
-/// Refuses calls that are going to cost too much.
-fn check_cost(forecast: &Forecast, max_cost: Option<f64>) -> Result<()> {
+/// Refuses calls that are going to cost too much, beside what is `spent`.
+fn check_cost(forecast: &Forecast, spent: f64, max_cost: Option<f64>) -> Result<()> {
     match (forecast.cost, max_cost) {
-        (Some(cost), Some(max_cost)) if cost > max_cost => bail!(
-            "the calls will cost about {cost:.2}, and --max-cost is {max_cost}; none was made"
-        ),
+        (Some(cost), Some(max_cost)) if forecast.calls > 0 && spent + cost > max_cost => {
+            let spent = match spent > 0.0 {
+                true => format!(", those before have cost {spent:.2}"),
+                false => String::new(),
+            };
+            bail!(
+                "the calls will cost about {cost:.2}{spent}, and --max-cost is {max_cost}; none was made"
+            )
+        }
         _ => Ok(()),
     }
 }

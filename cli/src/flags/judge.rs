@@ -65,10 +65,11 @@ pub struct JudgingArgs {
     /// Stop if more than this share of the calls fails
     #[arg(long, value_name = "SHARE", default_value = "0.2", value_parser = share)]
     pub max_failed: f64,
-    /// The price of a million tokens read and of a million written, for the forecast
+    /// The price of a million tokens read and of a million written
     #[arg(long, value_name = "IN,OUT")]
     pub price: Option<Price>,
-    /// Stop where the replies cost more, and do not begin where the forecast does
+    /// Stop where all replies together cost more, also those of earlier runs of the command, and do not
+    /// begin where the forecast does
     #[arg(long, value_name = "COST", requires = "price", value_parser = positive)]
     pub max_cost: Option<f64>,
     /// Chooses the answers of --again

@@ -18,7 +18,10 @@ pub trait Judge {
     ///
     /// Each reply, also of an attempt that failed and is repeated, goes to `received` before another
     /// one is waited for, in any order. `received` has saved it when it returns; after a `Break`
-    /// nobody is asked any more.
+    /// nobody is asked any more. Who waits for a reply asks `stop` meanwhile, every [`TICK`], and ends
+    /// within about a second once it says so.
+    ///
+    /// [`TICK`]: super::waiting::TICK
     ///
     /// # Errors
     /// What makes it senseless to ask on, such as a wrong key. A single call that fails is a
@@ -27,11 +30,12 @@ pub trait Judge {
         &mut self,
         calls: &[Call],
         received: &mut dyn FnMut(Reply) -> ControlFlow<()>,
+        stop: &dyn Fn() -> bool,
     ) -> Result<()>;
 }
 
 /// Asks `judge` every call; each reply is in `log` before the next is waited for. `bar` counts the
-/// calls that are answered, and `stop` is asked after each.
+/// calls that are answered; `stop` is asked after each, and while it is waited for.
 ///
 /// # Errors
 /// What makes it senseless to ask on; a log that cannot be written.
@@ -43,7 +47,7 @@ pub fn ask(
     stop: &dyn Fn() -> bool,
 ) -> Result<()> {
     let mut failed: Option<LogError> = None;
-    let done = judge.ask(calls, &mut |reply| {
+    let mut received = |reply: Reply| {
         bar.inc(u64::from(reply.outcome == Outcome::Answered));
         match log.append(reply) {
             Ok(()) if !stop() => ControlFlow::Continue(()),
@@ -53,7 +57,8 @@ pub fn ask(
                 ControlFlow::Break(())
             }
         }
-    });
+    };
+    let done = judge.ask(calls, &mut received, stop);
     match failed {
         Some(error) => Err(error.into()),
         None => done,

@@ -11,7 +11,7 @@
 use std::io::{self, BufRead, BufReader, Write};
 use std::ops::ControlFlow;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,7 @@ use super::asking::Judge;
 use super::call::Call;
 use super::quote::Quote;
 use super::reply::{Outcome, Reply};
+use super::waiting::{Nothing, TICK, receive};
 use crate::data::Answer;
 
 /// Ends in a row without a reply before nothing more is expected of a command.
@@ -73,31 +74,35 @@ impl CommandJudge {
         &self,
         calls: &[Call],
         received: &mut dyn FnMut(Reply) -> ControlFlow<()>,
+        stop: &dyn Fn() -> bool,
     ) -> Result<ControlFlow<(), usize>> {
         let mut process = Process(self.start()?);
         let stdin = process.0.stdin.take().expect("piped");
         let stdout = process.0.stdout.take().expect("piped");
         write_questions(stdin, calls);
         let lines = read_lines(stdout);
-        let mut asked = Instant::now();
+        let (mut asked, mut ends) = (Instant::now(), false);
         for (n, call) in calls.iter().enumerate() {
-            let line = lines.recv_timeout(self.timeout);
+            let line = receive(&lines, Some(asked + self.timeout), &|| ends || stop());
             let (outcome, text) = match line {
                 Ok(Ok(line)) => (outcome(&line), line),
                 Ok(Err(error)) => (Outcome::Unparsable, error.to_string()),
-                Err(RecvTimeoutError::Timeout) => {
+                Err(Nothing::Late) => {
                     let seconds = self.timeout.as_secs();
                     (Outcome::Timeout, format!("the command wrote nothing for {seconds} s"))
                 }
-                Err(RecvTimeoutError::Disconnected) => (Outcome::Cut, process.end()),
+                Err(Nothing::Over) => (Outcome::Cut, process.end()),
+                Err(Nothing::Stopped) => return Ok(ControlFlow::Break(())),
             };
-            let took = asked.elapsed();
-            asked = Instant::now();
             let is_lost = matches!(outcome, Outcome::Timeout | Outcome::Cut);
-            let reply = Reply::new(call.key.clone(), outcome, text, took);
-            if received(reply).is_break() {
+            if is_lost && (ends || stop()) {
+                // At a terminal Ctrl-C ends the command, too.
                 return Ok(ControlFlow::Break(()));
             }
+            let took = asked.elapsed();
+            asked = Instant::now();
+            // What it has written already is kept.
+            ends |= received(Reply::new(call.key.clone(), outcome, text, took)).is_break();
             if is_lost {
                 return Ok(ControlFlow::Continue(n + 1));
             }
@@ -115,10 +120,11 @@ impl Judge for CommandJudge {
         &mut self,
         calls: &[Call],
         received: &mut dyn FnMut(Reply) -> ControlFlow<()>,
+        stop: &dyn Fn() -> bool,
     ) -> Result<()> {
         let (mut rest, mut ends) = (calls, 0);
         while !rest.is_empty() {
-            let ControlFlow::Continue(replied) = self.run(rest, received)? else {
+            let ControlFlow::Continue(replied) = self.run(rest, received, stop)? else {
                 return Ok(());
             };
             ends = if replied > 1 { 0 } else { ends + 1 };
@@ -135,11 +141,16 @@ impl Judge for CommandJudge {
 struct Process(Child);
 
 impl Process {
-    /// How it ended.
+    /// How it ended; it may have closed its output and work on.
     fn end(&mut self) -> String {
-        match self.0.wait() {
-            Ok(status) => format!("the command ended ({status})"),
-            Err(error) => format!("the command ended ({error})"),
+        let until = Instant::now() + TICK * 5;
+        loop {
+            match self.0.try_wait() {
+                Ok(Some(status)) => return format!("the command ended ({status})"),
+                Ok(None) if Instant::now() < until => thread::sleep(TICK / 10),
+                Ok(None) => return "the command has closed its output".to_owned(),
+                Err(error) => return format!("the command ended ({error})"),
+            }
         }
     }
 }
@@ -197,6 +208,10 @@ mod tests {
 
     /// What becomes of answers `0`, `1`, … under a command.
     fn outcomes(command: &str, n: usize) -> Result<Vec<Outcome>> {
+        outcomes_until(command, n, &|| false)
+    }
+
+    fn outcomes_until(command: &str, n: usize, stop: &dyn Fn() -> bool) -> Result<Vec<Outcome>> {
         let call = |i: usize| Call {
             key: Key::new([i.to_string().as_str()]),
             answer: Arc::new(Answer {
@@ -209,11 +224,12 @@ mod tests {
         };
         let calls: Vec<Call> = (0..n).map(call).collect();
         let mut found = Vec::new();
-        CommandJudge::new(command, Duration::from_millis(500)).ask(&calls, &mut |reply| {
+        let mut received = |reply: Reply| {
             assert_eq!(reply.key, calls[found.len()].key);
             found.push(reply.outcome);
-            ControlFlow::Continue(())
-        })?;
+            if stop() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        CommandJudge::new(command, Duration::from_millis(500)).ask(&calls, &mut received, stop)?;
         Ok(found)
     }
 
@@ -244,5 +260,19 @@ mod tests {
         let error = outcomes("exit 1", 9).expect_err("no reply at all").to_string();
         assert!(error.contains("failed 3 times in a row"), "{error}");
         assert_eq!(outcomes("exit 1", 1).expect("one call"), [Outcome::Cut]);
+        let closes = "exec >&-; exec sleep 60";
+        assert_eq!(outcomes(closes, 1).expect("is not waited for"), [Outcome::Cut]);
+    }
+
+    #[test]
+    fn a_command_that_hangs_is_left_with_what_it_has_written() {
+        let hangs = r#"echo '{"judgment": null}'; echo '{"judgment": null}'; exec sleep 60"#;
+        let begun = Instant::now();
+        let stop = || begun.elapsed() > TICK;
+        assert_eq!(outcomes_until(hangs, 3, &stop).expect("runs"), [Outcome::Answered; 2]);
+        assert!(begun.elapsed() < TICK * 5, "{:?}", begun.elapsed());
+        // One that Ctrl-C ends with the program has not failed.
+        let found = outcomes_until("exit 130", 3, &|| true).expect("runs");
+        assert_eq!(found, []);
     }
 }

@@ -12,7 +12,7 @@ use super::judgment::Judgment;
 use super::log::CallLog;
 use super::prompt::Prompt;
 use super::reading;
-use super::reply::Outcome;
+use super::reply::{Outcome, Reply};
 use crate::data::Answer;
 
 /// How answers are judged.
@@ -74,8 +74,16 @@ impl Judging<'_> {
 impl Calls {
     /// Those that have no answer in `log` yet.
     pub fn open(&self, log: &CallLog) -> Vec<Call> {
-        let all = self.first.iter().flatten().chain(self.second.iter().map(|(_, call)| call));
-        all.filter(|call| log.answer(&call.key).is_none()).cloned().collect()
+        self.all().filter(|call| log.answer(&call.key).is_none()).cloned().collect()
+    }
+
+    /// What was received in `log` of any attempt to make them.
+    pub fn replies<'a>(&'a self, log: &'a CallLog) -> impl Iterator<Item = &'a Reply> {
+        self.all().flat_map(|call| log.replies_to(&call.key))
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Call> {
+        self.first.iter().flatten().chain(self.second.iter().map(|(_, call)| call))
     }
 
     /// What the replies in `log` say: nothing but these, so that it can be read again at no cost.
@@ -114,8 +122,9 @@ impl Calls {
 fn read(call: &Call, log: &CallLog) -> Option<Result<Judgment, Outcome>> {
     let reply = log.answer(&call.key)?;
     let text = reply.text.as_deref().unwrap_or_default();
-    Some(match reply.p_yes {
+    let judgment = match reply.p_yes {
         Some(_) => reading::read_decided(text, &call.answer.response),
         None => reading::read(text, &call.answer.response),
-    })
+    };
+    Some(judgment.map(|judgment| Judgment { p_yes: reply.p_yes, ..judgment }))
 }

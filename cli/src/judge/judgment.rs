@@ -60,4 +60,6 @@ pub struct Judgment {
     pub quotes: Vec<Quote>,
     /// Quotes that the answer does not hold.
     pub missing_quotes: usize,
+    /// The probability that the answer is perfect, of judges that say so.
+    pub p_yes: Option<f64>,
 }

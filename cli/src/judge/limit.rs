@@ -1,14 +1,13 @@
 //! A judge that is asked no more once its replies cost too much.
 
-use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use anyhow::{Result, bail};
 
 use super::asking::Judge;
-use super::call::{Call, Key};
+use super::call::Call;
 use super::price::Price;
-use super::reply::{Reply, Usage};
+use super::reply::Reply;
 
 /// A judge with the most that it may cost.
 pub struct Limited {
@@ -18,8 +17,21 @@ pub struct Limited {
     pub price: Price,
     /// What all its replies may cost together.
     pub max_cost: f64,
-    /// What they have cost so far.
+    /// What they have cost so far, those of earlier processes too.
     pub spent: f64,
+}
+
+impl Limited {
+    fn check(&self) -> Result<()> {
+        let Self { spent, max_cost, .. } = self;
+        if spent >= max_cost {
+            bail!(
+                "the replies have cost {spent:.2}, and --max-cost is {max_cost}\nhint: what was \
+                 received is kept, and the same command goes on with a higher --max-cost"
+            );
+        }
+        Ok(())
+    }
 }
 
 impl Judge for Limited {
@@ -31,22 +43,22 @@ impl Judge for Limited {
         &mut self,
         calls: &[Call],
         received: &mut dyn FnMut(Reply) -> ControlFlow<()>,
+        stop: &dyn Fn() -> bool,
     ) -> Result<()> {
-        let by_key: HashMap<&Key, &Call> = calls.iter().map(|call| (&call.key, call)).collect();
+        if calls.is_empty() {
+            return Ok(());
+        }
+        self.check()?;
         let (price, max_cost, spent) = (self.price, self.max_cost, &mut self.spent);
-        self.judge.ask(calls, &mut |reply| {
-            let call = by_key.get(&reply.key);
-            *spent += call.map_or(0.0, |call| price.of(Usage::of(call, &reply)));
+        let mut received = |reply: Reply| {
+            *spent += price.of_all([&reply]);
             match received(reply) {
                 ControlFlow::Continue(()) if *spent < max_cost => ControlFlow::Continue(()),
                 _ => ControlFlow::Break(()),
             }
-        })?;
-        if self.spent >= self.max_cost {
-            let (spent, max_cost) = (self.spent, self.max_cost);
-            bail!("the replies have cost {spent:.2}, and --max-cost is {max_cost}");
-        }
-        Ok(())
+        };
+        self.judge.ask(calls, &mut received, stop)?;
+        self.check()
     }
 }
 
@@ -57,7 +69,8 @@ mod tests {
     use std::time::Duration;
 
     use crate::data::Answer;
-    use crate::judge::reply::Outcome;
+    use crate::judge::call::Key;
+    use crate::judge::reply::{Outcome, Usage};
 
     /// Reads and writes a million tokens each time.
     struct Expensive;
@@ -71,6 +84,7 @@ mod tests {
             &mut self,
             calls: &[Call],
             received: &mut dyn FnMut(Reply) -> ControlFlow<()>,
+            _stop: &dyn Fn() -> bool,
         ) -> Result<()> {
             for call in calls {
                 let mut reply =
@@ -95,16 +109,20 @@ mod tests {
         };
         let calls = ["a", "b", "c", "d"].map(call);
         let price = Price { input: 1.0, output: 2.0 };
-        let ask = |max_cost| {
+        let ask = |calls: &[Call], max_cost, spent| {
             let judge = Box::new(Expensive);
-            let (mut limited, mut n) = (Limited { judge, price, max_cost, spent: 0.0 }, 0);
-            let done = limited.ask(&calls, &mut |_| {
+            let (mut limited, mut n) = (Limited { judge, price, max_cost, spent }, 0);
+            let mut received = |_| {
                 n += 1;
                 ControlFlow::Continue(())
-            });
-            (n, done.is_ok())
+            };
+            let is_ok = limited.ask(calls, &mut received, &|| false).is_ok();
+            (n, is_ok)
         };
-        assert_eq!(ask(5.0), (2, false));
-        assert_eq!(ask(100.0), (4, true));
+        assert_eq!(ask(&calls, 5.0, 0.0), (2, false));
+        assert_eq!(ask(&calls, 100.0, 0.0), (4, true));
+        assert_eq!(ask(&calls, 5.0, 2.5), (1, false), "an earlier process has paid");
+        assert_eq!(ask(&calls, 5.0, 5.0), (0, false));
+        assert_eq!(ask(&[], 5.0, 5.0), (0, true), "nobody has to be asked");
     }
 }

@@ -1,7 +1,7 @@
 //! `calls.jsonl`: every reply as it came, on the disk before it counts.
 
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -65,19 +65,22 @@ impl CallLog {
         }
         let mut text = String::new();
         file.read_to_string(&mut text).map_err(failed)?;
-        let whole = text.rfind('\n').map_or(0, |end| end + 1);
-        file.set_len(whole as u64).map_err(failed)?;
+        let whole = whole_lines(&text);
+        file.set_len(whole.len() as u64).map_err(failed)?;
         file.seek(SeekFrom::End(0)).map_err(failed)?;
         let mut log = Self { path: path.to_owned(), file, replies: HashMap::new() };
-        for (line, number) in text[..whole].lines().zip(1..) {
-            let reply = serde_json::from_str(line).map_err(|source| LogError::Line {
-                path: path.to_owned(),
-                line: number,
-                source,
-            })?;
-            log.add(reply);
-        }
+        parse(path, whole)?.into_iter().for_each(|reply| log.add(reply));
         Ok(log)
+    }
+
+    /// The replies in a file, in their order, whoever writes it meanwhile.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or holds something else.
+    pub fn read(path: &Path) -> Result<Vec<Reply>, LogError> {
+        let text = fs::read_to_string(path)
+            .map_err(|source| LogError::File { path: path.to_owned(), source })?;
+        parse(path, whole_lines(&text))
     }
 
     /// Saves a reply, which counts from then on.
@@ -113,10 +116,28 @@ impl CallLog {
         self.replies.values().flatten()
     }
 
+    /// The replies to all attempts of a call.
+    pub fn replies_to(&self, key: &Key) -> &[Reply] {
+        self.replies.get(key).map_or(&[], Vec::as_slice)
+    }
+
     /// The last reply to a call, whatever it is.
     pub fn last(&self, key: &Key) -> Option<&Reply> {
-        self.replies.get(key)?.last()
+        self.replies_to(key).last()
     }
+}
+
+/// `text` without a last line that was not written to its end.
+fn whole_lines(text: &str) -> &str {
+    &text[..text.rfind('\n').map_or(0, |end| end + 1)]
+}
+
+fn parse(path: &Path, lines: &str) -> Result<Vec<Reply>, LogError> {
+    let reply = |(line, number)| {
+        let fault = |source| LogError::Line { path: path.to_owned(), line: number, source };
+        serde_json::from_str(line).map_err(fault)
+    };
+    lines.lines().zip(1..).map(reply).collect()
 }
 
 #[cfg(test)]
@@ -136,6 +157,7 @@ mod tests {
         log.append(reply("a", Outcome::Answered, "perfect")).expect("writes");
         assert!(matches!(CallLog::open(&path), Err(LogError::Locked { .. })));
         log.file.write_all(b"{\"key\":\"ab\",\"att").expect("writes");
+        assert_eq!(CallLog::read(&path).expect("reads").len(), 2);
         drop(log);
         let mut log = CallLog::open(&path).expect("reads");
         let key = Key::new(["a"]);

@@ -12,7 +12,7 @@
 //! | `log`       | `calls.jsonl`: all replies                                |
 //! | `reading`   | from a reply to a judgment                                |
 //! | `judgment`, `quote` | what a judge says                                 |
-//! | `asking`    | what any judge does                                       |
+//! | `asking`, `waiting` | what any judge does                               |
 //! | `judging`   | from answers to judgments                                 |
 //! | `counts`, `agreement` | the same in numbers                             |
 //! | `writing`   | `judgments.jsonl`                                         |
@@ -43,6 +43,7 @@ mod replay;
 mod reply;
 mod spec;
 mod trained;
+mod waiting;
 mod writing;
 
 pub use crate::data::Answer;
@@ -60,6 +61,7 @@ pub use model::ModelJudge;
 pub use price::Price;
 pub use prompt::Prompt;
 pub use replay::Replay;
+pub use reply::Reply;
 pub use spec::Spec;
 pub use trained::TrainedJudge;
 pub use writing::write_judgments;

@@ -114,6 +114,7 @@ impl Judge for ModelJudge {
         &mut self,
         calls: &[Call],
         received: &mut dyn FnMut(Reply) -> ControlFlow<()>,
+        stop: &dyn Fn() -> bool,
     ) -> Result<()> {
         let prompts = calls.iter().map(|call| self.encode(&call.messages));
         let prompts = prompts.collect::<Result<Vec<_>>>()?;
@@ -124,13 +125,13 @@ impl Judge for ModelJudge {
         let mut generator = self.generator(n_ctx)?;
         for (call, prompt) in calls.iter().zip(&prompts) {
             let reply = match prompt.len() < n_ctx {
-                true => judge(&mut generator, call, prompt)?,
+                true => judge(&mut generator, call, prompt, stop)?,
                 false => {
                     let reason = format!("{} tokens, the judge reads {n_ctx}", prompt.len());
-                    Reply::new(call.key.clone(), Outcome::Context, reason, Duration::ZERO)
+                    Some(Reply::new(call.key.clone(), Outcome::Context, reason, Duration::ZERO))
                 }
             };
-            if received(reply).is_break() {
+            if reply.is_none_or(|reply| received(reply).is_break()) {
                 break;
             }
         }
@@ -138,8 +139,13 @@ impl Judge for ModelJudge {
     }
 }
 
-/// The judge's likeliest reply.
-fn judge(generator: &mut Generator, call: &Call, prompt: &[u32]) -> Result<Reply> {
+/// The judge's likeliest reply; none if the user stops before its end.
+fn judge(
+    generator: &mut Generator,
+    call: &Call,
+    prompt: &[u32],
+    stop: &dyn Fn() -> bool,
+) -> Result<Option<Reply>> {
     let sampling = Sampling {
         n_predict: MAX_TOKENS,
         temperature: 0.0,
@@ -148,8 +154,15 @@ fn judge(generator: &mut Generator, call: &Call, prompt: &[u32]) -> Result<Reply
         seed: 0,
         ignore_eos: false,
     };
-    let (begun, mut pieces) = (Instant::now(), 0);
-    let text = generator.generate(prompt, &sampling, &mut |_| pieces += 1)?;
+    let (begun, mut pieces, mut is_stopped) = (Instant::now(), 0, false);
+    let text = generator.generate(prompt, &sampling, &mut |_| {
+        pieces += 1;
+        is_stopped = stop();
+        if is_stopped { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    if is_stopped {
+        return Ok(None);
+    }
     let took = begun.elapsed();
     // Once per token, and once at the end.
     let n_tokens: usize = pieces - 1;
@@ -160,9 +173,9 @@ fn judge(generator: &mut Generator, call: &Call, prompt: &[u32]) -> Result<Reply
         () => (Outcome::Answered, "stop"),
     };
     let usage = Usage { prompt_tokens: prompt.len() as u64, completion_tokens: n_tokens as u64 };
-    Ok(Reply {
+    Ok(Some(Reply {
         finish_reason: Some(finish_reason.to_owned()),
         usage: Some(usage),
         ..Reply::new(call.key.clone(), outcome, text, took)
-    })
+    }))
 }

@@ -38,6 +38,13 @@ impl Price {
         let (input, output) = (usage.prompt_tokens as f64, usage.completion_tokens as f64);
         (self.input * input + self.output * output) / 1e6
     }
+
+    /// What replies have cost, also those of attempts that failed: by the tokens that their server
+    /// counts, or else about that.
+    pub fn of_all<'a>(self, replies: impl IntoIterator<Item = &'a Reply>) -> f64 {
+        let used = replies.into_iter().filter_map(|reply| reply.usage.or(reply.estimate));
+        used.map(|usage| self.of(usage)).sum()
+    }
 }
 
 impl Usage {
@@ -46,12 +53,9 @@ impl Usage {
         call.messages.iter().map(|message| tokens(&message.content)).sum()
     }
 
-    /// What a reply used: as its server counts, or else about that.
-    pub fn of(call: &Call, reply: &Reply) -> Self {
-        reply.usage.unwrap_or_else(|| Self {
-            prompt_tokens: Self::prompt_of(call),
-            completion_tokens: reply.text.as_deref().map_or(0, tokens),
-        })
+    /// About what a call and the text of its reply use.
+    pub fn estimate(call: &Call, text: &str) -> Self {
+        Self { prompt_tokens: Self::prompt_of(call), completion_tokens: tokens(text) }
     }
 }
 
@@ -62,6 +66,10 @@ fn tokens(text: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
+
+    use crate::judge::call::Key;
+    use crate::judge::reply::Outcome;
 
     #[test]
     fn a_price_is_two_numbers() {
@@ -71,5 +79,17 @@ mod tests {
         for text in ["1", "1,", "1,x", "-1,2", "nan,1", "1,2,3", ""] {
             assert!(text.parse::<Price>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn what_a_server_does_not_count_is_estimated() {
+        let price = Price { input: 1e6, output: 1e6 };
+        let reply = |usage, estimate| {
+            let reply = Reply::new(Key::new([]), Outcome::Timeout, String::new(), Duration::ZERO);
+            Reply { usage, estimate, ..reply }
+        };
+        let used = |n| Some(Usage { prompt_tokens: n, completion_tokens: 1 });
+        let replies = [reply(used(10), None), reply(None, used(4)), reply(None, None)];
+        assert_eq!(price.of_all(&replies), 16.0);
     }
 }

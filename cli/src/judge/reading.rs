@@ -151,7 +151,7 @@ fn judgment(
     }
     quotes.sort_by_key(|quote| (quote.start, quote.end));
     quotes.dedup();
-    Judgment { verdict, text, quotes, missing_quotes }
+    Judgment { verdict, text, quotes, missing_quotes, p_yes: None }
 }
 
 #[cfg(test)]
@@ -161,7 +161,7 @@ mod tests {
     const RESPONSE: &str = "I think that bees make honey from tree bark!";
 
     fn of(text: &str) -> (Verdict, Option<String>, Vec<String>, usize) {
-        let Judgment { verdict, text, quotes, missing_quotes } =
+        let Judgment { verdict, text, quotes, missing_quotes, .. } =
             read(text, RESPONSE).unwrap_or_else(|outcome| panic!("{text}: {outcome:?}"));
         (verdict, text, quotes.into_iter().map(|quote| quote.text).collect(), missing_quotes)
     }

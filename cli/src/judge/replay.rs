@@ -54,6 +54,7 @@ impl Judge for Replay {
         &mut self,
         calls: &[Call],
         received: &mut dyn FnMut(Reply) -> ControlFlow<()>,
+        _stop: &dyn Fn() -> bool,
     ) -> Result<()> {
         for call in calls {
             let said = self.lines.get(&(call.answer.instruction(), call.answer.response.clone()));

@@ -27,6 +27,9 @@ pub struct Reply {
     /// What it cost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
+    /// What it cost about, of servers that do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub estimate: Option<Usage>,
     /// The probability that the answer is perfect, of judges that say so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub p_yes: Option<f64>,
@@ -38,8 +41,9 @@ impl Reply {
     /// The first attempt of a call, in a text that nothing else is known of.
     pub fn new(key: Key, outcome: Outcome, text: String, took: Duration) -> Self {
         let (text, ms) = (Some(text), u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
-        let (status, finish_reason, usage, p_yes) = (None, None, None, None);
-        Self { key, attempt: 1, outcome, text, status, finish_reason, usage, p_yes, ms }
+        let (status, finish_reason, p_yes) = (None, None, None);
+        let (usage, estimate) = (None, None);
+        Self { key, attempt: 1, outcome, text, status, finish_reason, usage, estimate, p_yes, ms }
     }
 }
 

@@ -65,6 +65,7 @@ impl Judge for TrainedJudge {
         &mut self,
         calls: &[Call],
         received: &mut dyn FnMut(Reply) -> ControlFlow<()>,
+        stop: &dyn Fn() -> bool,
     ) -> Result<()> {
         let (mut asked, mut prompts) = (Vec::new(), Vec::new());
         for call in calls {
@@ -84,7 +85,7 @@ impl Judge for TrainedJudge {
             prompts.push((prompt, 0));
         }
         let mut begun = Instant::now();
-        self.sampler.sample(prompts, &Sampling::GREEDY, &mut |index, completion| {
+        self.sampler.sample(prompts, &Sampling::GREEDY, stop, &mut |index, completion| {
             // Many are written at the same time: what each has added.
             let took = begun.elapsed();
             begun = Instant::now();

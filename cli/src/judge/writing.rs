@@ -10,6 +10,9 @@ use serde_json::{Map, Value, json};
 use super::judgment::{Judgment, Verdict};
 use crate::data::{Answer, is_judgment};
 
+/// The field of a judge that knows how sure it is.
+const P_YES: &str = "p_yes";
+
 /// Replaces a file by the lines of the answers that have a judgment, each as it was, with the judgment.
 ///
 /// # Errors
@@ -42,7 +45,7 @@ fn write<'a>(
 
 fn line(answer: &Answer, judgment: &Judgment, judge: &str) -> Map<String, Value> {
     let mut line = answer.fields.clone();
-    line.retain(|name, _| !is_judgment(name));
+    line.retain(|name, _| !is_judgment(name) && name != P_YES);
     line.entry("id").or_insert_with(|| json!(answer.id));
     // Only a fault is criticism; what an unsure judge said is in the replies.
     let text = judgment.text.as_ref().filter(|_| judgment.verdict != Verdict::Perfect);
@@ -53,6 +56,9 @@ fn line(answer: &Answer, judgment: &Judgment, judge: &str) -> Map<String, Value>
         Verdict::Perfect | Verdict::Praise | Verdict::Unsure => &[],
     };
     line.insert("quotes".to_owned(), json!(quotes));
+    if let Some(p_yes) = judgment.p_yes {
+        line.insert(P_YES.to_owned(), json!(p_yes));
+    }
     line.insert("judge".to_owned(), json!(judge));
     line
 }
@@ -65,7 +71,7 @@ mod tests {
     #[test]
     fn a_line_keeps_its_fields_and_gets_the_judgment() {
         let Value::Object(fields) =
-            json!({"question": "q", "answer": "I am.", "Feedback": "old", "x": 1})
+            json!({"question": "q", "answer": "I am.", "Feedback": "old", "p_yes": 0.3, "x": 1})
         else {
             unreachable!()
         };
@@ -73,11 +79,16 @@ mod tests {
         let answer = Answer { id: "7".to_owned(), messages: Vec::new(), response, fields };
         let quote = Quote { text: "I".to_owned(), start: 0, end: 1 };
         let text = Some("No first person.".to_owned());
-        let judgment =
-            Judgment { verdict: Verdict::Fault, text, quotes: vec![quote], missing_quotes: 0 };
+        let good = Judgment {
+            verdict: Verdict::Perfect,
+            text: None,
+            quotes: Vec::new(),
+            missing_quotes: 0,
+            p_yes: None,
+        };
+        let (verdict, quotes, p_yes) = (Verdict::Fault, vec![quote], Some(0.25));
+        let judgment = Judgment { verdict, text, quotes, p_yes, ..good.clone() };
         let mut out = Vec::new();
-        let good =
-            Judgment { verdict: Verdict::Perfect, text: None, quotes: vec![], missing_quotes: 0 };
         let judged = [(&answer, &Some(judgment)), (&answer, &None), (&answer, &Some(good))];
         write(&mut out, "cmd:x", judged.into_iter()).expect("writes");
         let lines: Vec<Value> = out
@@ -89,7 +100,7 @@ mod tests {
             [
                 json!({"question": "q", "answer": "I am.", "x": 1, "id": "7", "judgment":
                     "No first person.", "verdict": "fault", "quotes":
-                    [{"text": "I", "start": 0, "end": 1}], "judge": "cmd:x"}),
+                    [{"text": "I", "start": 0, "end": 1}], "p_yes": 0.25, "judge": "cmd:x"}),
                 json!({"question": "q", "answer": "I am.", "x": 1, "id": "7", "judgment": null,
                     "verdict": "perfect", "quotes": [], "judge": "cmd:x"}),
             ]

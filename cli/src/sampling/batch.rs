@@ -54,7 +54,7 @@ pub struct Totals {
 
 impl Batch<'_> {
     /// Draws what is missing of the answers, and writes `out` once all are there; `stops` is asked
-    /// after each answer.
+    /// before every token.
     ///
     /// # Errors
     /// A prompt that cannot be put before the model or is too long for it; files that cannot be
@@ -73,13 +73,13 @@ impl Batch<'_> {
         let kept = self.tasks.len() - missing.len();
         let mut progress = Progress::new(console, kept, self.tasks.len());
         if !prompts.is_empty() {
-            sampler.sample(prompts, &self.sampling, &mut |index, completion| {
+            sampler.sample(prompts, &self.sampling, stops, &mut |index, completion| {
                 let (seed, temperature) = (seeds[index], self.sampling.temperature);
                 let drawn = Drawn { seed, temperature, adapter: self.adapter };
                 let task = missing[index];
                 part.append(&task.id, &answer::line(task, &completion, &drawn))?;
                 progress.add(completion.tokens);
-                Ok(if stops() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+                Ok(ControlFlow::Continue(()))
             })?;
         }
         if self.tasks.iter().any(|task| !part.has(&task.id)) {

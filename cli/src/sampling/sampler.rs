@@ -106,7 +106,7 @@ impl Sampler {
     }
 
     /// Answers prompts of these tokens and seeds; `done` gets each with its index as it is finished, in
-    /// any order.
+    /// any order. `stop` is asked before every token, and gives up what is not finished.
     ///
     /// # Errors
     /// A model that cannot be computed; what `done` fails with.
@@ -114,6 +114,7 @@ impl Sampler {
         &mut self,
         prompts: Vec<(Vec<u32>, u64)>,
         sampling: &Sampling,
+        stop: &dyn Fn() -> bool,
         done: &mut dyn FnMut(usize, Completion) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
         let Self { engine, encoder, ends, options, .. } = self;
@@ -122,12 +123,19 @@ impl Sampler {
         let requests: Vec<_> = prompts.into_iter().map(request).collect();
         let limits = memory::plan(engine, &requests, options.memory, options.n_parallel)?;
         let mut failed = None;
-        engine.sample(&requests, &sampling.choice(), limits, ends, &mut |index, sample| {
-            done(index, completion(encoder, &sample)).unwrap_or_else(|error| {
-                failed = Some(error);
-                ControlFlow::Break(())
-            })
-        })?;
+        engine.sample(
+            &requests,
+            &sampling.choice(),
+            limits,
+            ends,
+            stop,
+            &mut |index, sample| {
+                done(index, completion(encoder, &sample)).unwrap_or_else(|error| {
+                    failed = Some(error);
+                    ControlFlow::Break(())
+                })
+            },
+        )?;
         failed.map_or(Ok(()), Err)
     }
 }

@@ -5,9 +5,11 @@
 //! | `resolve`  | from flags to the settings of a run                     |
 //! | `examples` | the data, read, screened, tokenized, split              |
 //! | `steps`    | the steps, and what is saved of them                    |
+//! | `pace`     | how fast it will be                                     |
 //! | `progress` | how far the run is                                      |
 
 mod examples;
+mod pace;
 mod progress;
 mod resolve;
 mod steps;
@@ -25,6 +27,7 @@ use crate::session::budget::{self, MICRO_BATCH};
 use crate::session::memory::{self, size};
 use crate::session::model::{self, ModelFile};
 
+pub use pace::Pace;
 pub use resolve::{Output, settings};
 pub use steps::Outcome;
 

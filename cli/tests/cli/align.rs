@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::faulty::{Act, Faulty, answer};
+#[cfg(unix)]
+use crate::place::interrupt;
 use crate::place::{Place, fail, model, succeed};
 
 /// Criticises every other answer, by its length, and quotes its first word.
@@ -77,8 +80,13 @@ fn rounds_leave_their_lines_and_killed_ones_the_same() {
     let place = with_prompts();
     let output = succeed(&mut align(&place, "whole", "--test-instructions test.jsonl"));
     let stderr = String::from_utf8(output.stderr).unwrap();
-    for expected in ["dry round: 6 prompts", "round 2/2, ", "again, with another seed", "test: 2 "]
-    {
+    for expected in [
+        "dry round: 6 prompts",
+        "25 answers, 25 calls: 1m\n  training on ",
+        "round 2/2, ",
+        "again, with another seed",
+        "test: 2 ",
+    ] {
         assert!(stderr.contains(expected), "{stderr} lacks {expected}");
     }
     let lines = place.json_lines("whole/rounds.jsonl");
@@ -92,7 +100,8 @@ fn rounds_leave_their_lines_and_killed_ones_the_same() {
     assert_eq!(names, expected);
     assert_eq!(lines.len(), 3);
     assert_eq!((&lines[0]["judged"], &lines[0]["kl_base"]), (&Value::Null, &Value::from(0.0)));
-    assert_eq!(lines[1]["judged"], 6);
+    assert_eq!((&lines[1]["judged"], &lines[1]["cost"]), (&Value::from(6), &Value::Null));
+    assert!(lines[2]["kl_base"].as_f64().unwrap() >= 0.0);
     assert!(lines[1]["u_share"].is_number() && lines[2]["ppl_ratio"].as_f64().unwrap() > 0.0);
     assert!(place.path("whole/test.json").exists() && place.path("whole/eval/2.jsonl").exists());
     assert_paid_once(&place, "whole");
@@ -160,10 +169,70 @@ fn ctrl_c_says_how_to_go_on_and_the_folder_is_locked() {
     }
     let message = fail(&mut align(&place, "run", ""), 1);
     assert!(message.contains("another process"), "{message}");
-    let id = child.id().to_string();
-    assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
-    let output = child.wait_with_output().unwrap();
+    let (output, _) = interrupt(child);
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(130), "{stderr}");
     assert!(stderr.contains("the same command goes on where it stopped"), "{stderr}");
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_does_not_wait_for_a_judge_that_hangs() {
+    let place = with_prompts();
+    place.write("judge.sh", "echo '{\"judgment\": null}'; exec sleep 600");
+    let child = Command::new(env!("CARGO_BIN_EXE_cutq"))
+        .current_dir(place.path(""))
+        .arg("align")
+        .arg(model())
+        .args(FLAGS.split_whitespace())
+        .args(["--run-dir", "run", "--judge", "cmd:exec sh judge.sh"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let calls = "run/dry.tmp/calls.jsonl";
+    while !place.path(calls).exists() || place.json_lines(calls).is_empty() {
+        sleep(Duration::from_millis(5));
+    }
+    let (output, took) = interrupt(child);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(130), "{stderr}");
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    assert_eq!(place.json_lines(calls).len(), 1, "what was not said is no reply");
+}
+
+#[test]
+fn a_run_says_what_it_costs_and_stops_before_the_limit() {
+    let place = with_prompts();
+    // It counts 40 tokens read for every call.
+    let server = Faulty::start(|request| {
+        let is_odd = request.text().len() % 2 == 1;
+        Act::Send(answer(if is_odd { "Its length is odd." } else { "perfect" }))
+    });
+    let align = |flags: &str| {
+        let flags = format!("{FLAGS} --run-dir run --price 1000000,0 {flags}");
+        let mut cutq = place.with_model("align", &flags.split_whitespace().collect::<Vec<_>>());
+        cutq.args(["--judge", &server.spec()]);
+        cutq
+    };
+    // 2 × 6 answers to train on, and 3 × 3 that measure; the dry round judges 6.
+    for _ in 0..2 {
+        let message = fail(&mut align("--max-cost 500"), 1);
+        assert!(
+            message.contains("21 answers, 21 calls, cost 840.00: 1m\n  training on "),
+            "{message}"
+        );
+        assert!(message.contains("cost about 840.00, and --max-cost is 500"), "{message}");
+        assert_eq!(server.requests().len(), 6);
+    }
+    let message = fail(&mut align("--max-cost 240"), 1);
+    assert!(message.contains("--max-cost is 240"), "{message}");
+    assert_eq!(server.requests().len(), 6, "the dry round has cost as much");
+    succeed(&mut align("--max-cost 900"));
+    let lines = place.json_lines("run/rounds.jsonl");
+    for line in &lines {
+        let (cost, calls) = (line["cost"].as_f64().unwrap(), line["calls"].as_f64().unwrap());
+        assert!((cost - 40.0 * calls).abs() < 1e-9, "{line}");
+    }
+    let calls: u64 = lines.iter().map(|line| line["calls"].as_u64().unwrap()).sum();
+    assert_eq!((calls, server.requests().len()), (21, 21));
 }

@@ -63,7 +63,7 @@ data: 4 examples read (4 alpaca)
 fn verdicts_quotes_and_truncated_answers_are_read_and_counted() {
     let place = Place::new();
     let line = |output: &str, fields: &str| {
-        let origin = r#""id":"a","tokens":4,"sample":{"seed":1},"judge":"me""#;
+        let origin = r#""id":"a","tokens":4,"sample":{"seed":1},"judge":"me","p_yes":0.2"#;
         format!("{{\"instruction\":\"Greet.\",\"output\":\"{output}\",{fields},{origin}}}")
     };
     let lines = [

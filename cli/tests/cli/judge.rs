@@ -1,10 +1,13 @@
 //! `cutq judge` with judges that are commands.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use assert_cmd::Command;
 use serde_json::{Value, json};
 
+#[cfg(unix)]
+use crate::place::interrupt;
 use crate::place::{Place, fail, model, succeed};
 
 const ANSWERS: &str = r####"{"id":"a","instruction":"Greet.","output":"I am glad to see you.","tokens":6,"truncated":false,"sample":{"seed":1}}
@@ -96,6 +99,33 @@ fn nothing_that_was_received_is_asked_again() {
     succeed(&mut by_script(&place, "--reparse"));
     assert_eq!(asked(&place), 3 - answered, "everything is known");
     assert_eq!(place.read("judgments.jsonl"), first);
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_does_not_wait_for_a_judge_that_hangs() {
+    let place = place(&format!("import time\n{NO_I}    time.sleep(600)\n"));
+    let calls = "judgments.calls.jsonl";
+    let child = std::process::Command::new(env!("CARGO_BIN_EXE_cutq"))
+        .current_dir(place.path(""))
+        .args(["judge", "answers.jsonl", "--out", "judgments.jsonl"])
+        // Whatever a shell starts beside itself holds its stderr, and would be waited for here.
+        .args(["--judge", "cmd:exec python3 judge.py"])
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    while !place.path(calls).exists() || place.json_lines(calls).is_empty() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let (output, took) = interrupt(child);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(130), "{stderr}");
+    assert!(stderr.contains("the same command goes on"), "{stderr}");
+    assert!(took < std::time::Duration::from_secs(2), "{took:?}");
+    assert_eq!(place.json_lines(calls).len(), 1, "what was not said is no reply");
+    place.write("judge.py", NO_I);
+    succeed(judge(&place, "").args(["--judge", "cmd:exec python3 judge.py"]));
+    assert_eq!(place.json_lines(calls).len(), 3);
 }
 
 #[test]
@@ -204,8 +234,10 @@ fn a_judge_of_ones_own_is_trained_and_asked() {
         assert_eq!(p_yes > 0.5, text.ends_with("Yes."), "{reply}");
     }
     // It has learned its six lines.
-    let verdicts: Vec<_> = place.json_lines("judgments.jsonl");
-    let verdicts: Vec<_> = verdicts.iter().map(|line| line["verdict"].clone()).collect();
+    let lines = place.json_lines("judgments.jsonl");
+    let kept: BTreeSet<_> = replies.iter().map(|reply| reply["p_yes"].to_string()).collect();
+    assert_eq!(kept, lines.iter().map(|line| line["p_yes"].to_string()).collect());
+    let verdicts: Vec<_> = lines.iter().map(|line| line["verdict"].clone()).collect();
     assert_eq!(verdicts, ["fault", "fault", "praise", "fault", "praise", "fault"]);
     let message = fail(&mut by_own("--criteria rules.txt"), 2);
     assert!(message.contains("has learned what to look at"), "{message}");

@@ -116,6 +116,41 @@ fn a_key_is_sent_and_never_written() {
     }
 }
 
+#[test]
+fn what_earlier_runs_have_cost_counts() {
+    // 40 tokens are read for each answer.
+    let server = Faulty::start(|_| Act::Send(answer("perfect")));
+    let four = place(4);
+    let price = "--price 1000000,0";
+    succeed(&mut judge(&four, &server, price));
+    let ten = place(10);
+    fs::copy(four.path("judgments.calls.jsonl"), ten.path("judgments.calls.jsonl"))
+        .expect("copies");
+    let message = fail(&mut judge(&ten, &server, &format!("{price} --max-cost 300")), 1);
+    let expected = "cost about 240.00, those before have cost 160.00, and --max-cost is 300";
+    assert!(message.contains(expected), "{message}");
+    assert_eq!(server.requests().len(), 4);
+    succeed(&mut judge(&ten, &server, &format!("{price} --max-cost 401")));
+    assert_eq!(server.requests().len(), 10);
+    succeed(&mut judge(&ten, &server, &format!("{price} --max-cost 1")));
+}
+
+#[test]
+fn a_server_that_counts_nothing_is_estimated() {
+    let server = Faulty::start(|_| {
+        let body = r#"{"choices": [{"message": {"content": "perfect"}}]}"#;
+        Act::Send(response(200, "", body))
+    });
+    let place = place(1);
+    succeed(&mut judge(&place, &server, ""));
+    let reply = &place.json_lines("judgments.calls.jsonl")[0];
+    assert_eq!(
+        (&reply["usage"], &reply["estimate"]["completion_tokens"]),
+        (&Value::Null, &json!(2))
+    );
+    assert!(reply["estimate"]["prompt_tokens"].as_u64().expect("a number") > 100, "{reply}");
+}
+
 /// Answers that were received, by the number that the judgment repeats.
 fn received(place: &Place) -> Vec<usize> {
     let text = fs::read_to_string(place.path("judgments.calls.jsonl")).unwrap_or_default();

@@ -3,6 +3,10 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Output;
+#[cfg(unix)]
+use std::process::{Child, Command as Process};
+#[cfg(unix)]
+use std::time::{Duration, Instant};
 
 use assert_cmd::Command;
 use cutq_ffi::{Adapter, Architecture, Gguf};
@@ -94,6 +98,14 @@ impl Place {
         }
         command
     }
+}
+
+/// Sends Ctrl-C to a process; what it printed, and how long it took to end.
+#[cfg(unix)]
+pub fn interrupt(child: Child) -> (Output, Duration) {
+    let (id, begun) = (child.id().to_string(), Instant::now());
+    assert!(Process::new("kill").args(["-INT", &id]).status().unwrap().success());
+    (child.wait_with_output().unwrap(), begun.elapsed())
 }
 
 /// Runs a command that must succeed.

@@ -1,6 +1,7 @@
 //! Generation through llama.cpp, with the adapter attached as its users attach it.
 
 use std::ffi::CString;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::ptr::NonNull;
 
@@ -119,8 +120,8 @@ impl Generator {
         Ok(())
     }
 
-    /// Continues `prompt` until the model ends its turn; `on_text` sees the text as it comes, token by
-    /// token.
+    /// Continues `prompt` until the model ends its turn, or `on_text` breaks off, which sees the text as
+    /// it comes, token by token.
     ///
     /// # Errors
     /// If the prompt does not fit or decoding fails.
@@ -128,7 +129,7 @@ impl Generator {
         &mut self,
         prompt: &[u32],
         sampling: &Sampling,
-        on_text: &mut dyn FnMut(&str),
+        on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> Result<String, LlamaError> {
         let mut sampler = Sampler::new(sampling);
         if let Some(grammar) = &self.grammar {
@@ -146,12 +147,14 @@ impl Generator {
             if self.model.is_end(token) && !sampling.ignore_eos {
                 break;
             }
-            on_text(text.push(&self.model.piece(token)));
+            if on_text(text.push(&self.model.piece(token))).is_break() {
+                break;
+            }
             self.decode(&[token], prompt.len() + n, 1)?;
             self.set_threads(pace.next());
         }
         self.set_threads(self.threads.n());
-        on_text(text.finish());
+        let _ = on_text(text.finish());
         Ok(text.all)
     }
 

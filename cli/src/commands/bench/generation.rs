@@ -1,5 +1,6 @@
 //! How fast a model generates.
 
+use std::ops::ControlFlow;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
@@ -34,7 +35,11 @@ pub fn tok_per_s(args: &BenchArgs, model: &ModelFile) -> Result<Option<f64>> {
         ignore_eos: true,
     };
     let mut times = Vec::with_capacity(n + 2);
-    generator.generate(&PROMPT, &sampling, &mut |_: &str| times.push(Instant::now()))?;
+    let mut on_text = |_: &str| {
+        times.push(Instant::now());
+        ControlFlow::Continue(())
+    };
+    generator.generate(&PROMPT, &sampling, &mut on_text)?;
     // A call for each token, and one for what is left of the last character.
     ensure!(times.len() == n + 2, "{} of {} tokens were generated", times.len() - 1, n + 1);
     Ok(Some(n as f64 / (times[n] - times[0]).as_secs_f64()))

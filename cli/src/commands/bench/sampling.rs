@@ -36,7 +36,7 @@ pub fn tok_per_s(args: &BenchArgs, model: &ModelFile) -> Result<Option<f64>> {
     let mut seconds = |requests: &[SampleRequest]| -> Result<f64> {
         let started = Instant::now();
         let mut done = |_, _| ControlFlow::Continue(());
-        engine.sample(requests, &choice, options, &[], &mut done)?;
+        engine.sample(requests, &choice, options, &[], &|| false, &mut done)?;
         Ok(started.elapsed().as_secs_f64())
     };
     // Warms up, and makes the panels.

@@ -64,7 +64,7 @@ pub(super) fn generate(args: &GenerateArgs, data: &Path, out: &Path) -> Result<E
         adapter: args.adapter.as_deref().and_then(Path::to_str),
         header: &serde_json::to_value(&settings)?,
     };
-    let interrupt = Interrupt::listen(console, "finishing the answers that are begun")?;
+    let interrupt = Interrupt::listen(console, "saving the answers that are finished")?;
     let mut sampler = Sampler::open(&model, args.adapter.as_deref(), text, options)?;
     match batch.run(&mut sampler, out, console, &|| interrupt.is_asked())? {
         Outcome::Done(totals) => {

@@ -1,6 +1,7 @@
 //! An answer to one prompt, before and after.
 
 use std::io::{Read, stdin};
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -119,6 +120,7 @@ fn answer(
         if !args.json && written.is_ok() {
             written = output::print(piece);
         }
+        if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
     written?;
     if !args.json {

@@ -8,8 +8,8 @@ use crate::data::judgment::Verdict;
 use crate::data::problem::Problem;
 use crate::data::quotes;
 
-/// Fields that say where a line comes from.
-const ORIGIN: [&str; 4] = ["id", "tokens", "sample", "judge"];
+/// Fields that say where a line comes from, and how sure its judge is.
+const ORIGIN: [&str; 5] = ["id", "tokens", "sample", "judge", "p_yes"];
 
 /// What the fields say beside the examples.
 #[derive(Debug, Default, PartialEq)]

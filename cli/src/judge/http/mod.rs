@@ -105,8 +105,9 @@ impl Judge for HttpJudge {
         &mut self,
         calls: &[Call],
         received: &mut dyn FnMut(Reply) -> ControlFlow<()>,
+        stop: &dyn Fn() -> bool,
     ) -> Result<()> {
         let what = format!("cannot judge with {}", self.endpoint);
-        Run::new(&mut self.server, calls).finish(received).context(what)
+        Run::new(&mut self.server, calls).finish(received, stop).context(what)
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,13 +18,14 @@ use super::next::{Delays, Next, after, delays, is_overload};
 use super::question::{Question, seed};
 use super::server::Server;
 use crate::judge::call::Call;
-use crate::judge::reply::{Outcome, Reply};
+use crate::judge::reply::{Outcome, Reply, Usage};
+use crate::judge::waiting::receive;
 
 /// Calls in a row that end without a reply before nothing more is expected of a server.
 const LOST: usize = 5;
 
 /// How long the open calls of a run that ends early are waited for: they are paid.
-const LAST: Duration = Duration::from_secs(2);
+const LAST: Duration = Duration::from_secs(1);
 
 /// A run of calls.
 pub struct Run<'a> {
@@ -84,10 +85,18 @@ impl<'a> Run<'a> {
     ///
     /// # Errors
     /// What makes it senseless to ask on.
-    pub fn finish(mut self, received: &mut dyn FnMut(Reply) -> ControlFlow<()>) -> Result<()> {
+    pub fn finish(
+        mut self,
+        received: &mut dyn FnMut(Reply) -> ControlFlow<()>,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<()> {
         loop {
+            if stop() {
+                self.hand_on_open(received);
+                return Ok(());
+            }
             self.ask_due()?;
-            let Some(finished) = self.wait() else {
+            let Some(finished) = self.wait(stop) else {
                 match self.is_over() {
                     true => return Ok(()),
                     false => continue,
@@ -163,25 +172,19 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// The next attempt that ends; none if one can be asked before, or none is open.
-    fn wait(&mut self) -> Option<Finished> {
+    /// The next attempt that ends; none if one can be asked before, none is open, or the user stops.
+    fn wait(&mut self, stop: &dyn Fn() -> bool) -> Option<Finished> {
         let has_room = self.open < self.concurrency.now();
         let due = match self.waiting.keys().next() {
             _ if self.has_room_for_fresh() => self.pause,
             Some((due, _)) => Some(self.pause.map_or(*due, |pause| pause.max(*due))),
             None => None,
         };
-        let finished = match due.filter(|_| has_room) {
-            Some(due) => {
-                let wait = due.saturating_duration_since(Instant::now());
-                match self.finished.recv_timeout(wait) {
-                    Ok(finished) => finished,
-                    Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return None,
-                }
-            }
-            None if self.open == 0 => return None,
-            None => self.finished.recv().expect("the run has a sender of its own"),
-        };
+        let due = due.filter(|_| has_room);
+        if due.is_none() && self.open == 0 {
+            return None;
+        }
+        let finished = receive(&self.finished, due, stop).ok()?;
         self.open -= 1;
         Some(finished)
     }
@@ -219,6 +222,11 @@ impl<'a> Run<'a> {
             self.server.sends_schema = false;
         }
         let said = message(&text);
+        if reply.usage.is_none() {
+            // What a server says of an error is nothing that a model wrote.
+            let written = if reply.outcome == Outcome::Http { "" } else { &text };
+            reply.estimate = Some(Usage::estimate(&self.calls[attempt.call], written));
+        }
         reply.text = Some(text);
         let stop = self.follow(attempt, next, reply.outcome, &said);
         (reply, stop)

@@ -44,13 +44,14 @@ fn judge(server: &Faulty, options: Options) -> HttpJudge {
 fn ask(judge: &mut HttpJudge, texts: &[&str]) -> (BTreeMap<String, Vec<Reply>>, Result<()>) {
     let calls: Vec<Call> = texts.iter().map(|text| call(text)).collect();
     let mut found: BTreeMap<String, Vec<Reply>> = BTreeMap::new();
-    let done = judge.ask(&calls, &mut |reply| {
+    let mut received = |reply: Reply| {
         let call = calls.iter().find(|call| call.key == reply.key).expect("one of the calls");
         let replies = found.entry(call.answer.id.clone()).or_default();
         assert_eq!(reply.attempt as usize, replies.len() + 1);
         replies.push(reply);
         ControlFlow::Continue(())
-    });
+    };
+    let done = judge.ask(&calls, &mut received, &|| false);
     (found, done)
 }
 
@@ -224,14 +225,36 @@ fn an_early_end_keeps_what_was_received() {
     let mut judge = judge(&server, Options { timeouts, ..OPTIONS });
     let mut found = Vec::new();
     let begun = Instant::now();
-    judge
-        .ask(&calls[..], &mut |reply| {
-            found.push(reply.key);
-            ControlFlow::Break(())
-        })
-        .expect("ends");
+    let mut received = |reply: Reply| {
+        found.push(reply.key);
+        ControlFlow::Break(())
+    };
+    judge.ask(&calls[..], &mut received, &|| false).expect("ends");
     assert!(begun.elapsed() < Duration::from_secs(10), "the call that hangs is not waited for");
     assert_eq!(found, [calls[0].key.clone(), calls[1].key.clone()]);
+}
+
+#[test]
+fn open_calls_are_not_waited_for_once_the_user_stops() {
+    let server = Faulty::start(|request| match request.text() {
+        "fine" => Act::Send(answer("perfect")),
+        "busy" => Act::Send(response(429, "Retry-After: 60\r\n", "")),
+        _ => Act::Hang,
+    });
+    let timeouts = Timeouts { reply: Duration::from_secs(60), ..OPTIONS.timeouts };
+    for texts in [["fine", "hangs"], ["fine", "busy"]] {
+        let calls = texts.map(call);
+        let mut judge = judge(&server, Options { timeouts, ..OPTIONS });
+        let (begun, mut found) = (Instant::now(), Vec::new());
+        let mut received = |reply: Reply| {
+            found.push(reply.outcome);
+            ControlFlow::Continue(())
+        };
+        let stop = || begun.elapsed() > Duration::from_millis(500);
+        judge.ask(&calls, &mut received, &stop).expect("ends");
+        assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+        assert!(found.contains(&Outcome::Answered), "{found:?}");
+    }
 }
 
 #[test]

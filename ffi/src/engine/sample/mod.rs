@@ -48,7 +48,8 @@ use sequence::Queue;
 
 impl Engine {
     /// Continues every request until a token of `ends` or its number of tokens. `done` gets each with
-    /// its index as it ends, in any order; after a `Break` the others are given up.
+    /// its index as it ends, in any order; after a `Break` the others are given up, and so they are where
+    /// `stop` says so, which is asked before every pass.
     ///
     /// # Errors
     /// Tokens outside the vocabulary, prompts that are empty or longer than the context, less memory
@@ -59,6 +60,7 @@ impl Engine {
         choice: &Choice,
         options: SampleOptions,
         ends: &[u32],
+        stop: &dyn Fn() -> bool,
         done: &mut dyn FnMut(usize, Sample) -> ControlFlow<()>,
     ) -> Result<(), EngineError> {
         if self.copied {
@@ -71,7 +73,7 @@ impl Engine {
         let shared = self.read_shared(requests, n_shared);
         let result = shared.and_then(|shared| {
             let queue = Queue::new(requests, shared);
-            self.continue_all(queue, choice, options.n_parallel.max(1), ends, done)
+            self.continue_all(queue, choice, options.n_parallel.max(1), ends, stop, done)
         });
         self.cache = None;
         result
@@ -97,10 +99,11 @@ impl Engine {
         choice: &Choice,
         n_parallel: usize,
         ends: &[u32],
+        stop: &dyn Fn() -> bool,
         done: &mut dyn FnMut(usize, Sample) -> ControlFlow<()>,
     ) -> Result<(), EngineError> {
         let context_length = self.architecture.context_length;
-        while !queue.is_empty() {
+        while !queue.is_empty() && !stop() {
             let mut cache = self.cache.take().expect("made before");
             queue.admit(n_parallel, &mut cache, |request| self.longest(request));
             self.cache = Some(cache);
