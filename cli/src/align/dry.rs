@@ -40,7 +40,7 @@ impl Rounds<'_> {
     fn forecast(&self, stages: &Stages<'_>, measures: &Measures, took: Duration) {
         let Measures { answers, judged, passed, failed, unsure, .. } = *measures;
         stages.console.note(format_args!(
-            "  {passed} of {judged} pass, {failed} calls failed, {unsure} unsure"
+            "  {passed} of {judged} pass, {failed} without a judgment, {unsure} unsure"
         ));
         let rounds = stages.settings.rounds;
         let eval = self.eval.len() * (rounds.rounds + 1) + 2 * self.test.len();

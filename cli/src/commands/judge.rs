@@ -12,8 +12,9 @@ use crate::console::Console;
 use crate::data;
 use crate::flags::{DeviceArgs, JudgeArgs, JudgingArgs};
 use crate::judge::{
-    Agreement, Answer, CallLog, CommandJudge, Counts, Forecast, HttpJudge, Judge, Judged, Judging,
-    Limited, ModelJudge, Prompt, Replay, Spec, TrainedJudge, Verdict, ask, write_judgments,
+    Agreement, Answer, CallLog, CommandJudge, Counts, Desk, Forecast, HttpJudge, HumanJudge, Judge,
+    Judged, Judging, Limited, ModelJudge, Prompt, Replay, Spec, TrainedJudge, Verdict, ask,
+    write_judgments,
 };
 use crate::output;
 use crate::session::model::{device, threads};
@@ -42,6 +43,11 @@ struct Figures {
 /// Runs the command.
 pub fn judge(args: &JudgeArgs) -> Result<ExitCode> {
     let console = Console::new(args.quiet);
+    if args.judge.judge == Spec::Human(Desk::Terminal) && args.answers.as_os_str() == "-" {
+        let message =
+            "standard input cannot be both the answers and what human:terminal says of them";
+        return Err(UsageError::new(message).into());
+    }
     let answers = data::answers(&args.answers).context("cannot read the answers")?;
     let answers: Vec<Arc<Answer>> = answers.into_iter().map(Arc::new).collect();
     cutq_ffi::check_replaceable(&args.out)
@@ -65,7 +71,7 @@ pub fn judge(args: &JudgeArgs) -> Result<ExitCode> {
         console.note(format_args!("judge: {}, replies in {}", judge.name(), path.display()));
         console.note(format_args!("  {forecast}"));
         check_cost(&forecast, args.judge.max_cost)?;
-        ask(&mut *judge, &open, &mut log, &console.bar("judged", Some(open.len())), &|| false)?;
+        ask(&mut *judge, &calls, &mut log, console, &|| false)?;
     }
     let Judged { judgments, counts, with_itself } = calls.read(&log);
     console.note(&counts);
@@ -99,7 +105,12 @@ pub(super) fn open(
         let message = format!("{flag} has no meaning with a judge that is no server");
         return Err(UsageError::new(message).into());
     }
+    if let (Some(_), Spec::Human(_)) = (args.judge_timeout, &args.judge) {
+        let message = "--judge-timeout has no meaning with a person, who takes their time";
+        return Err(UsageError::new(message).into());
+    }
     let judge: Box<dyn Judge> = match &args.judge {
+        Spec::Human(desk) => Box::new(HumanJudge::new(*desk, console)),
         Spec::Http(endpoint) => {
             if let Some(warning) = HttpJudge::warning(endpoint) {
                 console.warn(warning);

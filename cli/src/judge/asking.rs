@@ -6,8 +6,10 @@ use anyhow::Result;
 use indicatif::ProgressBar;
 
 use super::call::Call;
+use super::judging::Calls;
 use super::log::{CallLog, LogError};
 use super::reply::{Outcome, Reply};
+use crate::console::Console;
 
 /// Somebody, or something, that can be asked what is wrong with answers.
 pub trait Judge {
@@ -28,22 +30,57 @@ pub trait Judge {
         calls: &[Call],
         received: &mut dyn FnMut(Reply) -> ControlFlow<()>,
     ) -> Result<()>;
+
+    /// Whether it is a person, who sees how far they are and may take back what they said.
+    fn is_person(&self) -> bool {
+        false
+    }
+
+    /// [`Self::ask`], of somebody who may sit over a reply for long. Any other judge is as quick as its
+    /// replies, and does not look back.
+    ///
+    /// # Errors
+    /// As [`Self::ask`].
+    fn ask_in(
+        &mut self,
+        _sitting: &Sitting<'_>,
+        calls: &[Call],
+        received: &mut dyn FnMut(Reply) -> ControlFlow<()>,
+    ) -> Result<()> {
+        self.ask(calls, received)
+    }
 }
 
-/// Asks `judge` every call; each reply is in `log` before the next is waited for. `bar` counts the
-/// calls that are answered, and `stop` is asked after each.
+/// What a person has around the calls.
+pub struct Sitting<'a> {
+    /// What they said before, and of what.
+    pub answered: Vec<(Call, Reply)>,
+    /// Whether to stop; to be asked while they think.
+    pub stop: &'a dyn Fn() -> bool,
+}
+
+/// Asks `judge` every call that has no answer in `log`; each reply is there before the next is waited
+/// for. `stop` is asked after each.
 ///
 /// # Errors
 /// What makes it senseless to ask on; a log that cannot be written.
 pub fn ask(
     judge: &mut dyn Judge,
-    calls: &[Call],
+    calls: &Calls,
     log: &mut CallLog,
-    bar: &ProgressBar,
+    console: Console,
     stop: &dyn Fn() -> bool,
 ) -> Result<()> {
+    let open = calls.open(log);
+    if open.is_empty() {
+        return Ok(());
+    }
+    let (answered, bar) = match judge.is_person() {
+        true => (calls.answered(log), ProgressBar::hidden()),
+        false => (Vec::new(), console.bar("judged", Some(open.len()))),
+    };
     let mut failed: Option<LogError> = None;
-    let done = judge.ask(calls, &mut |reply| {
+    let done = judge.ask_in(&Sitting { answered, stop }, &open, &mut |reply| {
         bar.inc(u64::from(reply.outcome == Outcome::Answered));
         match log.append(reply) {
             Ok(()) if !stop() => ControlFlow::Continue(()),
