@@ -1,7 +1,7 @@
 # The commands of the project. Each one first makes the machine ready (scripts/setup.sh).
 SHELL := bash
 env := . target/setup.env;
-.PHONY: help setup demo test test-models test-slow test-templates test-llama-server test-kills test-vulkan test-neon test-miri test-loom bench package
+.PHONY: help setup demo test test-models test-slow test-templates test-llama-server test-kills test-browser test-vulkan test-neon test-miri test-loom bench package
 
 # Where scripts/models.py puts the models and the tests look for them.
 export CUTQ_MODELS ?= $(CURDIR)/models
@@ -14,6 +14,7 @@ help:
 	@echo 'make test-templates  chat templates beside llama.cpp, over those that it ships (fetches its source)'
 	@echo 'make test-llama-server  cutq judge beside the server of llama.cpp (builds it: takes minutes)'
 	@echo 'make test-kills   cutq align, killed at 20 random moments: ends the same and pays nothing twice (takes minutes)'
+	@echo 'make test-browser  the page of cutq judge --judge human, by keyboard in Chromium'
 	@echo 'make test-vulkan  the tests of devices on Vulkan, in software if there is no GPU (takes minutes)'
 	@echo 'make test-neon    the kernels for aarch64 in an emulator (takes minutes)'
 	@echo 'make test-miri    the kernels in Miri, which checks every access to memory (takes minutes)'
@@ -45,6 +46,8 @@ test: setup
 	@if cargo deny --version >/dev/null 2>&1; then cargo deny --locked check; \
 	else echo 'cargo-deny is not installed: deny.toml was not checked'; fi
 	$(env) cargo test --release --locked --workspace --no-fail-fast
+	@if command -v chromium >/dev/null && command -v chromedriver >/dev/null; then $(MAKE) test-browser; \
+	else echo "Chromium or its driver is not installed: the page of --judge human was not tested in a browser"; fi
 	@if [[ ,$$CUTQ_REQUIRE, == *,vulkan,* ]]; then $(MAKE) test-vulkan; \
 	elif compgen -G '/usr/share/vulkan/icd.d/lvp*' >/dev/null && scripts/vulkan.sh; then $(MAKE) test-vulkan; \
 	else echo "Mesa's software driver or what a build for Vulkan needs is not installed: Vulkan was not tested"; fi
@@ -74,6 +77,11 @@ test-kills: setup
 	$(env) python3 scripts/models.py smol >/dev/null
 	$(env) cargo build --release --locked -p cutq
 	$(env) python3 scripts/kills.py $(KILLS)
+
+test-browser: setup
+	@scripts/chromium.sh
+	$(env) cargo build --release --locked --workspace
+	$(env) python3 scripts/browser.py
 
 # ggml is compiled a second time, beside the plain build. Drivers that compute on the CPU are skipped
 # unless they are named; the name is given to the tests alone, because cargo would compile ggml again.

@@ -32,7 +32,7 @@ impl Rounds<'_> {
         if begins {
             let Measures { judged, passed, failed, unsure, .. } = measures;
             stages.console.note(format_args!(
-                "  {passed} of {judged} pass, {failed} calls failed, {unsure} unsure"
+                "  {passed} of {judged} pass, {failed} without a judgment, {unsure} unsure"
             ));
         }
         refuse_without_signal(&measures)?;

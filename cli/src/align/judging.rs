@@ -47,8 +47,7 @@ impl RunJudge {
         let mut log = CallLog::open(&work.join(CALLS))?;
         let judging = Judging { prompt: &self.prompt, again: self.again, seed: self.seed };
         let calls = judging.calls(judge.name(), &answers)?;
-        let open = calls.open(&log);
-        ask(&mut **judge, &open, &mut log, &console.bar("judged", Some(open.len())), stops)?;
+        ask(&mut **judge, &calls, &mut log, console, stops)?;
         if stops() {
             return Err(Interrupted.into());
         }

@@ -13,8 +13,9 @@ use crate::data;
 use crate::flags::{DeviceArgs, JudgeArgs, JudgingArgs};
 use crate::interrupt::{INTERRUPTED, Interrupt};
 use crate::judge::{
-    Agreement, Answer, CallLog, CommandJudge, Counts, Forecast, HttpJudge, Judge, Judged, Judging,
-    Limited, ModelJudge, Prompt, Replay, Spec, TrainedJudge, Verdict, ask, write_judgments,
+    Agreement, Answer, CallLog, CommandJudge, Counts, Desk, Forecast, HttpJudge, HumanJudge, Judge,
+    Judged, Judging, Limited, ModelJudge, Prompt, Replay, Spec, TrainedJudge, Verdict, ask,
+    write_judgments,
 };
 use crate::output;
 use crate::session::model::{device, threads};
@@ -43,6 +44,11 @@ struct Figures {
 /// Runs the command.
 pub fn judge(args: &JudgeArgs) -> Result<ExitCode> {
     let console = Console::new(args.quiet);
+    if args.judge.judge == Spec::Human(Desk::Terminal) && args.answers.as_os_str() == "-" {
+        let message =
+            "standard input cannot be both the answers and what human:terminal says of them";
+        return Err(UsageError::new(message).into());
+    }
     let answers = data::answers(&args.answers).context("cannot read the answers")?;
     let answers: Vec<Arc<Answer>> = answers.into_iter().map(Arc::new).collect();
     cutq_ffi::check_replaceable(&args.out)
@@ -70,7 +76,7 @@ pub fn judge(args: &JudgeArgs) -> Result<ExitCode> {
         check_cost(&forecast, spent, args.judge.max_cost)?;
         let interrupt = Interrupt::listen(console, "saving what was received")?;
         let stop = || interrupt.is_asked();
-        ask(&mut *judge, &open, &mut log, &console.bar("judged", Some(open.len())), &stop)?;
+        ask(&mut *judge, &calls, &mut log, console, &stop)?;
         if stop() {
             console.warn("interrupted\nhint: the same command goes on with what was received");
             return Ok(ExitCode::from(INTERRUPTED));
@@ -108,7 +114,12 @@ pub(super) fn open(
         let message = format!("{flag} has no meaning with a judge that is no server");
         return Err(UsageError::new(message).into());
     }
+    if let (Some(_), Spec::Human(_)) = (args.judge_timeout, &args.judge) {
+        let message = "--judge-timeout has no meaning with a person, who takes their time";
+        return Err(UsageError::new(message).into());
+    }
     Ok(match &args.judge {
+        Spec::Human(desk) => Box::new(HumanJudge::new(*desk, console)),
         Spec::Http(endpoint) => {
             if let Some(warning) = HttpJudge::warning(endpoint) {
                 console.warn(warning);

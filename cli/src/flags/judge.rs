@@ -43,8 +43,9 @@ pub struct JudgeArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Judge")]
 pub struct JudgingArgs {
-    /// Who judges: `http://HOST/v1#MODEL` (a server with OpenAI's chat API, such as llama-server; its
-    /// key is read from CUTQ_JUDGE_KEY or else OPENAI_API_KEY), `cmd:COMMAND` (reads lines of
+    /// Who judges: `human` (you, at a page in the browser of this machine), `human:terminal` (you, here),
+    /// `http://HOST/v1#MODEL` (a server with OpenAI's chat API, such as llama-server; its key is read
+    /// from CUTQ_JUDGE_KEY or else OPENAI_API_KEY), `cmd:COMMAND` (reads lines of
     /// {"instruction","input","response"}, writes one line of {"judgment": text or null} for each),
     /// `replay:FILE` (judgments of the same answers), or a model in this process, `JUDGE.gguf` or
     /// `JUDGE.gguf+ADAPTER.gguf`
@@ -56,9 +57,9 @@ pub struct JudgingArgs {
     /// The whole question as a Jinja template of `instruction`, `response` and `fence`
     #[arg(long, value_name = "FILE")]
     pub judge_template: Option<PathBuf>,
-    /// Seconds to wait for a reply
-    #[arg(long, value_name = "SECONDS", default_value = "120", value_parser = positive)]
-    pub judge_timeout: f64,
+    /// Seconds to wait for a reply [default: 120]
+    #[arg(long, value_name = "SECONDS", value_parser = positive)]
+    pub judge_timeout: Option<f64>,
     /// Judge this share of the answers twice, and print how far the judge agrees with itself
     #[arg(long, value_name = "SHARE", default_value = "0", value_parser = share)]
     pub again: f64,
@@ -88,6 +89,6 @@ impl JudgingArgs {
 
     /// How long to wait.
     pub fn timeout(&self) -> Duration {
-        Duration::from_secs_f64(self.judge_timeout)
+        Duration::from_secs_f64(self.judge_timeout.unwrap_or(120.0))
     }
 }

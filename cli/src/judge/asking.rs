@@ -6,8 +6,10 @@ use anyhow::Result;
 use indicatif::ProgressBar;
 
 use super::call::Call;
+use super::judging::Calls;
 use super::log::{CallLog, LogError};
 use super::reply::{Outcome, Reply};
+use crate::console::Console;
 
 /// Somebody, or something, that can be asked what is wrong with answers.
 pub trait Judge {
@@ -32,20 +34,39 @@ pub trait Judge {
         received: &mut dyn FnMut(Reply) -> ControlFlow<()>,
         stop: &dyn Fn() -> bool,
     ) -> Result<()>;
+
+    /// Whether it is a person, who sees how far they are and may take back what they said.
+    fn is_person(&self) -> bool {
+        false
+    }
+
+    /// Tells a person what they have said before, and of what.
+    fn recall(&mut self, _answered: Vec<(Call, Reply)>) {}
 }
 
-/// Asks `judge` every call; each reply is in `log` before the next is waited for. `bar` counts the
-/// calls that are answered; `stop` is asked after each, and while it is waited for.
+/// Asks `judge` every call that has no answer in `log`; each reply is there before the next is waited
+/// for. `stop` is asked after each, and while it is waited for.
 ///
 /// # Errors
 /// What makes it senseless to ask on; a log that cannot be written.
 pub fn ask(
     judge: &mut dyn Judge,
-    calls: &[Call],
+    calls: &Calls,
     log: &mut CallLog,
-    bar: &ProgressBar,
+    console: Console,
     stop: &dyn Fn() -> bool,
 ) -> Result<()> {
+    let open = calls.open(log);
+    if open.is_empty() {
+        return Ok(());
+    }
+    let bar = match judge.is_person() {
+        true => {
+            judge.recall(calls.answered(log));
+            ProgressBar::hidden()
+        }
+        false => console.bar("judged", Some(open.len())),
+    };
     let mut failed: Option<LogError> = None;
     let mut received = |reply: Reply| {
         bar.inc(u64::from(reply.outcome == Outcome::Answered));
@@ -58,7 +79,7 @@ pub fn ask(
             }
         }
     };
-    let done = judge.ask(calls, &mut received, stop);
+    let done = judge.ask(&open, &mut received, stop);
     match failed {
         Some(error) => Err(error.into()),
         None => done,

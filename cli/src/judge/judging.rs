@@ -1,5 +1,6 @@
 //! From answers to judgments: calls, replies, and what is read out of them.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -82,8 +83,16 @@ impl Calls {
         self.all().flat_map(|call| log.replies_to(&call.key))
     }
 
+    /// The others, with their answers in `log`.
+    pub fn answered(&self, log: &CallLog) -> Vec<(Call, Reply)> {
+        self.all().filter_map(|call| Some((call.clone(), log.answer(&call.key)?.clone()))).collect()
+    }
+
+    /// Each once: of answers that are the same there is one call.
     fn all(&self) -> impl Iterator<Item = &Call> {
-        self.first.iter().flatten().chain(self.second.iter().map(|(_, call)| call))
+        let mut seen = HashSet::new();
+        let all = self.first.iter().flatten().chain(self.second.iter().map(|(_, call)| call));
+        all.filter(move |call| seen.insert(&call.key))
     }
 
     /// What the replies in `log` say: nothing but these, so that it can be read again at no cost.
@@ -100,8 +109,11 @@ impl Calls {
             match (&judgment, log.last(&call.key)) {
                 (Some(Ok(judgment)), _) => counts.add(judgment),
                 (Some(Err(outcome)), _) => *counts.failed.entry(*outcome).or_default() += 1,
+                // Who takes a judgment back has not failed: they are asked again.
+                (None, None | Some(Reply { outcome: Outcome::Withdrawn, .. })) => {
+                    counts.unasked += 1;
+                }
                 (None, Some(last)) => *counts.failed.entry(last.outcome).or_default() += 1,
-                (None, None) => counts.unasked += 1,
             }
             judgments.push(judgment.and_then(Result::ok));
         }

@@ -17,6 +17,7 @@
 //! | `counts`, `agreement` | the same in numbers                             |
 //! | `writing`   | `judgments.jsonl`                                         |
 //! | `command`   | the judge that is a program of the user's                 |
+//! | `human`     | the judge that is a person, at a page or in the terminal  |
 //! | `http`      | the judge that is a language model behind a server        |
 //! | `model`     | the judge that is a language model in this process        |
 //! | `trained`   | the same, if it has learned to judge                      |
@@ -30,6 +31,7 @@ mod command;
 mod counts;
 mod forecast;
 mod http;
+mod human;
 mod judging;
 mod judgment;
 mod limit;
@@ -53,6 +55,7 @@ pub use command::CommandJudge;
 pub use counts::Counts;
 pub use forecast::Forecast;
 pub use http::{Drawing, HttpJudge, Options as HttpOptions, Timeouts};
+pub use human::{Desk, HumanJudge};
 pub use judging::{Judged, Judging};
 pub use judgment::{Judgment, Verdict};
 pub use limit::Limited;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::http::Endpoint;
+use super::human::Desk;
 
 /// A judge by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +13,8 @@ pub enum Spec {
     Command(String),
     /// A language model behind a server.
     Http(Endpoint),
+    /// A person, and where they sit.
+    Human(Desk),
     /// Replies that were received before.
     Replay(PathBuf),
     /// A language model in this process.
@@ -31,8 +34,8 @@ pub struct UnknownSpec {
 }
 
 /// The forms of a name.
-const KINDS: &str =
-    "write http://HOST/v1#MODEL, cmd:COMMAND, replay:FILE or JUDGE.gguf[+ADAPTER.gguf]";
+const KINDS: &str = "write human, human:terminal, http://HOST/v1#MODEL, cmd:COMMAND, replay:FILE or \
+    JUDGE.gguf[+ADAPTER.gguf]";
 
 /// How files of models end.
 const GGUF: &str = ".gguf";
@@ -42,7 +45,7 @@ impl Spec {
     pub fn is_model(&self) -> bool {
         match self {
             Self::Http(_) => true,
-            Self::Command(_) | Self::Replay(_) => false,
+            Self::Command(_) | Self::Human(_) | Self::Replay(_) => false,
             Self::Model { .. } => true,
         }
     }
@@ -52,6 +55,11 @@ impl FromStr for Spec {
     type Err = UnknownSpec;
 
     fn from_str(text: &str) -> Result<Self, UnknownSpec> {
+        match text {
+            "human" => return Ok(Self::Human(Desk::Page)),
+            "human:terminal" => return Ok(Self::Human(Desk::Terminal)),
+            _ => {}
+        }
         let rest = |kind: &str| text.strip_prefix(kind).filter(|rest| !rest.trim().is_empty());
         if let Some(command) = rest("cmd:") {
             return Ok(Self::Command(command.to_owned()));
@@ -87,6 +95,8 @@ mod tests {
             parse("cmd:./judge.py --strict").ok(),
             Some(Spec::Command("./judge.py --strict".into()))
         );
+        assert_eq!(parse("human").ok(), Some(Spec::Human(Desk::Page)));
+        assert_eq!(parse("human:terminal").ok(), Some(Spec::Human(Desk::Terminal)));
         assert_eq!(parse("replay:calls.jsonl").ok(), Some(Spec::Replay("calls.jsonl".into())));
         let endpoint = "https://host/v1#m".parse().expect("an endpoint");
         assert_eq!(parse("https://host/v1#m").ok(), Some(Spec::Http(endpoint)));
@@ -96,7 +106,17 @@ mod tests {
         };
         assert_eq!(parse("a+b.gguf").ok(), Some(model("a+b.gguf", None)));
         assert_eq!(parse("a.gguf+b/c.gguf").ok(), Some(model("a.gguf", Some("b/c.gguf"))));
-        for text in [".gguf", "judge.py", "http://host/v1", "cmd:", "cmd: ", "replay:", ""] {
+        for text in [
+            ".gguf",
+            "judge.py",
+            "human:",
+            "humane",
+            "http://host/v1",
+            "cmd:",
+            "cmd: ",
+            "replay:",
+            "",
+        ] {
             assert!(parse(text).expect_err(text).to_string().contains("names no judge"), "{text}");
         }
     }

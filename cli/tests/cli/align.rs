@@ -1,9 +1,10 @@
 //! `cutq align`: rounds with a judge that is a small script.
 
 use std::collections::HashSet;
+use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -235,4 +236,44 @@ fn a_run_says_what_it_costs_and_stops_before_the_limit() {
     }
     let calls: u64 = lines.iter().map(|line| line["calls"].as_u64().unwrap()).sum();
     assert_eq!((calls, server.requests().len()), (21, 21));
+}
+
+#[test]
+fn a_person_judges_rounds_and_may_skip() {
+    let place = with_prompts();
+    let flags = format!("{FLAGS} --run-dir run --max-failed 0 --judge human:terminal");
+    let mut cutq = place.with_model("align", &flags.split_whitespace().collect::<Vec<_>>());
+    // What is too much for a sitting is refused at its end; a sitting more is not asked for.
+    let sitting = "s\nNot this.\ng\nNot that.\ng\nNot this.\ne\nf\n";
+    let output = succeed(cutq.write_stdin(sitting.repeat(9)));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("5 judged: 2 good, 3 with faults"), "{stderr}");
+    assert!(stderr.contains("1 not asked yet") && stderr.contains("1  Not this."), "{stderr}");
+    assert_eq!(place.json_lines("run/dry/judgments.jsonl").len(), 5);
+    let lines = rounds(&place, "run");
+    assert_eq!(lines.len(), 3, "{lines:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_while_a_person_thinks() {
+    let place = with_prompts();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_cutq"))
+        .current_dir(place.path(""))
+        .arg("align")
+        .arg(model())
+        .args(FLAGS.split_whitespace())
+        .args(["--run-dir", "run", "--judge", "human"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains("http://127.0.0.1:")), "no page");
+    let id = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    let asked = Instant::now();
+    let rest: Vec<String> = lines.map(Result::unwrap).collect();
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{rest:?}");
+    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+    assert!(rest.iter().any(|line| line.contains("the same command goes on")), "{rest:?}");
 }

@@ -216,7 +216,7 @@ fn a_model_judges_in_process_and_is_asked_once() {
 #[test]
 fn a_judge_of_ones_own_is_trained_and_asked() {
     let place = Place::with_data();
-    let flags = "--task judge --data data.jsonl --out judge.gguf --epochs 20 --batch-size 6 --lr 2e-3 \
+    let flags = "--task judge --data data.jsonl --out judge.gguf --epochs 30 --batch-size 6 --lr 2e-3 \
                  --lora-dropout 0 --max-length 256 --quiet";
     let mut finetune = place.cutq(["finetune"]);
     succeed(finetune.arg(model()).args(flags.split_whitespace()));

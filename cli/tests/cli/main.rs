@@ -18,9 +18,11 @@ mod help;
 mod inspect;
 mod judge;
 mod judge_http;
+mod judge_human;
 mod length;
 mod memory;
 mod models;
+mod page;
 mod place;
 mod resume;
 #[path = "../../src/data/tokenize/scripts.rs"]
