@@ -13,6 +13,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import subprocess
 import sys
 import tempfile
@@ -25,19 +26,21 @@ MODELS = pathlib.Path(os.environ.get("CUTQ_MODELS") or REPO / "models")
 MODEL = MODELS / "SmolLM2-135M-Instruct.Q4_1.gguf"
 PROMPTS = REPO / "demo/align"
 
-sys.path.insert(0, str(PROMPTS))
-import judge  # noqa: E402  the demo's rule: neither the first person nor an exclamation mark
-
+# Prompts for opinions, which the model gives in the first person, and what the judge has against it.
+KIND = "opinion"
+WORD = re.compile(r"\W*(I)\b")
+FAULT = "It begins with the word I."
 # Calls that are open at once, and the longest that one is.
 OPEN = 16
 LONGEST = 0.4
 # Two rounds that are short, and still better than the model before them.
 ROUNDS = 2
 FLAGS = f"""--instructions train.jsonl --eval-instructions eval.jsonl --test-instructions test.jsonl
-    --rounds {ROUNDS} --patience {ROUNDS} --samples-per-round 24 -n 24 --positive-ratio 1 --lr 2e-3
-    --batch-size 4 --save-every 1 --concurrency {OPEN} --price 1,2 --quiet""".split()
-# Lines of each file of prompts.
-LINES = {"train": 36, "eval": 16, "test": 4}
+    --rounds {ROUNDS} --patience {ROUNDS} --samples-per-round 20 -n 12 --positive-ratio 1 --lr 2e-3
+    --focal-gamma 0 --weight-unlike 4 --batch-size 4 --save-every 1 --concurrency {OPEN} --price 1,2
+    --quiet""".split()
+# Prompts of each file.
+PROMPTS_OF = {"train": 40, "eval": 20, "test": 4}
 
 
 def say(text):
@@ -72,9 +75,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.server.asked.append(question["seed"])
         time.sleep(self.server.random.uniform(0, LONGEST))
         text = question["messages"][-1]["content"]
-        said = judge.judge(text.split("\n### Response:\n", 1)[1])
-        faults = [{"quote": quote["text"], "what": "against the rule"} for quote in said["quotes"]]
-        content = json.dumps({"judgment": said["judgment"] or "perfect", "faults": faults})
+        response = text.split("\n### Response:\n", 1)[1].split("\n", 1)[1]
+        found = WORD.match(response)
+        faults = [{"quote": found[1], "what": FAULT}] if found else []
+        content = json.dumps({"judgment": FAULT if found else "perfect", "faults": faults})
         choice = {"index": 0, "message": {"role": "assistant", "content": content}, "finish_reason": "stop"}
         usage = {"prompt_tokens": len(text), "completion_tokens": len(content)}
         body = json.dumps({"choices": [choice], "usage": usage}).encode()
@@ -98,22 +102,26 @@ def finish(folder, name, server):
     assert code == 0, f"{name} ended with status {code}"
 
 
-def replies(run):
-    """What each file of replies holds, by the beginnings of their keys; a torn last line is none."""
-    def read(path):
-        whole = path.read_text().rpartition("\n")[0].splitlines()
-        lines = [json.loads(line) for line in whole]
-        assert all(line["outcome"] == "answered" for line in lines), path
-        keys = collections.Counter(line["key"] for line in lines)
-        assert not keys or max(keys.values()) == 1, f"{path} has two replies to one question"
-        return {int(key[:7], 16) for key in keys}
-
-    # A folder that is renamed while it is looked at would be missed: nothing runs here any more.
-    return {path: read(path) for path in run.rglob("calls.jsonl")}
+def read(path):
+    """The questions that a file of replies answers, as `asked` has them; a torn last line is none."""
+    lines = [json.loads(line) for line in path.read_text().rpartition("\n")[0].splitlines()]
+    assert all(line["outcome"] == "answered" for line in lines), path
+    assert len({line["key"] for line in lines}) == len(lines), f"{path} answers a question twice"
+    return [int(line["key"][:7], 16) for line in lines]
 
 
 def received(run):
-    return set().union(*replies(run).values())
+    """How often a run has received the answer to each question. Two rounds may ask the same, if their
+    models answer the same; round 1 begins with what the dry round was told."""
+    logs = [path for path in run.rglob("calls.jsonl") if path.parent.name.removesuffix(".tmp") != "dry"]
+    if not any(path.parent.match("rounds/1/judge*") for path in logs):
+        logs += run.glob("dry*/calls.jsonl")
+    return collections.Counter(question for path in logs for question in read(path))
+
+
+def at_work(run):
+    """The files of stages that are not complete, and the questions that they answer."""
+    return {path: set(read(path)) for path in run.glob("**/*.tmp/calls.jsonl")}
 
 
 def rounds(run):
@@ -142,10 +150,24 @@ def wait(process, server, chance, seconds):
         time.sleep(0.002)
 
 
-def kill_one(folder, name, server, chance, seconds):
-    """Whether the run was still going on when it was killed."""
-    known = received(folder / name)
-    before = len(server.asked)
+def check_asked(run, before, known, asked):
+    """How many of the questions that were `asked` have no answer, in a run that was killed since it had
+    received `before` and held `known` in stages that were not complete."""
+    new = received(run) - before
+    lost = collections.Counter(asked)
+    lost.subtract(new)
+    assert min(lost.values(), default=0) >= 0, "an answer came to a question that nobody asked"
+    assert lost.total() <= OPEN, f"{lost.total()} calls were open"
+    # Where a stage was completed, its file would answer a question twice.
+    again = set().union(*(known[path] for path in known if path.exists())).intersection(asked)
+    assert not again, f"{len(again)} questions were asked again whose answers were there"
+    return lost.total()
+
+
+def attempt(folder, name, server, chance, seconds):
+    """Runs and kills; whether it was still going on then, and how many calls were open."""
+    run, first = folder / name, len(server.asked)
+    before, known = received(run), at_work(run)
     process = start(folder, name, server)
     wait(process, server, chance, seconds)
     is_killed = process.poll() is None
@@ -154,24 +176,25 @@ def kill_one(folder, name, server, chance, seconds):
     assert is_killed or code == 0, f"{name} ended with status {code}"
     # What was under way may still arrive at the server.
     time.sleep(0.1)
-    again = known.intersection(server.asked[before:])
-    assert not again, f"{len(again)} questions were asked again whose replies were there"
-    return is_killed
+    return is_killed, check_asked(run, before, known, server.asked[first:])
 
 
 def kill_often(folder, server, chance, kills, seconds):
-    """Kills runs, one after the other where one ends before; the names of those that were begun."""
-    names, done, asked = ["cut1"], 0, len(server.asked)
+    """Kills runs, one after the other where one ends before. The names of those that were begun, and how
+    many calls were cut off."""
+    names, done, lost = ["cut1"], 0, 0
     while done < kills:
-        if kill_one(folder, names[-1], server, chance, seconds):
+        is_killed, n_open = attempt(folder, names[-1], server, chance, seconds)
+        lost += n_open
+        if is_killed:
             done += 1
-            parts = sorted(str(path.relative_to(folder)) for path in folder.glob("cut*/**/*.tmp"))
-            say(f"kill {done}/{kills}: {len(server.asked) - asked} questions; at work: {' '.join(parts) or '-'}")
+            stage = [path.relative_to(folder) for path in folder.glob(f"{names[-1]}/**/*.tmp")]
+            say(f"kill {done}/{kills}: {n_open} calls open, at work in {stage[0] if stage else 'no stage'}")
         else:
             say(f"{names[-1]} has ended")
             names.append(f"cut{len(names) + 1}")
     finish(folder, names[-1], server)
-    return names
+    return names, lost
 
 
 def main():
@@ -185,23 +208,23 @@ def main():
     with tempfile.TemporaryDirectory() as place:
         folder = pathlib.Path(args.keep or place)
         folder.mkdir(exist_ok=not args.keep)
-        for name, lines in LINES.items():
-            text = (PROMPTS / f"{name}.jsonl").read_text().splitlines(keepends=True)
-            (folder / f"{name}.jsonl").write_text("".join(text[:lines]))
+        for name, n in PROMPTS_OF.items():
+            lines = (PROMPTS / f"{name}.jsonl").read_text().splitlines(keepends=True)
+            lines = [line for line in lines if json.loads(line)["kind"] == KIND]
+            (folder / f"{name}.jsonl").write_text("".join(lines[:n]))
         begun = time.monotonic()
         finish(folder, "whole", server)
         took, questions = time.monotonic() - begun, len(server.asked)
-        assert questions == len(set(server.asked)) == len(received(folder / "whole"))
+        assert received(folder / "whole") == collections.Counter(server.asked)
         say(f"undisturbed: {took:.0f} s, {questions} questions")
         # A run that is killed so often takes a few times as long.
-        names = kill_often(folder, server, chance, args.kills, 4 * took / args.kills)
+        names, lost = kill_often(folder, server, chance, args.kills, 4 * took / args.kills)
         for name in names:
             check_same(folder / name, folder / "whole")
-        asked, most = len(server.asked) - questions, len(names) * questions + OPEN * args.kills
-        assert asked <= most, f"{asked} questions, {most} would be too many"
-        twice = asked - len(names) * questions
-        say(f"{args.kills} kills in {len(names)} runs: the same adapters, figures and replies; "
-            f"{asked} questions, {twice} of them again because a kill had cut their call off")
+        asked = len(server.asked) - questions
+        assert asked == len(names) * questions + lost, (asked, len(names), questions, lost)
+        say(f"{args.kills} kills in {len(names)} runs: the same adapters, figures and answers; {asked} "
+            f"questions, {lost} of them again because a kill had cut their call off")
 
 
 if __name__ == "__main__":

@@ -40,10 +40,13 @@ impl Price {
     }
 
     /// What replies have cost, also those of attempts that failed: by the tokens that their server
-    /// counts, or else about that.
+    /// counts, or else about that. The same in any order.
     pub fn of_all<'a>(self, replies: impl IntoIterator<Item = &'a Reply>) -> f64 {
         let used = replies.into_iter().filter_map(|reply| reply.usage.or(reply.estimate));
-        used.map(|usage| self.of(usage)).sum()
+        self.of(used.fold(Usage::default(), |sum, usage| Usage {
+            prompt_tokens: sum.prompt_tokens + usage.prompt_tokens,
+            completion_tokens: sum.completion_tokens + usage.completion_tokens,
+        }))
     }
 }
 
