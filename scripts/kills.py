@@ -37,7 +37,7 @@ LONGEST = 0.4
 ROUNDS = 2
 FLAGS = f"""--instructions train.jsonl --eval-instructions eval.jsonl --test-instructions test.jsonl
     --rounds {ROUNDS} --patience {ROUNDS} --samples-per-round 20 -n 12 --positive-ratio 1 --lr 2e-3
-    --focal-gamma 0 --weight-unlike 4 --batch-size 4 --save-every 1 --concurrency {OPEN} --price 1,2
+    --temperature 1 --weight-quoted 4 --batch-size 4 --save-every 1 --concurrency {OPEN} --price 1,2
     --quiet""".split()
 # Prompts of each file.
 PROMPTS_OF = {"train": 40, "eval": 20, "test": 4}
@@ -216,6 +216,7 @@ def main():
         finish(folder, "whole", server)
         took, questions = time.monotonic() - begun, len(server.asked)
         assert received(folder / "whole") == collections.Counter(server.asked)
+        assert (folder / "whole/best.gguf").exists(), "no round is better: nothing chooses one"
         say(f"undisturbed: {took:.0f} s, {questions} questions")
         # A run that is killed so often takes a few times as long.
         names, lost = kill_often(folder, server, chance, args.kills, 4 * took / args.kills)

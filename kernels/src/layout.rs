@@ -65,8 +65,8 @@ pub enum Precision {
     ///
     /// with `|q| <= 127`, `0 <= u <= 255`, transposed `1 <= u <= 127`. Weights that are stored in
     /// blocks of 32 with a scale and an offset ([`Weights::quants`]) are exact in
-    /// [`Kernels::product`]: `u`, `s` and `o` are their own. A block whose sum `s·Σq` or range `max - min` exceeds `f32` makes its products
-    /// non-finite; magnitudes up to `2^122` are safe.
+    /// [`Kernels::product`]: `u`, `s` and `o` are their own. A block whose sum `s·Σq` or range
+    /// `max - min` exceeds `f32` makes its products non-finite; magnitudes up to `2^122` are safe.
     ///
     /// [`Kernels::product`]: crate::Kernels::product
     /// [transposed]: crate::Kernels::product_transposed

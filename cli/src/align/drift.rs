@@ -74,6 +74,10 @@ fn mean(now: &[f64], base: &[f64], f: impl Fn((f64, f64)) -> f64) -> f64 {
 fn divergence((ln_p, ln_q): (f64, f64)) -> f64 {
     /// What is nearer to certain than this is rounding: the engine computes in `f32`.
     const CERTAIN: f64 = -1e-6;
+    if ln_p.is_nan() || ln_q.is_nan() {
+        // `min` and `max` would pass over it.
+        return f64::NAN;
+    }
     let (ln_p, ln_q) = (ln_p.min(CERTAIN), ln_q.min(CERTAIN));
     let other = |ln: f64| -ln.exp_m1();
     let others = other(ln_p) * (other(ln_p) / other(ln_q)).ln();

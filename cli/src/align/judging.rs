@@ -57,6 +57,10 @@ impl RunJudge {
             let n = with_itself.n();
             console.note(format_args!("  the judge agrees with itself on {share:.2} of {n}"));
         }
+        if counts.judged() == 0 && counts.unasked > 0 {
+            // Who goes away before the first answer has not judged: the stage waits for them.
+            return Err(Interrupted.into());
+        }
         counts.check(self.max_failed, Some(judge.name()))?;
         write_judgments(&work.join(JUDGMENTS), judge.name(), &answers, &judgments)
     }

@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 
 use super::data::Counts;
 use super::drift::Drift;
-use super::effort::Effort;
 use super::interval::Interval;
 use super::measures::Measures;
 use crate::run::{Log, inappropriate_share, quotes};
@@ -103,10 +102,6 @@ impl RoundLine {
 
     pub(super) fn with_drift(self, drift: Drift) -> Self {
         Self { kl_base: Some(drift.kl_base), ppl_ratio: Some(drift.ppl_ratio), ..self }
-    }
-
-    pub(super) fn with_effort(self, Effort { calls, cost, seconds }: Effort) -> Self {
-        Self { calls, cost, seconds, ..self }
     }
 
     pub(super) fn with_unlearned(self, unlearned: Unlearned) -> Self {

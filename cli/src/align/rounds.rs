@@ -6,6 +6,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::diagnosis;
+use super::effort::Effort;
 use super::instructions;
 use super::interval::Interval;
 use super::judged::Judged;
@@ -96,8 +97,9 @@ impl Rounds<'_> {
         self.note("round 0: evaluation before training".to_owned());
         let (answers, drift) = self.stages.evaluate(0, &self.eval)?;
         let first = Measures::of(&answers);
+        let Effort { calls, cost, seconds } = self.stages.effort(0)?;
         let line = RoundLine::new(0, &first).with_drift(drift);
-        let line = line.with_effort(self.stages.effort(0)?);
+        let line = RoundLine { calls, cost, seconds, ..line };
         self.stages.folder.write_rounds(std::slice::from_ref(&line))?;
         self.report(&line, &[]);
         let best = Best { round: 0, answers };
@@ -128,7 +130,8 @@ impl Rounds<'_> {
         let line = RoundLine::new(round, &Measures::of(&answers)).with_data(&counts);
         let line = line.with_drift(drift).with_unlearned(unlearned);
         let delta_best_ci95 = paired(&progress.best.answers, &answers);
-        let line = RoundLine { delta_best_ci95, ..line.with_effort(stages.effort(round)?) };
+        let Effort { calls, cost, seconds } = stages.effort(round)?;
+        let line = RoundLine { delta_best_ci95, calls, cost, seconds, ..line };
         self.note(format!("  {}", diagnosis::sentence(&trained_on)));
         Ok(Some((line, answers)))
     }

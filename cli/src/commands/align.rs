@@ -42,7 +42,7 @@ pub fn align(args: &AlignArgs) -> Result<ExitCode> {
         folder.begin(&settings)?;
     }
     cutq_ffi::exit_on_abort(format!("error: the computation cannot go on\n{GO_ON}\n"));
-    let interrupt = Interrupt::listen(console, "finishing what is begun")?;
+    let interrupt = Interrupt::listen(console, "saving what is finished")?;
     let stages = Stages {
         settings: &settings,
         model: &model,

@@ -69,6 +69,10 @@ pub fn ask(
     };
     let mut failed: Option<LogError> = None;
     let mut received = |reply: Reply| {
+        // Nothing is written behind a line that may be torn.
+        if failed.is_some() {
+            return ControlFlow::Break(());
+        }
         bar.inc(u64::from(reply.outcome == Outcome::Answered));
         match log.append(reply) {
             Ok(()) if !stop() => ControlFlow::Continue(()),
