@@ -64,8 +64,6 @@ const RULES: &str = "Content-Security-Policy: default-src 'none'; script-src 'se
     Cache-Control: no-store\r\n\
     Connection: close\r\n";
 
-/// What is read of a request that was refused before its end; a connection that is closed over unread
-
 impl Response {
     /// A file of the page.
     pub fn file(kind: &'static str, text: &str) -> Self {
@@ -88,7 +86,8 @@ impl Response {
         Self::error(status, &status.line()[4..])
     }
 
-    /// Writes it, and ends the connection. Whoever does not read it to its end misses it.
+    /// Writes it, and ends the connection. Whoever does not read it to its end misses it: a connection
+    /// that is closed over unread bytes can lose what was sent, so those are read for a second.
     pub fn send(&self, mut stream: TcpStream) {
         if self.write(&mut stream).is_ok() && stream.shutdown(Shutdown::Write).is_ok() {
             let _ = stream.set_read_timeout(Some(Duration::from_millis(200)));
