@@ -31,10 +31,11 @@ fn trainer(objective: AnyObjective, micro_batch_tokens: usize) -> Trainer<AnyObj
 /// weight) taken from `base`: what the gradient is the gradient of.
 fn reference(
     objective: &AnyObjective,
-    is_judged: bool,
+    group: &Group,
     now: &LogProbs,
     base: &EvaluatedExample,
 ) -> f64 {
+    let is_judged = group.is_judged();
     let mean = |values: Vec<f64>| values.iter().sum::<f64>() / values.len() as f64;
     let nll = |l: &Option<Vec<f64>>| mean(l.as_ref().unwrap().iter().map(|l| -l).collect());
     match objective {
@@ -47,11 +48,16 @@ fn reference(
         AnyObjective::Cut(cut) if is_judged => {
             let options = cut.options();
             let judged = base.log_probs.judged.as_ref().unwrap();
+            let by_quotes = options.spans != Spans::Contrast && group.quoted.is_some();
             let plain = now.plain.as_ref().unwrap().iter().enumerate();
             let l1 = plain.map(|(t, l)| {
                 if base.loss.inappropriate.contains(&t) {
                     let focal = judged[t].exp().powf(options.focal_gamma);
-                    -options.weight_unlike * focal * log1mexp(*l)
+                    let weight = match by_quotes {
+                        true => options.weight_quoted,
+                        false => options.weight_unlike * focal,
+                    };
+                    -weight * log1mexp(*l)
                 } else {
                     -l
                 }
@@ -72,9 +78,8 @@ fn batch_loss(
 ) -> f64 {
     let now = evaluate_examples(objective, model, groups, mode).unwrap();
     let losses = groups.iter().zip(&now).zip(base);
-    let sum: f64 = losses
-        .map(|((group, now), base)| reference(objective, group.is_judged(), &now.log_probs, base))
-        .sum();
+    let sum: f64 =
+        losses.map(|((group, now), base)| reference(objective, group, &now.log_probs, base)).sum();
     sum / groups.len() as f64
 }
 
