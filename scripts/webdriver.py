@@ -11,7 +11,7 @@ import urllib.error
 import urllib.request
 
 # Seconds until what should happen has to have happened.
-PATIENCE = 20
+PATIENCE = 60
 
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
          "--disable-background-networking", "--disable-component-update", "--disable-sync"]
