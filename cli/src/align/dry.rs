@@ -24,7 +24,9 @@ impl Rounds<'_> {
         stage.run(|work| {
             stages.console.note(format_args!("dry round: {} prompts", tasks.len()));
             let wanted = Wanted { tasks, sampling: stages.settings.sampling, round: 0 };
-            stages.sample_and_judge(work, &wanted)
+            stages.sample_and_judge(work, &wanted)?;
+            let answers = Judged::read(&work.join(ANSWERS), &work.join(JUDGMENTS))?;
+            stages.select(work, 1, &answers)
         })?;
         let answers = Judged::read(&stage.file(ANSWERS), &stage.file(JUDGMENTS))?;
         let measures = Measures::of(&answers);
@@ -36,8 +38,8 @@ impl Rounds<'_> {
             ));
         }
         refuse_without_signal(&measures)?;
-        if begins && stages.select(1, &answers).1.negatives > 0 {
-            let forecast = Forecast::new(self, &answers)?;
+        if begins && stages.counts(&stage)?.negatives > 0 {
+            let forecast = Forecast::new(self, answers.len())?;
             stages.console.note(&forecast);
             forecast.check(stages.judge.max_cost)?;
         }

@@ -6,19 +6,16 @@ use super::folder::AlignFolder;
 use super::stage::{CALLS, Stage};
 use crate::judge::{CallLog, Price, Reply};
 
-/// What a round has taken.
+/// What stages have taken.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Effort {
     /// Attempts to ask the judge; the dry round's are the first of round 1.
     pub calls: usize,
     /// What they cost, if there is a price.
     pub cost: Option<f64>,
-    /// Time of its stages, each by the process that completed it.
+    /// Time, of each by the process that completed it.
     pub seconds: f64,
 }
-
-/// The stages of a round.
-const STAGES: [&str; 5] = ["sample", "judge", "data", "train", "eval"];
 
 impl Effort {
     /// What a round has taken.
@@ -26,7 +23,14 @@ impl Effort {
     /// # Errors
     /// Replies that cannot be read.
     pub fn of(folder: &AlignFolder, round: usize, price: Option<Price>) -> Result<Self> {
-        Self::of_stages(&STAGES.map(|name| Stage::new(&folder.round(round), name)), price)
+        let stages = [
+            folder.sample(round),
+            folder.judge(round),
+            folder.data(round),
+            folder.train(round),
+            folder.eval(round),
+        ];
+        Self::of_stages(&stages, price)
     }
 
     /// What some stages have taken.
@@ -48,11 +52,10 @@ impl Effort {
 /// # Errors
 /// Replies that cannot be read.
 pub fn cost(folder: &AlignFolder, rounds: usize, price: Price) -> Result<f64> {
-    let judge = |round: usize| Stage::new(&folder.round(round), "judge");
-    let stages = |round: usize| [judge(round), folder.eval(round), folder.test(round)];
+    let stages = |round: usize| [folder.judge(round), folder.eval(round), folder.test(round)];
     let mut stages: Vec<Stage> = (0..=rounds).flat_map(stages).collect();
     // Round 1 begins with the dry round's replies.
-    if judge(1).found(CALLS).is_none() {
+    if folder.judge(1).found(CALLS).is_none() {
         stages.push(folder.dry());
     }
     Ok(price.of_all(&all_replies(&stages)?))

@@ -73,6 +73,26 @@ impl AlignFolder {
         Stage::new(self.path(), "dry")
     }
 
+    /// A round's answers to train on.
+    pub(super) fn sample(&self, round: usize) -> Stage {
+        Stage::new(&self.round(round), "sample")
+    }
+
+    /// What the judge says of them.
+    pub(super) fn judge(&self, round: usize) -> Stage {
+        Stage::new(&self.round(round), "judge")
+    }
+
+    /// Those that are trained on.
+    pub(super) fn data(&self, round: usize) -> Stage {
+        Stage::new(&self.round(round), "data")
+    }
+
+    /// The training of a round.
+    pub(super) fn train(&self, round: usize) -> Stage {
+        Stage::new(&self.round(round), "train")
+    }
+
     /// The evaluation of a round.
     pub(super) fn eval(&self, round: usize) -> Stage {
         Stage::new(&self.round(round), "eval")

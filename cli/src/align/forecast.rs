@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
-use super::data;
 use super::effort::Effort;
-use super::judged::Judged;
 use super::rounds::Rounds;
 use super::stage::DATA;
 use crate::console::Console;
@@ -33,11 +31,11 @@ struct Training {
 }
 
 impl Forecast {
-    /// The forecast by the answers of the dry round, of which some can be trained on.
+    /// The forecast by the dry round's answers, `dry` of them, of which some can be trained on.
     ///
     /// # Errors
     /// Files that cannot be read; answers that cannot be trained on.
-    pub fn new(rounds: &Rounds<'_>, dry: &[Judged]) -> Result<Self> {
+    pub fn new(rounds: &Rounds<'_>, dry: usize) -> Result<Self> {
         let (stages, limits) = (rounds.stages, rounds.stages.settings.rounds);
         let measured = rounds.eval.len() * (limits.rounds + 1) + 2 * rounds.test.len();
         let answers = limits.rounds * limits.samples_per_round + measured;
@@ -45,7 +43,7 @@ impl Forecast {
         Ok(Self {
             rounds: limits.rounds,
             answers,
-            effort: scaled(effort, answers as f64 / dry.len() as f64),
+            effort: scaled(effort, answers as f64 / dry as f64),
             training: training(rounds, dry)?,
         })
     }
@@ -75,15 +73,12 @@ fn scaled(effort: Effort, times: f64) -> Effort {
 }
 
 /// Plans a training run on what the dry round would train on, and measures its pace.
-fn training(rounds: &Rounds<'_>, dry: &[Judged]) -> Result<Training> {
+fn training(rounds: &Rounds<'_>, dry: usize) -> Result<Training> {
     let stages = rounds.stages;
-    let (kept, _) = stages.select(1, dry);
-    let file = stages.folder.dry().file(DATA);
-    data::write(&file, &kept)?;
-    let settings = stages.training(1, &[file], 0)?;
+    let settings = stages.training(1, &[stages.folder.dry().file(DATA)], 0)?;
     let pace = Run::plan(settings, stages.model, Console::new(true))?.pace()?;
     let settings = stages.settings;
-    let tokens = tokens(&settings.training.recipe, settings.rounds, dry.len(), pace);
+    let tokens = tokens(&settings.training.recipe, settings.rounds, dry, pace);
     Ok(Training { tokens, tok_per_s: pace.tok_per_s })
 }
 

@@ -96,8 +96,7 @@ impl Stages<'_> {
     /// The answers to train on in a round, drawn and judged; what was asked in the dry round is not asked
     /// again.
     pub(super) fn answers(&self, round: usize, wanted: &Wanted<'_>) -> Result<Vec<Judged>> {
-        let folder = self.folder.round(round);
-        let (sample, judge) = (Stage::new(&folder, "sample"), Stage::new(&folder, "judge"));
+        let (sample, judge) = (self.folder.sample(round), self.folder.judge(round));
         sample.run(|work| self.sample(work, wanted))?;
         judge.run(|work| {
             let (asked, calls) = (self.folder.dry().file(CALLS), work.join(CALLS));
@@ -111,28 +110,27 @@ impl Stages<'_> {
 
     /// Chooses what a round trains on.
     pub(super) fn build(&self, round: usize, answers: &[Judged]) -> Result<Counts> {
-        let stage = Stage::new(&self.folder.round(round), "data");
-        stage.run(|work| {
-            let (kept, counts) = self.select(round, answers);
-            data::write(&work.join(DATA), &kept)?;
-            Ok(fs::write(work.join(COUNTS), serde_json::to_vec(&counts)?)?)
-        })?;
-        read_json(&stage.file(COUNTS))
+        let stage = self.folder.data(round);
+        stage.run(|work| self.select(work, round, answers))?;
+        self.counts(&stage)
     }
 
-    /// The answers that a round trains on.
-    pub(super) fn select<'a>(
-        &self,
-        round: usize,
-        answers: &'a [Judged],
-    ) -> (Vec<&'a Judged>, Counts) {
+    /// Chooses what a round trains on, into `work`.
+    pub(super) fn select(&self, work: &Path, round: usize, answers: &[Judged]) -> Result<()> {
         let seed = self.settings.training.recipe.seed + round as u64;
-        data::select(answers, self.settings.rounds.positive_ratio, seed)
+        let (kept, counts) = data::select(answers, self.settings.rounds.positive_ratio, seed);
+        data::write(&work.join(DATA), &kept)?;
+        Ok(fs::write(work.join(COUNTS), serde_json::to_vec(&counts)?)?)
+    }
+
+    /// What became of the answers of which a stage chose.
+    pub(super) fn counts(&self, stage: &Stage) -> Result<Counts> {
+        read_json(&stage.file(COUNTS))
     }
 
     /// Trains a round's adapter on the data of `rounds`, from that of round `from`.
     pub(super) fn train(&self, round: usize, rounds: &[usize], from: usize) -> Result<()> {
-        let stage = Stage::new(&self.folder.round(round), "train");
+        let stage = self.folder.train(round);
         stage.run(|work| {
             let run = match work.join("config.json").exists() {
                 true => {
@@ -140,8 +138,7 @@ impl Stages<'_> {
                     (Run::resume(settings, self.model, &folder, self.console)?, folder)
                 }
                 false => {
-                    let data =
-                        |round: &usize| Stage::new(&self.folder.round(*round), "data").file(DATA);
+                    let data = |round: &usize| self.folder.data(*round).file(DATA);
                     let data: Vec<PathBuf> = rounds.iter().map(data).collect();
                     let settings = self.training(round, &data, from)?;
                     let run = Run::plan(settings, self.model, self.console)?;
@@ -245,7 +242,7 @@ impl Stages<'_> {
 
     /// The log of a round's training.
     pub(super) fn log(&self, round: usize) -> PathBuf {
-        Stage::new(&self.folder.round(round), "train").file("log.jsonl")
+        self.folder.train(round).file("log.jsonl")
     }
 }
 

@@ -36,7 +36,7 @@ enum Word<'a> {
 }
 
 const KEYS: &str = "\
-    g  good: nothing is wrong        s  skip it, it is asked again next time
+    g  good: nothing is wrong        s  skip it: not judged now
     u  undo, as often as you like    e  to the end, with the rest not judged
     1 to 9  criticise it as before   f  at the end: finish
     > words   quote words of the answer; the criticism follows in the next line

@@ -115,7 +115,7 @@ function showEnd({ good, criticised, skipped, open }) {
     part.append(element('dt', name), element('dd', count));
     return part;
   }));
-  const again = skipped + open > 0 ? ' The same command asks again for what is not judged.' : '';
+  const again = skipped + open > 0 ? ' What is not judged is left out; cutq judge asks about it again.' : '';
   byId('end-note').textContent = view.is_finished
     ? 'If cutq has more to judge, it appears here; else this page can be closed.'
     : `Everything is saved.${again}`;
