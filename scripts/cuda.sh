@@ -10,7 +10,7 @@
 # usage: scripts/cuda.sh [ARCHITECTURE...]
 # An architecture is a compute capability without its dot, such as 86 for an RTX 3060 (NVIDIA lists
 # them at https://developer.nvidia.com/cuda-gpus); by default that of the GPU here. ggml is
-# compiled once for each, which takes more than an hour on two cores.
+# compiled once for each, which takes 22 minutes on two cores (AMD EPYC, Zen 4).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 venv=$PWD/target/cuda

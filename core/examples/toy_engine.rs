@@ -58,7 +58,7 @@ impl Model for Bigram {
 
     fn forward(&mut self, sequences: &[Sequence<'_>], _mode: Mode) -> Result<Vec<f64>, Infallible> {
         self.targets.clear();
-        for Sequence { prompt, response } in sequences {
+        for Sequence { prompt, response, .. } in sequences {
             // The prompt's last token predicts the response's first.
             let before = prompt.iter().rev().take(1).chain(response.iter());
             let targets = before.zip(response.iter());

@@ -34,6 +34,12 @@ impl Float for f32 {
         f64::from(self)
     }
 
+    #[cfg(feature = "std")]
+    fn sqrt(self) -> Self {
+        self.sqrt()
+    }
+
+    #[cfg(not(feature = "std"))]
     fn sqrt(self) -> Self {
         libm::sqrtf(self)
     }
@@ -48,6 +54,12 @@ impl Float for f64 {
         self
     }
 
+    #[cfg(feature = "std")]
+    fn sqrt(self) -> Self {
+        self.sqrt()
+    }
+
+    #[cfg(not(feature = "std"))]
     fn sqrt(self) -> Self {
         libm::sqrt(self)
     }

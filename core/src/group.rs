@@ -87,7 +87,10 @@ impl Group {
         let sequence = |context| match self.prompt_of(context) {
             None => Err(GroupError::MissingPrompt { example, context }),
             Some([]) => Err(GroupError::EmptyPrompt { example, context }),
-            Some(prompt) => Ok(Sequence { prompt, response: &self.response }),
+            Some(prompt) => {
+                let id = (example * ContextKind::ALL.len() + context as usize) as u64;
+                Ok(Sequence { prompt, response: &self.response, id })
+            }
         };
         contexts.kinds().map(sequence).collect()
     }
@@ -114,7 +117,7 @@ mod tests {
         };
         assert_eq!(group.n_tokens(Contexts::BOTH), 9);
         let sequences = group.sequences(Contexts::BOTH).expect("both prompts are there");
-        assert_eq!(sequences[1], Sequence { prompt: &[1, 2, 3], response: &[4, 5] });
+        assert_eq!(sequences[1], Sequence { prompt: &[1, 2, 3], response: &[4, 5], id: 22 });
         let context = ContextKind::Contrast;
         let all = Contexts { contrast: true, ..Contexts::BOTH };
         assert_eq!(group.sequences(all), Err(GroupError::MissingPrompt { example: 7, context }));

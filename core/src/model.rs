@@ -11,6 +11,9 @@ pub struct Sequence<'a> {
     pub prompt: &'a [u32],
     /// Token ids scored; at least one.
     pub response: &'a [u32],
+    /// Tells it from the other sequences of a step: what is random in a sequence depends on the
+    /// step's seed and on this, not on what shares a pass with it.
+    pub id: u64,
 }
 
 /// What a forward pass is for.
@@ -18,8 +21,9 @@ pub struct Sequence<'a> {
 pub enum Mode {
     /// A backward pass may follow; dropout is on.
     Train {
-        /// Decides which values dropout removes. Drawn from the run's seed, the step and the
-        /// micro-batch, so that a resumed run drops the same ones.
+        /// Decides, together with [`Sequence::id`], which values dropout removes. Drawn from the
+        /// run's seed and the step, so that a resumed run drops the same ones, and so does one with
+        /// other micro-batches.
         seed: u64,
     },
     /// Nothing is random, and nothing is saved for a backward pass.

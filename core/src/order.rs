@@ -6,7 +6,7 @@
 //! | stream | drawn by |
 //! |---|---|
 //! | order, one per epoch | [`permutation`], [`Batches`]; [`choose`] from that of epoch 0 |
-//! | dropout, one per step | the trainer, a seed for each micro-batch |
+//! | dropout, one per step | the trainer, the step's seed |
 
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -19,7 +19,7 @@ use rand_chacha::rand_core::{RngCore, SeedableRng};
 enum Purpose {
     /// Permutations, by epoch.
     Order = 0,
-    /// Seeds of micro-batches, by step.
+    /// Seeds of steps.
     Dropout = 1,
 }
 
@@ -70,13 +70,9 @@ pub fn choose(n: usize, k: usize, seed: u64) -> Vec<usize> {
     chosen
 }
 
-/// The seed of what is random in one micro-batch of one step, see
-/// [`Mode::Train`](crate::model::Mode::Train).
-pub(crate) fn micro_batch_seed(seed: u64, step: u64, micro_batch: usize) -> u64 {
-    let mut rng = stream(seed, Purpose::Dropout, step);
-    // A u64 takes two of the generator's 32-bit words.
-    rng.set_word_pos(2 * micro_batch as u128);
-    rng.next_u64()
+/// The seed of what is random in one step, see [`Mode::Train`](crate::model::Mode::Train).
+pub(crate) fn step_seed(seed: u64, step: u64) -> u64 {
+    stream(seed, Purpose::Dropout, step).next_u64()
 }
 
 /// The batches of a run over `n` examples: every epoch in its own order, its last batch perhaps
@@ -155,10 +151,9 @@ mod tests {
     }
 
     #[test]
-    fn seeds_differ_by_step_and_micro_batch() {
-        let seeds = [(1, 0, 0), (1, 0, 1), (1, 1, 0), (2, 0, 0)];
-        let drawn = seeds.map(|(seed, step, micro)| micro_batch_seed(seed, step, micro));
-        assert!((1..4).all(|i| !drawn[..i].contains(&drawn[i])), "{drawn:?}");
-        assert_eq!(micro_batch_seed(1, 0, 1), drawn[1]);
+    fn seeds_differ_by_run_and_step() {
+        let drawn = [(1, 0), (1, 1), (2, 0)].map(|(seed, step)| step_seed(seed, step));
+        assert!((1..3).all(|i| !drawn[..i].contains(&drawn[i])), "{drawn:?}");
+        assert_eq!(step_seed(1, 1), drawn[1]);
     }
 }

@@ -179,7 +179,7 @@ pub use kernels::{Kernels, SimdError};
 pub use layout::{BLOCK, COLUMNS, GROUP, PackedShape, Precision, TILE_COLUMNS, packed_bytes};
 pub use level::Level;
 pub use log_softmax::LogitGradient;
-pub use loops::{Dropout, Nonlinearity, RopePairs};
+pub use loops::{Dropout, DropoutPool, Nonlinearity, RopePairs};
 pub use lora::LoraShape;
 pub use operand::{Output, Packed, QuantBlock, Weights};
 pub use packed_activations::PackedActivations;

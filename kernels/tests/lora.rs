@@ -4,7 +4,7 @@ mod support;
 
 use std::ops::Range;
 
-use cutq_kernels::{Dropout, Kernels, LoraShape, Scratch};
+use cutq_kernels::{Dropout, DropoutPool, Kernels, LoraShape, Scratch};
 use support::{levels, numbers, sizes};
 
 /// Tensors of one adapter, and what the products make of them.
@@ -23,7 +23,9 @@ const NAMES: [&str; 6] = ["low", "y", "dlow", "dB", "dA", "dx"];
 
 impl Case {
     fn new((n_tokens, n_in, n_out, r): (usize, usize, usize, usize), p: f32) -> Case {
-        let dropout = (p > 0.0).then(|| Dropout::new(0x1234_5678_9abc, p));
+        let keys: Vec<u64> = (0..n_tokens as u64).collect();
+        let pool = DropoutPool::new(0x1234_5678_9abc, p);
+        let dropout = (p > 0.0).then(|| Dropout::new(pool, 7, &keys));
         Case {
             shape: LoraShape { n_tokens, n_in, n_out, r, scaling: 0.75, dropout },
             x: numbers(n_tokens * n_in, 1),
@@ -69,10 +71,11 @@ impl Case {
 
     /// The same in `f64`, with the mask read off a tensor of ones.
     fn reference(&self, kernels: Kernels) -> [Vec<f64>; 6] {
-        let LoraShape { n_tokens, n_in, n_out, r, scaling, dropout } = self.shape;
+        let LoraShape { n_tokens, n_in, n_out, r, scaling, ref dropout } = self.shape;
         let mut mask = vec![1.0; n_tokens * n_in];
         if let Some(dropout) = dropout {
-            kernels.dropout(&dropout, 0, &mut mask);
+            let rows = mask.chunks_exact_mut(n_in).enumerate();
+            rows.for_each(|(t, row)| kernels.dropout(dropout, t, 0, row));
             assert!(mask.contains(&0.0));
         }
         let mask = |t: usize, k: usize| f64::from(mask[t * n_in + k]);

@@ -12,12 +12,12 @@ use cutq_core::optimizer::Optimizer;
 use cutq_core::schedule::{LrSchedule, Schedule};
 use cutq_core::trainer::{Trainer, TrainerOptions};
 use cutq_ffi::{
-    Adapter, Architecture, Demand, Engine, EngineOptions, Family, Gguf, LoraConfig, Plan,
-    Precision, Projection, Retention, TensorType,
+    Adapter, Architecture, Demand, Engine, EngineError, EngineOptions, Family, Gguf, LoraConfig,
+    Plan, Precision, Projection, Retention, TensorType,
 };
 use cutq_tests::computing::Computing;
 use cutq_tests::synthetic::{Shape, Synthetic, preset};
-use cutq_tests::tolerance::{DEVICE_LOG_PROB, F32_ADAMW, F32_COSINE, F32_LOG_PROB};
+use cutq_tests::tolerance::{DEVICE_LOG_PROB, F32_ADAMW, F32_COSINE, F32_LOG_PROB, F32_LOSS};
 
 /// Tokens of two sequences; the first sees more than Gemma's window and attention's tile.
 const LONG: [usize; 2] = [700, 90];
@@ -35,7 +35,7 @@ fn portable_operations_train_every_family() {
 
 #[test]
 fn portable_operations_compute_every_type() {
-    every_type(Computing::Portable);
+    every_type(Computing::Portable, &[]);
 }
 
 #[test]
@@ -61,6 +61,16 @@ fn portable_operations_compute_the_same_whatever_stays_in_memory() {
 #[test]
 fn portable_operations_stay_within_every_budget() {
     budgets(Computing::Portable);
+}
+
+#[test]
+fn the_kernels_drop_the_same_in_any_micro_batch() {
+    micro_batches(Computing::Kernels);
+}
+
+#[test]
+fn portable_operations_drop_the_same_in_any_micro_batch() {
+    micro_batches(Computing::Portable);
 }
 
 #[cfg(feature = "vulkan")]
@@ -89,7 +99,7 @@ mod vulkan {
 
     #[test]
     fn vulkan_computes_every_type() {
-        every_type(Computing::Device("Vulkan"));
+        every_type(Computing::Device("Vulkan"), &[]);
     }
 
     #[test]
@@ -120,6 +130,12 @@ mod cuda {
     #[test]
     fn cuda_trains_every_family() {
         training(Computing::Device("CUDA"));
+    }
+
+    #[test]
+    fn cuda_computes_every_type() {
+        // Those that ggml's CUDA backend cannot dequantize by rows.
+        every_type(Computing::Device("CUDA"), &["tq1_0", "tq2_0", "nvfp4"]);
     }
 
     #[test]
@@ -179,10 +195,18 @@ fn is_seen(result: &[f64], seen: &mut Vec<Vec<f64>>, what: &str) -> bool {
     is_seen
 }
 
-fn every_type(computing: Computing) {
+/// Every type is computed rightly or, if the device is known to lack it, refused by name.
+fn every_type(computing: Computing, lacking: &[&str]) {
     let Some(options) = computing.options(Precision::F32) else { return };
     for tensor_type in TensorType::all() {
         let model = Synthetic::new(shape(), tensor_type);
+        if lacking.contains(&tensor_type.to_string().as_str()) {
+            in_a_file(&model, |path| {
+                let refused = try_step(&mut open(path, options, 0.0), SHORT).err().unwrap();
+                assert!(refused.to_string().contains(&tensor_type.to_string()), "{refused}");
+            });
+            continue;
+        }
         agree(&model, options, SHORT, 0.0, &tensor_type.to_string(), &mut Vec::new());
     }
 }
@@ -195,11 +219,11 @@ fn training(computing: Computing) {
         let model = Synthetic::new(Shape { family, ..shape() }, "q4_k".parse().unwrap());
         in_a_file(&model, |path| {
             let kernels = EngineOptions { precision: Precision::F32, ..EngineOptions::default() };
-            let expected = losses(path, kernels);
+            let expected = losses(path, kernels, (0.0, 1024));
             if is_seen(&expected, &mut seen, &format!("{family:?}")) {
                 return;
             }
-            let found = losses(path, options);
+            let found = losses(path, options, (0.0, 1024));
             assert!(expected[9] < 0.98 * expected[0], "{family:?} learns nothing: {expected:?}");
             let pairs = found.iter().zip(&expected);
             let far = pairs.map(|(a, b)| (a - b).abs() / b).fold(0.0, f64::max);
@@ -207,6 +231,21 @@ fn training(computing: Computing) {
             assert!(far <= F32_ADAMW, "{family:?}: {found:?}, expected {expected:?}");
         });
     }
+}
+
+/// What a run drops is decided by its seed, not by how many examples share a pass, which depends on the
+/// memory that it may take.
+fn micro_batches(computing: Computing) {
+    let Some(options) = computing.options(Precision::F32) else { return };
+    in_a_file(&Synthetic::new(shape(), "q4_k".parse().unwrap()), |path| {
+        let [together, alone] = [1024, 1].map(|tokens| losses(path, options, (0.25, tokens)));
+        let pairs = together.iter().zip(&alone);
+        let far = pairs.map(|(a, b)| (a - b).abs() / b).fold(0.0, f64::max);
+        assert!(far <= F32_LOSS, "{together:?} and {alone:?}");
+        let nothing_dropped = losses(path, options, (0.0, 1024));
+        let far = (together[9] - nothing_dropped[9]).abs() / nothing_dropped[9];
+        assert!(far > 10.0 * F32_LOSS, "{together:?} and {nothing_dropped:?} without dropout");
+    });
 }
 
 /// What a layer retains, of its forward pass or of its weights, saves time and changes nothing.
@@ -220,8 +259,22 @@ fn retained(computing: Computing) {
             let retention = Retention { products, panels, ..Retention::default() };
             run(path, EngineOptions { retention, ..options }, lens, 0.1)
         });
-        assert!(results.iter().all(|result| *result == results[0]));
+        results.iter().for_each(|result| same(result, &results[0]));
     });
+}
+
+/// The same bits, or how far they are apart.
+fn same(found: &Outcome, expected: &Outcome) {
+    let pairs = found.log_probs.iter().zip(&expected.log_probs);
+    let far = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+    let mut different = Vec::new();
+    for ((name, a), (_, b)) in found.gradients.iter().zip(&expected.gradients) {
+        let far = a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        if a != b {
+            different.push(format!("{name} by {far:.1e}"));
+        }
+    }
+    assert!(found == expected, "log-probs differ by {far:.1e}, gradients: {different:?}");
 }
 
 /// Layers that come and go change nothing: none stays, one does, all but one, all.
@@ -233,7 +286,9 @@ fn layers_that_stay(computing: Computing) {
             let mut engine = open(path, EngineOptions { retention, ..options }, 0.1);
             [(); 2].map(|()| step(&mut engine, SHORT))
         });
-        assert!(results.iter().all(|found| *found == results[0]));
+        for found in &results {
+            found.iter().zip(&results[0]).for_each(|(found, expected)| same(found, expected));
+        }
         assert!(results[0][0].gradients == results[0][1].gradients);
     });
 }
@@ -265,11 +320,12 @@ fn budgets(computing: Computing) {
             results.push(step(&mut engine, SHORT));
             let peak = engine.take_peak_bytes();
             assert!(peak <= plan.peak() && plan.peak() <= budget, "{peak} of {budget}: {plan:?}");
-            // A plan that reserves much more than is used would refuse what fits.
-            assert!(peak * 10 >= (plan.peak() - plan.footprint.scratch) * 9, "{peak}: {plan:?}");
+            // A plan that reserves much more than is used would refuse what fits. (It reserves what a
+            // layer needs that computes its products again, though the last ones may not have to.)
+            assert!(peak * 8 >= (plan.peak() - plan.footprint.scratch) * 7, "{peak}: {plan:?}");
             planned.push((plan.retention.weights, plan.retention.products));
         }
-        assert!(results.iter().all(|found| *found == results[0]));
+        results.iter().for_each(|found| same(found, &results[0]));
         assert_eq!(planned, [(0, 0), (2, 0), (DEPTH, DEPTH)]);
     });
 }
@@ -326,8 +382,12 @@ fn run(path: &Path, options: EngineOptions, lens: [usize; 2], dropout: f32) -> O
 
 /// The loss before each of ten steps on one judged and one plain example. U is what the judge quotes:
 /// the contrast's would jump with a token at its edge, which rounding moves.
-fn losses(path: &Path, options: EngineOptions) -> Vec<f64> {
-    let mut engine = open(path, options, 0.0);
+fn losses(
+    path: &Path,
+    options: EngineOptions,
+    (dropout, micro_batch_tokens): (f32, usize),
+) -> Vec<f64> {
+    let mut engine = open(path, options, dropout);
     let n_vocab = engine.architecture().n_vocab;
     let group = |index: usize, judged| Group {
         index,
@@ -345,7 +405,7 @@ fn losses(path: &Path, options: EngineOptions) -> Vec<f64> {
         optimizer: Optimizer::default(),
         schedule: LrSchedule::new(Schedule::Constant, 1e-3, 0.0, 10).unwrap(),
         max_grad_norm: 1.0,
-        micro_batch_tokens: 1024,
+        micro_batch_tokens,
         seed: 0,
     };
     let by_quotes = CutOptions { spans: Spans::Quotes, ..CutOptions::PAPER };
@@ -375,19 +435,23 @@ fn tokens(len: usize, n_vocab: usize) -> Vec<u32> {
 
 /// One training pass over random tokens.
 fn step(engine: &mut Engine, lens: [usize; 2]) -> Outcome {
+    try_step(engine, lens).unwrap()
+}
+
+fn try_step(engine: &mut Engine, lens: [usize; 2]) -> Result<Outcome, EngineError> {
     let n_vocab = engine.architecture().n_vocab;
     let tokens = lens.map(|len| tokens(len, n_vocab));
     let sequences = tokens.each_ref().map(|tokens| {
         let (prompt, response) = tokens.split_at(tokens.len() / 3);
-        Sequence { prompt, response }
+        Sequence { prompt, response, id: tokens.len() as u64 }
     });
     engine.zero_grads();
-    let log_probs = engine.forward(&sequences, Mode::Train { seed: 1 }).unwrap();
+    let log_probs = engine.forward(&sequences, Mode::Train { seed: 1 })?;
     let weights: Vec<f64> = (0..log_probs.len()).map(|i| (i % 3) as f64 - 0.5).collect();
-    engine.backward(&weights).unwrap();
+    engine.backward(&weights)?;
     let mut gradients = Vec::new();
     engine.visit_parameters(&mut |p| gradients.push((p.name.to_owned(), p.grads.to_vec())));
-    Outcome { log_probs, gradients }
+    Ok(Outcome { log_probs, gradients })
 }
 
 fn shape() -> Shape {

@@ -81,7 +81,7 @@ fn log_probs_are_those_of_the_training_engine() {
                     response.push(token);
                 }
                 assert_eq!(response.len(), answer.log_probs.len());
-                let sequence = Sequence { prompt: &request.prompt, response: &response };
+                let sequence = Sequence { prompt: &request.prompt, response: &response, id: 0 };
                 let expected = engine.forward(&[sequence], Mode::Eval).unwrap();
                 for (found, expected) in answer.log_probs.iter().zip(expected) {
                     let error = (found - expected).abs();

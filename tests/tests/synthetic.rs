@@ -133,8 +133,8 @@ fn gradient_is_the_slope(path: &Path, what: &str) {
     let mut engine = Engine::open(&gguf, adapter, options).unwrap();
     let tokens: Vec<u32> = (0..40u32).map(|i| i * 71 % architecture.n_vocab as u32).collect();
     let sequences = [
-        Sequence { prompt: &tokens[..9], response: &tokens[9..25] },
-        Sequence { prompt: &tokens[25..30], response: &tokens[30..] },
+        Sequence { prompt: &tokens[..9], response: &tokens[9..25], id: 0 },
+        Sequence { prompt: &tokens[25..30], response: &tokens[30..], id: 1 },
     ];
 
     let loss = mean_loss(&mut engine, &sequences, Mode::Train { seed: 0 });

@@ -130,7 +130,7 @@ impl Texts {
 
 fn log_probs(engine: &mut Engine, texts: &[(Vec<u32>, Vec<u32>)]) -> Result<Vec<f64>> {
     let sequences: Vec<Sequence<'_>> =
-        texts.iter().map(|(prompt, response)| Sequence { prompt, response }).collect();
+        texts.iter().map(|(prompt, response)| Sequence { prompt, response, id: 0 }).collect();
     let tokens = |sequence: &Sequence<'_>| sequence.prompt.len() + sequence.response.len();
     let mut found = Vec::new();
     let mut rest = &sequences[..];

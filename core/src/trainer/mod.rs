@@ -19,7 +19,7 @@ use crate::group::Group;
 use crate::model::{Mode, Model};
 use crate::objective::Objective;
 use crate::optimizer::{Moments, Optimizer, OptimizerState};
-use crate::order::micro_batch_seed;
+use crate::order::step_seed;
 use crate::schedule::LrSchedule;
 use crate::trainer::gradients::{NonFinite, Survey};
 use crate::trainer::report::Totals;
@@ -36,7 +36,7 @@ pub struct TrainerOptions {
     /// Examples share a forward pass up to this many tokens. An example's contexts always stay
     /// together.
     pub micro_batch_tokens: usize,
-    /// Decides dropout, together with step and micro-batch.
+    /// Decides dropout, together with the step.
     pub seed: u64,
 }
 
@@ -111,8 +111,8 @@ impl<O: Objective, F: Float> Trainer<O, F> {
         model.zero_grads();
         let mut totals = Totals::default();
         let mut any_weight = false;
-        for (i, groups) in self.micro_batches(batch).into_iter().enumerate() {
-            let mode = Mode::Train { seed: micro_batch_seed(self.options.seed, self.step, i) };
+        let mode = Mode::Train { seed: step_seed(self.options.seed, self.step) };
+        for groups in self.micro_batches(batch) {
             any_weight |= self.accumulate(model, groups, mode, batch.len(), &mut totals)?;
             if let Some(bad) = gradients::non_finite(model) {
                 return Err(self.blame(model, groups, mode, batch.len(), bad));

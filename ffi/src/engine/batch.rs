@@ -14,6 +14,9 @@ pub(crate) struct Batch {
     pub segments: Vec<Segment>,
     /// For each target, in order: where it is predicted, and the token itself.
     pub targets: Vec<(usize, u32)>,
+    /// For each token of a training pass, what decides which values dropout removes there: the
+    /// sequence's id and the position.
+    pub keys: Vec<u64>,
     /// For each sequence, if keys and values are kept: where they are.
     pub kept: Vec<KeptSequence>,
 }
@@ -29,6 +32,7 @@ impl Batch {
             batch.segments.push(Segment { start, len });
         }
         batch.tokens = vec![0; n_tokens];
+        batch.keys = vec![0; n_tokens];
         batch.targets = (0..n_tokens).step_by(2).map(|position| (position, 0)).collect();
         batch
     }
@@ -58,6 +62,7 @@ impl Batch {
             let tokens = sequence.prompt.iter().chain(sequence.response).copied();
             batch.tokens.extend(tokens.take(len));
             batch.positions.extend(0..len as i32);
+            batch.keys.extend((0..len as u64).map(|position| sequence.id << 32 | position));
             batch.segments.push(Segment { start, len });
             let first_target = start + sequence.prompt.len() - 1;
             batch.targets.extend((first_target..).zip(sequence.response.iter().copied()));
@@ -73,12 +78,13 @@ mod tests {
     #[test]
     fn sequences_lie_end_to_end() {
         let sequences = [
-            Sequence { prompt: &[1, 2], response: &[3, 4] },
-            Sequence { prompt: &[5], response: &[6] },
+            Sequence { prompt: &[1, 2], response: &[3, 4], id: 7 },
+            Sequence { prompt: &[5], response: &[6], id: 8 },
         ];
         let batch = Batch::new(&sequences);
         assert_eq!(batch.tokens, [1, 2, 3, 5]);
         assert_eq!(batch.positions, [0, 1, 2, 0]);
+        assert_eq!(batch.keys, [7 << 32, 7 << 32 | 1, 7 << 32 | 2, 8 << 32]);
         assert_eq!(batch.targets, [(1, 3), (2, 4), (3, 6)]);
         let segments = [Segment { start: 0, len: 3 }, Segment { start: 3, len: 1 }];
         assert_eq!(batch.segments, segments);

@@ -17,7 +17,8 @@ pub struct Footprint {
     pub adapter: u64,
     /// The residual before each layer and behind the last, and its gradient.
     pub checkpoints: u64,
-    /// Intermediate tensors of a layer's forward and backward pass, or of the head's.
+    /// Intermediate tensors of a layer's forward and backward pass, or of the head's; beside a device
+    /// also what all layers read there, the masks of attention and of dropout.
     pub activations: u64,
     /// On the CPU copies of results, and what the threads work in. Else an estimate of what ggml's
     /// backend takes for itself: one copy of the widest activations.
@@ -34,7 +35,8 @@ impl Engine {
         let batch = Batch::of_shape(n_tokens, longest);
         let layers = 0..self.architecture.n_layer;
         let products = layers.clone().map(|layer| Arena::size(&self.saved_shapes(layer, &batch)));
-        let activations = layers.map(|layer| self.layer_bytes(layer, &batch)).max();
+        let of_layers = layers.map(|layer| self.layer_bytes(layer, &batch)).max();
+        let activations = of_layers.unwrap_or(0).max(self.head_bytes(&batch));
         // Beside a device, the adapter's place is the host's memory; a layer's share of it is among
         // the layer's inputs.
         let (adapter, scratch) = match self.copied {
@@ -44,7 +46,7 @@ impl Engine {
         Footprint {
             adapter: adapter as u64,
             checkpoints: Arena::size(&self.checkpoint_shapes(&batch)) as u64,
-            activations: activations.unwrap_or(0).max(self.head_bytes(&batch)) as u64,
+            activations: (activations + self.constant_bytes(&batch)) as u64,
             scratch: scratch as u64,
             products: products.max().unwrap_or(0) as u64,
             weights: self.weights.bytes(&self.backend),
@@ -66,7 +68,7 @@ impl Engine {
         widths.flat_map(|(n_in, n_out)| [n_in, n_out]).max().unwrap_or(0)
     }
 
-    /// The head's rows on their way back, a layer's gradients of its adapters, and the largest
+    /// The head's rows on their way back, a gradient of an adapter, and the largest
     /// scratch of each thread.
     pub(super) fn scratch_bytes(&self, n_tokens: usize, longest: usize) -> usize {
         let (precision, shape) = (self.precision, &self.architecture);
@@ -87,7 +89,8 @@ impl Engine {
             |of: &dyn Fn(Projection) -> usize| shape.projections().iter().copied().map(of).max();
         let products = largest(&product).unwrap_or(0).max(largest(&lora).unwrap_or(0));
         let per_thread = products.max(attention).max(head);
-        let gradients: usize = self.pairs_of(0).map(|(_, pair)| 4 * pair.n_params()).sum();
+        let sides = self.pairs_of(0).map(|(_, pair)| pair.a.len().max(pair.b.len()));
+        let gradients = 4 * sides.max().unwrap_or(0);
         4 * n_tokens * n_embd + gradients + self.n_threads * per_thread
     }
 }

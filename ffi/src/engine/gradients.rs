@@ -1,6 +1,7 @@
 //! The gradients of an adapter.
 
 use crate::adapter::LoraPair;
+use crate::ggml::node::Node;
 
 /// The gradients of a pair of the adapter, over the micro-batches of a step.
 pub(super) struct TrainedPair {
@@ -8,14 +9,6 @@ pub(super) struct TrainedPair {
     pub db: Vec<f32>,
     pub name_a: String,
     pub name_b: String,
-}
-
-/// What one micro-batch adds to a pair's gradients.
-pub(super) struct PairGradient {
-    /// Index of the pair.
-    pub pair: usize,
-    pub da: Vec<f32>,
-    pub db: Vec<f32>,
 }
 
 impl TrainedPair {
@@ -28,14 +21,14 @@ impl TrainedPair {
         }
     }
 
-    /// Adds `gradient / scale`; the scale is a power of two.
-    pub fn add(&mut self, gradient: &PairGradient, scale: f64) {
+    /// Adds what a micro-batch adds to the gradients of A and B, outputs of a graph that has run, over
+    /// `scale`, a power of two. The `buffer` is overwritten.
+    pub fn add(&mut self, gradients: [Node<'_>; 2], scale: f64, buffer: &mut Vec<f32>) {
         let unscale = (1.0 / scale) as f32;
-        let add = |sums: &mut [f32], values: &[f32]| {
-            sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value * unscale);
-        };
-        add(&mut self.da, &gradient.da);
-        add(&mut self.db, &gradient.db);
+        for (sums, gradient) in [&mut self.da, &mut self.db].into_iter().zip(gradients) {
+            gradient.read_into(buffer);
+            sums.iter_mut().zip(&*buffer).for_each(|(sum, value)| *sum += value * unscale);
+        }
     }
 
     pub fn zero(&mut self) {

@@ -1,9 +1,8 @@
 //! Graphs of one layer, forward and backward.
 
-use cutq_kernels::Dropout;
-
 use super::Engine;
 use super::batch::Batch;
+use super::constants::{PassConstants, PassDropout};
 use super::layer::LayerPass;
 use crate::adapter::LoraPair;
 use crate::ggml::graph::Graph;
@@ -20,8 +19,10 @@ use crate::ops::tape::{Saved, Tape, Var};
 pub(super) struct LayerRun<'a> {
     pub layer: usize,
     pub batch: &'a Batch,
-    /// Of the dropout, if there is any.
-    pub seed: Option<u64>,
+    /// What it drops, if it does.
+    pub dropout: Option<PassDropout>,
+    /// What all layers read; none to plan with.
+    pub constants: Option<&'a PassConstants>,
     /// What the layer saves, or saved.
     pub saved: Option<&'a [Tensor]>,
 }
@@ -81,7 +82,8 @@ impl Engine {
         let tensors = &self.weights.file().layers[layer];
         let graph = self.layer_graph(tensors, batch);
         let mut tape = Tape::new(&graph, Saved::Nothing);
-        let at = LayerRun { layer, batch, seed: Some(0), saved: None };
+        let at =
+            LayerRun { layer, batch, dropout: self.pass_dropout(0), constants: None, saved: None };
         let ends = [(); 2].map(|()| graph.placeholder(self.residual_shape(batch)));
         let gradients = self.gradients(&graph, &mut tape, &at, tensors, ends);
         gradients.residual.into_iter().for_each(|node| graph.output(node));
@@ -93,7 +95,7 @@ impl Engine {
         let tensors = &self.weights.file().layers[layer];
         let graph = self.layer_graph(tensors, batch);
         let mut tape = Tape::new(&graph, Saved::Nothing);
-        let at = LayerRun { layer, batch, seed: None, saved: None };
+        let at = LayerRun { layer, batch, dropout: None, constants: None, saved: None };
         let x = tape.constant(graph.placeholder(self.residual_shape(batch)));
         let y = self.layer_pass(&graph, &mut tape, &at, tensors).forward(&mut tape, x);
         graph.output(y.node);
@@ -106,7 +108,7 @@ impl Engine {
         let graph = self.layer_graph(tensors, batch);
         let mut tape = Tape::new(&graph, Saved::Nothing);
         let x = tape.constant(graph.placeholder(self.residual_shape(batch)));
-        let at = LayerRun { layer, batch, seed: None, saved: None };
+        let at = LayerRun { layer, batch, dropout: None, constants: None, saved: None };
         self.layer_pass(&graph, &mut tape, &at, tensors).forward(&mut tape, x);
         tape.saved_shapes().to_vec()
     }
@@ -153,7 +155,7 @@ impl Engine {
         &'g self,
         graph: &'g Graph,
         tape: &mut Tape<'g>,
-        &LayerRun { layer: n, batch, seed, .. }: &LayerRun<'g>,
+        &LayerRun { layer: n, batch, dropout, constants, .. }: &LayerRun<'g>,
         layer: &'g Layer,
     ) -> LayerPass<'g> {
         let loras = self.pairs_of(n).map(|(i, pair)| {
@@ -164,10 +166,12 @@ impl Engine {
                 a: matrix(&pair.a, [pair.n_in, r]),
                 b: matrix(&pair.b, [r, pair.n_out]),
                 scaling: self.adapter.scaling(pair),
-                dropout: self.dropout(seed, i),
+                dropout: dropout
+                    .map(|dropout| self.lora_dropout(graph, dropout, batch, i, constants)),
             };
             (pair.projection, lora)
         });
+        let shape = self.architecture.attention(n);
         LayerPass {
             loras: loras.collect(),
             ops: &*self.ops,
@@ -184,8 +188,9 @@ impl Engine {
                 .as_ref()
                 .map(|cache| Kept { tensors: cache.layer(n), sequences: &batch.kept }),
             attention: Attention {
-                shape: self.architecture.attention(n),
+                shape,
                 segments: batch.segments.clone(),
+                masks: self.mask_nodes(graph, batch, shape.window, constants),
             },
         }
     }
@@ -198,19 +203,4 @@ impl Engine {
         let needed = factors.iter().any(|&factor| factor != 1.0);
         needed.then(|| graph.reshape(graph.input([n, 1], factors), [1, 1, n]))
     }
-
-    /// A pair's dropout in this micro-batch, if there is any.
-    fn dropout(&self, seed: Option<u64>, pair: usize) -> Option<Dropout> {
-        let p = self.adapter.config.lora_dropout;
-        let seed = seed.filter(|_| p > 0.0)?;
-        Some(Dropout::new(pair_seed(seed, pair), p))
-    }
-}
-
-/// The seed of one pair's dropout, out of that of a micro-batch.
-fn pair_seed(seed: u64, pair: usize) -> u64 {
-    let mut x = seed ^ (pair as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ (x >> 31)
 }

@@ -23,7 +23,7 @@ pub(super) struct LayerPass<'g> {
     pub rotation: Option<Rotation<'g>>,
     /// What queries are multiplied by, of shape (1, 1, tokens), if not by 1.
     pub temperature: Option<Node<'g>>,
-    pub attention: Attention,
+    pub attention: Attention<'g>,
     /// Where keys and values are kept, if they are.
     pub kept: Option<Kept<'g>>,
     /// The adapters of this layer.
@@ -110,7 +110,7 @@ impl<'g> LayerPass<'g> {
 
     fn project(&self, tape: &mut Tape<'g>, x: Var<'g>, projection: Projection) -> Var<'g> {
         let tensors = self.layer.projection(projection).expect("the family has it");
-        let lora = self.loras.iter().find(|(p, _)| *p == projection).map(|(_, lora)| *lora);
+        let lora = self.loras.iter().find(|(p, _)| *p == projection).map(|(_, lora)| lora.clone());
         // Where nothing but a sum follows the last product, no gradient depends on its value.
         let last = projection == Projection::FfnDown;
         let needed = !last || self.layer.norm(Norm::PostFfw).is_some();

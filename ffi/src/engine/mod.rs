@@ -9,7 +9,7 @@
 //!
 //! | file | job |
 //! |---|---|
-//! | `batch` | the pack of sequences |
+//! | `batch`, `constants` | the pack of sequences, and what all layers read |
 //! | `layer` | the forward pass of one layer, for every family |
 //! | `graphs` | graphs of a layer, forward and backward |
 //! | `pass` | runs them: layer after layer forward, and backward from the checkpoints |
@@ -18,6 +18,7 @@
 //! | `footprint`, `operations`, `probe` | a step's memory, what it asks of a device, its time |
 
 mod batch;
+mod constants;
 pub(crate) mod footprint;
 mod gradients;
 mod graphs;
@@ -99,7 +100,7 @@ impl Engine {
         let mut level = None;
         let (ops, weights): (Box<dyn Lowering>, Box<dyn Residency>) = if copied {
             let weights = OnDevice::open(gguf, &architecture)?;
-            (Box::new(Portable { precision }), Box::new(weights))
+            (Box::new(Portable::on(device, precision)), Box::new(weights))
         } else {
             let kernels = Kernels::detect()?;
             level = Some(kernels.level());

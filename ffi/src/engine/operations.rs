@@ -25,13 +25,14 @@ impl Engine {
         }
         let batch = Batch::of_shape(n_tokens, longest);
         let mut all = Vec::new();
+        let dropout = self.pass_dropout(0);
         for (layer, tensors) in self.weights.file().layers.iter().enumerate() {
             let mut shapes = vec![self.residual_shape(&batch); 3];
             shapes.extend(self.saved_shapes(layer, &batch));
             let memory = Arena::default().tensors(&self.backend, &shapes)?;
             let ([x, y, dy], own) = (&memory[..3], &memory[3..]) else { unreachable!() };
             for saved in [None, Some(own)] {
-                let at = LayerRun { layer, batch: &batch, seed: Some(0), saved };
+                let at = LayerRun { layer, batch: &batch, dropout, constants: None, saved };
                 let graph = self.layer_graph(tensors, &batch);
                 self.add_forward(&graph, &at, tensors, [x, y]);
                 all.extend(graph.operations());

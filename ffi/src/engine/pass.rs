@@ -7,7 +7,7 @@ use cutq_kernels::{LogProb, Weights};
 
 use super::Engine;
 use super::batch::Batch;
-use super::gradients::PairGradient;
+use super::constants::{PassConstants, PassDropout};
 use super::graphs::LayerRun;
 use crate::error::EngineError;
 use crate::ggml::node::Node;
@@ -27,19 +27,20 @@ pub(super) struct Pending {
     /// What the last layers saved.
     pub saved: Vec<Vec<Tensor>>,
     pub targets: Vec<LogProb>,
-    pub seed: u64,
+    pub dropout: Option<PassDropout>,
+    pub constants: PassConstants,
 }
 
 impl Engine {
     /// Rows of the embedding, dequantized on the host and written to the first checkpoint.
     pub(super) fn embed(&self, tokens: &[u32], residual: &Tensor) {
         let (embedding, n_embd) = (&self.weights.file().embedding, self.architecture.n_embd);
-        let mut row = vec![0.0; n_embd];
-        for (t, &token) in tokens.iter().enumerate() {
-            embedding.unpack(token as usize, 0, &mut row);
+        let mut rows = vec![0.0; tokens.len() * n_embd];
+        for (&token, row) in tokens.iter().zip(rows.chunks_exact_mut(n_embd)) {
+            embedding.unpack(token as usize, 0, row);
             row.iter_mut().for_each(|x| *x *= self.architecture.embedding_scale);
-            residual.write(t * n_embd, &row);
         }
+        residual.write(0, &rows);
         self.weights.release_others();
     }
 
@@ -53,12 +54,17 @@ impl Engine {
     /// A forward pass that leaves nothing.
     pub(super) fn log_probs(&mut self, batch: &Batch) -> Result<Vec<f64>, EngineError> {
         let started = Instant::now();
-        let residual = self.arena.tensors(&self.backend, &[self.residual_shape(batch); 2])?;
+        let mut shapes = vec![self.residual_shape(batch); 2];
+        shapes.extend(self.constant_shapes(batch, None));
+        let mut residual = self.arena.tensors(&self.backend, &shapes)?;
+        let constants = self.constants(batch, None, residual.split_off(2));
         self.embed(&batch.tokens, &residual[0]);
         let n_layer = self.architecture.n_layer;
         for layer in 0..n_layer {
             let ends = [layer, layer + 1].map(|i| &residual[i % 2]);
-            self.run_layer(&LayerRun { layer, batch, seed: None, saved: None }, ends)?;
+            let constants = Some(&constants);
+            let at = LayerRun { layer, batch, dropout: None, constants, saved: None };
+            self.run_layer(&at, ends)?;
         }
         self.timings.forward += started.elapsed();
         let targets = self.read_targets(batch, &residual[n_layer % 2])?;
@@ -73,21 +79,24 @@ impl Engine {
     ) -> Result<Pending, EngineError> {
         let n_layer = self.architecture.n_layer;
         let started = Instant::now();
-        let shapes = self.pass_shapes(&batch);
+        let dropout = self.pass_dropout(seed);
+        let shapes = self.pass_shapes(&batch, dropout);
         let mut tensors = self.arena.tensors(&self.backend, &shapes.concat())?.into_iter();
         let mut take = |shapes: &Vec<_>| tensors.by_ref().take(shapes.len()).collect();
         let mut residual: Vec<Tensor> = take(&shapes[0]);
         let d_residual = residual.pop().expect("the last of the residual's tensors");
-        let saved: Vec<Vec<Tensor>> = shapes[1..].iter().map(take).collect();
+        let constants = self.constants(&batch, dropout, take(&shapes[1]));
+        let saved: Vec<Vec<Tensor>> = shapes[2..].iter().map(take).collect();
         self.embed(&batch.tokens, &residual[0]);
         for layer in 0..n_layer {
             let ends = [&residual[layer], &residual[layer + 1]];
             let saved = layer.checked_sub(n_layer - saved.len()).map(|i| saved[i].as_slice());
-            self.run_layer(&LayerRun { layer, batch: &batch, seed: Some(seed), saved }, ends)?;
+            let constants = Some(&constants);
+            self.run_layer(&LayerRun { layer, batch: &batch, dropout, constants, saved }, ends)?;
         }
         self.timings.forward += started.elapsed();
         let targets = self.read_targets(&batch, &residual[n_layer])?;
-        Ok(Pending { batch, residual, d_residual, saved, targets, seed })
+        Ok(Pending { batch, residual, d_residual, saved, targets, dropout, constants })
     }
 
     /// The head of a forward pass.
@@ -121,14 +130,16 @@ impl Engine {
         Ok(())
     }
 
-    /// The gradients of a layer's adapters, by pair; turns the gradient for the layer's output, in
-    /// `d_residual`, into the one for its input, if a layer below needs it.
+    /// Shows `each` the gradients of A and B of a layer's adapters, with the pair's index; turns the
+    /// gradient for the layer's output, in `d_residual`, into the one for its input, if a layer below
+    /// needs it.
     pub(super) fn run_layer_backward(
         &self,
         at: &LayerRun<'_>,
         before: &Tensor,
         d_residual: &Tensor,
-    ) -> Result<Vec<PairGradient>, EngineError> {
+        mut each: impl FnMut(usize, [Node<'_>; 2]),
+    ) -> Result<(), EngineError> {
         let layer = self.weights.layer(&self.backend, at.layer)?;
         let graph = self.layer_graph(&layer, at.batch);
         let of_pairs = self.add_backward(&graph, at, &layer, [before, d_residual]);
@@ -137,21 +148,18 @@ impl Engine {
         }
         self.backend.run(&graph)?;
         self.weights.release(at.layer);
-        let read = |((pair, _), nodes): ((usize, _), [Node<'_>; 2])| {
-            let [da, db] = nodes.map(Node::read);
-            PairGradient { pair, da, db }
-        };
-        Ok(self.pairs_of(at.layer).zip(of_pairs).map(read).collect())
+        self.pairs_of(at.layer).zip(of_pairs).for_each(|((pair, _), nodes)| each(pair, nodes));
+        Ok(())
     }
 
-    /// Shapes of what outlives a layer in a training pass: the residual; then, for each layer that
-    /// retains its products, what it saves.
-    fn pass_shapes(&self, batch: &Batch) -> Vec<Vec<[usize; 2]>> {
+    /// Shapes of what outlives a layer in a training pass: the residual; the constants; then, for each
+    /// layer that retains its products, what it saves.
+    fn pass_shapes(&self, batch: &Batch, dropout: Option<PassDropout>) -> Vec<Vec<[usize; 2]>> {
         let n_layer = self.architecture.n_layer;
         let residual = self.checkpoint_shapes(batch);
         let saving = n_layer - self.retention.products..n_layer;
         let saved = saving.map(|layer| self.saved_shapes(layer, batch));
-        std::iter::once(residual).chain(saved).collect()
+        [residual, self.constant_shapes(batch, dropout)].into_iter().chain(saved).collect()
     }
 
     /// Shapes of the residual before each layer, behind the last, and of its gradient.

@@ -6,6 +6,7 @@ use super::Engine;
 use super::batch::Batch;
 use super::graphs::LayerRun;
 use crate::error::EngineError;
+use crate::ggml::node::Node;
 use crate::ggml::tensor::Tensor;
 use crate::ops::lowering::HeadGradient;
 use crate::residency::retention::PanelUse;
@@ -49,7 +50,10 @@ impl Engine {
         let layers = [0, self.architecture.n_layer / 2];
         let mut shapes = vec![[self.architecture.n_embd, n_tokens]; 3];
         shapes.extend(layers.iter().flat_map(|&layer| self.saved_shapes(layer, &batch)));
-        let tensors = self.arena.tensors(&self.backend, &shapes)?;
+        let (dropout, n) = (self.pass_dropout(0), shapes.len());
+        shapes.extend(self.constant_shapes(&batch, dropout));
+        let mut tensors = self.arena.tensors(&self.backend, &shapes)?;
+        let constants = self.constants(&batch, dropout, tensors.split_off(n));
         let ([x, y, dy], mut memory) = (&tensors[..3], &tensors[3..]) else { unreachable!() };
         self.embed(&batch.tokens, x);
         let copy = self.time_to_copy()?;
@@ -61,7 +65,9 @@ impl Engine {
                 let panels = i == 1 && self.retention.panels > 0;
                 let with_panels: &[usize] = if panels { &[layer] } else { &[] };
                 self.weights.set_panels(&self.backend, with_panels, PanelUse::Training)?;
-                let found = self.probe_layer(layer, &batch, own, [x, y, dy])?;
+                let (constants, saved) = (Some(&constants), Some(own));
+                let at = LayerRun { layer, batch: &batch, dropout, constants, saved };
+                let found = self.probe_layer(&at, [x, y, dy])?;
                 times.iter_mut().zip(found).for_each(|(sum, time)| *sum += time);
             }
         }
@@ -93,18 +99,19 @@ impl Engine {
     /// Measures a layer as [`LayerTimes`] has it, the second time.
     fn probe_layer(
         &self,
-        layer: usize,
-        batch: &Batch,
-        own: &[Tensor],
+        at: &LayerRun<'_>,
         [x, y, dy]: [&Tensor; 3],
     ) -> Result<[Duration; 3], EngineError> {
-        let at = |saved| LayerRun { layer, batch, seed: Some(0), saved };
-        let mut times = [Duration::ZERO; 3];
+        let again = LayerRun { saved: None, ..*at };
+        let (mut times, mut buffer) = ([Duration::ZERO; 3], Vec::new());
+        let mut read = |_, nodes: [Node<'_>; 2]| {
+            nodes.iter().for_each(|node| node.read_into(&mut buffer));
+        };
         for _ in 0..2 {
-            let forward = timed(|| self.run_layer(&at(Some(own)), [x, y]))?;
+            let forward = timed(|| self.run_layer(at, [x, y]))?;
             dy.zero();
-            let backward = timed(|| self.run_layer_backward(&at(None), x, dy))?;
-            let backward_saved = timed(|| self.run_layer_backward(&at(Some(own)), x, dy))?;
+            let backward = timed(|| self.run_layer_backward(&again, x, dy, &mut read))?;
+            let backward_saved = timed(|| self.run_layer_backward(at, x, dy, &mut read))?;
             times = [forward, backward, backward_saved];
         }
         Ok(times)

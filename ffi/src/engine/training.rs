@@ -35,7 +35,7 @@ impl Model for Engine {
 
     fn backward(&mut self, dlog_probs: &[f64]) -> Result<(), EngineError> {
         let pending = self.pending.take().ok_or(EngineError::NoForward)?;
-        let Pending { batch, residual, d_residual, saved, targets, seed } = &pending;
+        let Pending { batch, residual, d_residual, saved, targets, dropout, constants } = &pending;
         if targets.len() != dlog_probs.len() {
             return Err(EngineError::NoForward);
         }
@@ -50,13 +50,18 @@ impl Model for Engine {
         self.weights.release_others();
         self.timings.head += started.elapsed();
         let started = Instant::now();
-        for layer in (self.lowest()..n_layer).rev() {
+        let (mut trained, mut buffer) = (std::mem::take(&mut self.trained), Vec::new());
+        let mut layers = (self.lowest()..n_layer).rev();
+        let done = layers.try_for_each(|layer| {
             let saved = layer.checked_sub(n_layer - saved.len()).map(|i| saved[i].as_slice());
-            let at = LayerRun { layer, batch, seed: Some(*seed), saved };
-            for gradient in self.run_layer_backward(&at, &residual[layer], d_residual)? {
-                self.trained[gradient.pair].add(&gradient, scale);
-            }
-        }
+            let (dropout, constants) = (*dropout, Some(constants));
+            let at = LayerRun { layer, batch, dropout, constants, saved };
+            self.run_layer_backward(&at, &residual[layer], d_residual, |pair, gradients| {
+                trained[pair].add(gradients, scale, &mut buffer);
+            })
+        });
+        self.trained = trained;
+        done?;
         self.timings.backward += started.elapsed();
         Ok(())
     }

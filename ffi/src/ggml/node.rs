@@ -48,6 +48,12 @@ impl Node<'_> {
         self.read_from(0, self.ne().iter().product())
     }
 
+    /// [`Node::read`] into memory that is used again.
+    pub fn read_into(self, out: &mut Vec<f32>) {
+        out.resize(self.ne().iter().product(), 0.0);
+        self.copy_from(0, out);
+    }
+
     /// Row `row` of an output of a graph that has run.
     pub fn read_row(self, row: usize) -> Vec<f32> {
         let [n, rows, ..] = self.ne();
@@ -57,13 +63,19 @@ impl Node<'_> {
 
     fn read_from(self, start: usize, n: usize) -> Vec<f32> {
         let mut out = vec![0.0f32; n];
-        let (offset, bytes) = (start * size_of::<f32>(), size_of_val(out.as_slice()));
+        self.copy_from(start, &mut out);
+        out
+    }
+
+    /// Values from element `start` on, as many as `out` takes.
+    fn copy_from(self, start: usize, out: &mut [f32]) {
+        assert!(start + out.len() <= self.ne().iter().product());
+        let (offset, bytes) = (start * size_of::<f32>(), size_of_val(out));
         // SAFETY: the node was marked as output, so it is allocated, computed, F32 and without
         // gaps; the range lies within it.
         unsafe {
             let out = out.as_mut_ptr().cast();
             sys::ggml_backend_tensor_get(self.as_ptr(), out, offset, bytes);
         }
-        out
     }
 }

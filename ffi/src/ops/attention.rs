@@ -1,5 +1,9 @@
 //! Causal grouped-query attention over packed sequences.
 
+use std::collections::HashMap;
+use std::ops::Range;
+use std::rc::Rc;
+
 use cutq_kernels::{AttentionShape, PAGE, Segment};
 
 use crate::ggml::node::Node;
@@ -7,10 +11,64 @@ use crate::ggml::tensor::Tensor;
 
 /// The attention of one layer.
 #[derive(Clone)]
-pub(crate) struct Attention {
+pub(crate) struct Attention<'g> {
     pub shape: AttentionShape,
     /// The sequences of the pack.
     pub segments: Vec<Segment>,
+    /// What the queries of each tile see; none where the kernels compute.
+    pub masks: Rc<HashMap<Mask, Node<'g>>>,
+}
+
+/// Queries of a [`Tile`], at most.
+pub(crate) const QUERIES: usize = 256;
+
+/// Some queries of a sequence and the keys that they see, by position.
+pub(crate) struct Tile {
+    pub queries: Range<usize>,
+    pub keys: Range<usize>,
+}
+
+/// The tiles of a sequence of `len` tokens, of which each sees itself and all before it, or the last
+/// `window` of these.
+pub(crate) fn tiles(len: usize, window: Option<usize>) -> impl Iterator<Item = Tile> {
+    (0..len).step_by(QUERIES).map(move |first| {
+        let end = (first + QUERIES).min(len);
+        let first_key = window.map_or(0, |window| (first + 1).saturating_sub(window));
+        Tile { queries: first..end, keys: first_key..end }
+    })
+}
+
+/// Which keys of a tile its queries see; many tiles have the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Mask {
+    n_queries: usize,
+    n_keys: usize,
+    /// The most keys that a query sees, if some query sees fewer than are before it.
+    window: Option<usize>,
+}
+
+impl Mask {
+    pub fn new(Tile { queries, keys }: &Tile, window: Option<usize>) -> Self {
+        let window = window.filter(|&window| window < keys.len());
+        Self { n_queries: queries.len(), n_keys: keys.len(), window }
+    }
+
+    /// A row per query.
+    pub fn ne(self) -> [usize; 2] {
+        [self.n_keys, self.n_queries]
+    }
+
+    /// 0 where a query sees a key, −∞ elsewhere.
+    pub fn values(self) -> Vec<f32> {
+        let Self { n_queries, n_keys, window } = self;
+        let mut values = vec![f32::NEG_INFINITY; n_queries * n_keys];
+        for (query, row) in values.chunks_exact_mut(n_keys).enumerate() {
+            // The last key is the last query's own.
+            let end = query + 1 + n_keys - n_queries;
+            row[end.saturating_sub(window.unwrap_or(end))..end].fill(0.0);
+        }
+        values
+    }
 }
 
 /// Keys and values that are kept from pass to pass.
@@ -38,7 +96,7 @@ impl KeptSequence {
     }
 }
 
-impl Attention {
+impl Attention<'_> {
     /// The kernels trust their pointers, so the shapes of q, k and v are checked once, here.
     pub fn check(&self, qkv: [Node<'_>; 3]) {
         let AttentionShape { n_head, n_head_kv, head_dim, .. } = self.shape;

@@ -16,7 +16,7 @@ pub(crate) struct Linear<'g> {
 }
 
 /// The trainable pair beside a frozen weight.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct Lora<'g> {
     /// A, of ne = (in, r).
     pub a: Var<'g>,
@@ -25,7 +25,15 @@ pub(crate) struct Lora<'g> {
     /// `lora_alpha / r`.
     pub scaling: f32,
     /// What is dropped of the adapter's input.
-    pub dropout: Option<Dropout>,
+    pub dropout: Option<LoraDropout<'g>>,
+}
+
+/// What is dropped of the input of an adapter.
+#[derive(Clone)]
+pub(crate) struct LoraDropout<'g> {
+    pub mask: Dropout,
+    /// The factors that the mask is cut out of, where the lowering cannot hash.
+    pub pool: Option<Node<'g>>,
 }
 
 impl Lora<'_> {
@@ -36,6 +44,7 @@ impl Lora<'_> {
         let n_tokens = x.ne()[1];
         assert_eq!(self.b.node.ne(), [r, n_out, 1, 1]);
         assert!(x.is_contiguous() && x.ne() == [n_in, n_tokens, 1, 1], "{:?} for A", x.ne());
-        LoraShape { n_tokens, n_in, n_out, r, scaling: self.scaling, dropout: self.dropout }
+        let dropout = self.dropout.as_ref().map(|dropout| dropout.mask.clone());
+        LoraShape { n_tokens, n_in, n_out, r, scaling: self.scaling, dropout }
     }
 }

@@ -43,7 +43,7 @@ pub(crate) trait Lowering {
         &self,
         tape: &mut Tape<'g>,
         qkv: [Var<'g>; 3],
-        attention: &Attention,
+        attention: &Attention<'g>,
     ) -> Var<'g>;
 
     /// [`Lowering::attention`] of new tokens of sequences whose earlier ones are kept; keeps those of
@@ -52,7 +52,7 @@ pub(crate) trait Lowering {
         &self,
         tape: &mut Tape<'g>,
         qkv: [Var<'g>; 3],
-        attention: &Attention,
+        attention: &Attention<'g>,
         kept: Kept<'g>,
     ) -> Var<'g>;
 

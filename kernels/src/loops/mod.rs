@@ -15,7 +15,7 @@ pub(crate) mod tile_softmax;
 mod transpose;
 mod vector;
 
-pub use dropout::Dropout;
+pub use dropout::{Dropout, DropoutPool};
 pub use gated::Nonlinearity;
 pub(crate) use gemm::Gemm;
 pub use rope::RopePairs;

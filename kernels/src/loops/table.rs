@@ -3,7 +3,7 @@
 //! `each_loop!` lists the loops. From this one list, `declare!` makes the fields of [`Loops`] and
 //! `level!` the functions and the table of a level, so a new loop is one entry.
 
-use super::dropout::Dropout;
+use super::dropout::DropoutPool;
 use super::gated::Nonlinearity;
 use super::gemm::Gemm;
 use super::log_softmax::PartSum;
@@ -53,8 +53,8 @@ macro_rules! each_loop {
             ) {
                 gated::backward(nonlinearity, input, dy, dinput);
             }
-            fn dropout(dropout: &Dropout, first: usize, x: &mut [f32]) {
-                dropout::multiply(dropout, first, x);
+            fn dropout(pool: &DropoutPool, first: usize, x: &mut [f32]) {
+                dropout::multiply(pool, first, x);
             }
             fn add_exp(logits: &[f32], part: &mut PartSum) { log_softmax::add_exp(logits, part); }
             fn scaled_exp(row: &mut [f32], shift: f32, weight: f32) {

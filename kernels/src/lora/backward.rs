@@ -169,9 +169,8 @@ impl Kernels {
                 let (c, n) = (copy.as_mut_ptr(), columns.len());
                 (self.loops.gemm)(&Gemm { c, c_row: n, add: false, ..product });
                 for (i, part) in copy.chunks_exact_mut(n).take(tokens.len()).enumerate() {
-                    let first = first + i * shape.n_in;
-                    self.dropout(dropout, first, part);
-                    let dx = std::slice::from_raw_parts_mut(dx.add(first), n);
+                    self.dropout(dropout, tokens.start + i, columns.start, part);
+                    let dx = std::slice::from_raw_parts_mut(dx.add(first + i * shape.n_in), n);
                     dx.iter_mut().zip(part).for_each(|(dx, part)| *dx += *part);
                 }
             }

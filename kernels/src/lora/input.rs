@@ -32,9 +32,9 @@ impl Kernels {
                 return Rows { data: x.add(first), stride: shape.n_in };
             };
             for (i, to) in copy.chunks_exact_mut(n).take(tokens.len()).enumerate() {
-                let first = first + i * shape.n_in;
-                to.copy_from_slice(std::slice::from_raw_parts(x.add(first), n));
-                self.dropout(dropout, first, to);
+                let row = x.add(first + i * shape.n_in);
+                to.copy_from_slice(std::slice::from_raw_parts(row, n));
+                self.dropout(dropout, tokens.start + i, columns.start, to);
             }
         }
         Rows { data: copy.as_ptr(), stride: n }

@@ -21,7 +21,7 @@ const MIN_ROWS: usize = 6;
 /// | `low`, `dlow` | `(T, row)`, [`LoraShape::row`] |
 ///
 /// `x̃ = mask · x` is the input after dropout.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct LoraShape {
     /// `T`
     pub n_tokens: usize,
@@ -33,7 +33,7 @@ pub struct LoraShape {
     pub r: usize,
     /// `lora_alpha / r`
     pub scaling: f32,
-    /// What is dropped of the input.
+    /// What is dropped of the input: a mask of `T` rows.
     pub dropout: Option<Dropout>,
 }
 
@@ -59,6 +59,8 @@ impl LoraShape {
     pub(super) fn check(&self, split: &Range<usize>, whole: usize) {
         let wide = self.n_in.is_multiple_of(LANES) && self.n_out.is_multiple_of(LANES);
         assert!(wide, "{} inputs and {} outputs", self.n_in, self.n_out);
+        let rows = self.dropout.as_ref().map_or(self.n_tokens, |mask| mask.windows().len());
+        assert_eq!(rows, self.n_tokens, "a mask of as many rows as there are tokens");
         assert!(split.start <= split.end && split.end <= whole, "{split:?} of {whole}");
     }
 }

@@ -33,7 +33,10 @@ impl Engine {
         let n_layer = self.architecture.n_layer;
         for layer in 0..n_layer {
             let ends = [layer, layer + 1].map(|i| &residual[i % 2]);
-            self.run_layer(&LayerRun { layer, batch, seed: None, saved: None }, ends)?;
+            self.run_layer(
+                &LayerRun { layer, batch, dropout: None, constants: None, saved: None },
+                ends,
+            )?;
         }
         Ok(residual.swap_remove(n_layer % 2))
     }

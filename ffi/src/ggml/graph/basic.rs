@@ -46,6 +46,25 @@ impl Graph {
         self.node(unsafe { sys::ggml_view_3d(ctx, raw, n0, n1, n2, row, plane, offset) })
     }
 
+    /// A view of the vector `a` for [`Graph::rows`]: rows of `n` elements, row `i` from element
+    /// `i · stride` on, as many as fit. They may overlap.
+    pub fn windows<'g>(&'g self, a: Node<'g>, n: usize, stride: usize) -> Node<'g> {
+        let [len, ..] = a.ne();
+        assert!(a.ne() == [len, 1, 1, 1] && a.tensor().type_ == sys::GGML_TYPE_F32 && n <= len);
+        let rows = (len - n) / stride + 1;
+        let row = stride * size_of::<f32>();
+        // SAFETY: the first row is a view of `a`. ggml's constructor counts rows that overlap twice
+        // and finds that they do not fit, so the others are added afterwards: the last one ends
+        // within `a`, which is what the strides say, too.
+        self.node(unsafe {
+            let view = sys::ggml_view_2d(self.ctx(), a.as_ptr(), n as i64, 1, row, 0);
+            (*view).ne[1] = rows as i64;
+            (*view).nb[2] = row * rows;
+            (*view).nb[3] = row * rows;
+            view
+        })
+    }
+
     /// Rows `rows` of the matrix `a`.
     pub fn rows<'g>(&'g self, a: Node<'g>, rows: Node<'g>) -> Node<'g> {
         assert!(a.ne()[2] == 1 && rows.ne()[1] == 1 && rows.tensor().type_ == sys::GGML_TYPE_I32);
@@ -54,7 +73,8 @@ impl Graph {
     }
 
     /// Lets the graph compute `node`, which must be the result of an operation, straight into `to`,
-    /// a tensor of the same shape outside the graph.
+    /// a tensor of the same shape outside the graph. It becomes an output: backends leave out
+    /// values that only the next operation reads, where they compute both at once.
     pub fn place(&self, node: Node<'_>, to: &Tensor) {
         assert!(node.is_contiguous() && node.tensor().data.is_null());
         assert!(node.ne() == to.ne() && node.tensor().type_ == sys::GGML_TYPE_F32);
@@ -64,6 +84,7 @@ impl Graph {
             let (raw, to) = (node.as_ptr(), to.as_ptr());
             (*raw).data = (*to).data;
             (*raw).buffer = (*to).buffer;
+            sys::ggml_set_output(raw);
         }
     }
 

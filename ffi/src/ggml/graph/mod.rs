@@ -8,7 +8,6 @@ pub(crate) mod custom;
 mod portable;
 
 use std::any::Any;
-use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ptr::NonNull;
@@ -37,18 +36,9 @@ type Key = (&'static str, [usize; 2]);
 type Input = (NonNull<sys::ggml_tensor>, Content);
 
 enum Content {
-    There(Vec<u32>),
-    /// Made when the graph runs.
-    Made(Box<dyn Fn() -> Vec<u32>>),
-}
-
-impl Content {
-    fn words(&self) -> Cow<'_, [u32]> {
-        match self {
-            Self::There(words) => words.into(),
-            Self::Made(make) => make().into(),
-        }
-    }
+    Own(Vec<u32>),
+    /// Lent by whoever made the graph.
+    Lent(NonNull<[f32]>),
 }
 
 /// Construction and what surrounds a run.
@@ -124,11 +114,13 @@ impl Graph {
     pub fn write_inputs(&self) {
         for (tensor, content) in self.inputs.borrow().iter() {
             // SAFETY: an input that no output needs has no buffer and is skipped; the others hold
-            // 32-bit words, by construction in `add_input`.
+            // 32-bit words, by construction in `add_input`. What was lent outlives the graph.
             unsafe {
                 if !tensor.as_ref().buffer.is_null() {
-                    let words = content.words();
-                    let (data, bytes) = (words.as_ptr().cast(), size_of_val(&*words));
+                    let (data, bytes) = match content {
+                        Content::Own(words) => (words.as_ptr().cast(), size_of_val(&**words)),
+                        Content::Lent(data) => (data.as_ptr().cast_const().cast(), 4 * data.len()),
+                    };
                     assert_eq!(bytes, sys::ggml_nbytes(tensor.as_ptr()));
                     sys::ggml_backend_tensor_set(tensor.as_ptr(), data, 0, bytes);
                 }
@@ -176,17 +168,13 @@ impl Graph {
     /// A tensor whose content is `data`, written before the graph runs.
     pub fn input<T: Element>(&self, ne: [usize; 2], data: Vec<T>) -> Node<'_> {
         assert_eq!(ne[0] * ne[1], data.len());
-        self.add_input::<T>(ne, Content::There(bytemuck::allocation::cast_vec(data)))
+        self.add_input::<T>(ne, Content::Own(bytemuck::allocation::cast_vec(data)))
     }
 
-    /// An input whose content is made only if the graph runs.
-    pub fn input_with<T: Element>(
-        &self,
-        ne: [usize; 2],
-        make: impl Fn() -> Vec<T> + 'static,
-    ) -> Node<'_> {
-        let make = move || bytemuck::allocation::cast_vec(make());
-        self.add_input::<T>(ne, Content::Made(Box::new(make)))
+    /// A matrix whose content is `data`, which outlives the graph, written before the graph runs.
+    pub fn input_lent<'g>(&'g self, ne: [usize; 2], data: &'g [f32]) -> Node<'g> {
+        assert_eq!(ne[0] * ne[1], data.len());
+        self.add_input::<f32>(ne, Content::Lent(NonNull::from(data)))
     }
 
     fn add_input<T: Element>(&self, ne: [usize; 2], content: Content) -> Node<'_> {

@@ -100,6 +100,17 @@ impl Graph {
         // SAFETY: the shapes agree and the left operand is not transposed.
         self.node(unsafe { sys::ggml_mul_mat(self.ctx(), a.as_ptr(), b.as_ptr()) })
     }
+
+    /// `out[m, n] = Σ_t a[m, t] · b[n, t]`, batched; `a` is repeated along the batch dimensions. `b`
+    /// may be a transposed view of more than one column.
+    pub fn out_prod<'g>(&'g self, a: Node<'g>, b: Node<'g>) -> Node<'g> {
+        let (p, q) = (a.ne(), b.ne());
+        assert!(p[1] == q[1] && q[2] % p[2] == 0 && q[3] % p[3] == 0, "{p:?} · {q:?}");
+        assert!(a.nb()[0] == 4 && a.nb()[0] <= a.nb()[1], "the left operand is not transposed");
+        assert!(b.nb()[0] == 4 || b.nb()[1] == 4, "one dimension of the right one has no gaps");
+        // SAFETY: the shapes agree and the left operand is not transposed.
+        self.node(unsafe { sys::ggml_out_prod(self.ctx(), a.as_ptr(), b.as_ptr()) })
+    }
 }
 
 /// Layouts.
@@ -126,11 +137,15 @@ impl Graph {
         self.node(unsafe { sys::ggml_cont(self.ctx(), a.as_ptr()) })
     }
 
-    /// The transpose of the two fastest dimensions, copied.
-    pub fn transpose<'g>(&'g self, a: Node<'g>) -> Node<'g> {
+    /// The transpose of the two fastest dimensions, a view.
+    pub fn transposed<'g>(&'g self, a: Node<'g>) -> Node<'g> {
         // SAFETY: a transposed view of any tensor is allowed.
-        let view = self.node(unsafe { sys::ggml_transpose(self.ctx(), a.as_ptr()) });
-        self.cont(view)
+        self.node(unsafe { sys::ggml_transpose(self.ctx(), a.as_ptr()) })
+    }
+
+    /// [`Graph::transposed`], copied.
+    pub fn transpose<'g>(&'g self, a: Node<'g>) -> Node<'g> {
+        self.cont(self.transposed(a))
     }
 
     /// (n0, n1, n2) → (n0, n2, n1), a view.

@@ -21,7 +21,7 @@ pub(super) fn attention<'g>(
     by: ByKernels,
     tape: &mut Tape<'g>,
     [q, k, v]: [Var<'g>; 3],
-    attention: &Attention,
+    attention: &Attention<'g>,
 ) -> Var<'g> {
     let sources = [q.node, k.node, v.node];
     attention.check(sources);

@@ -19,7 +19,7 @@ pub(super) fn attention<'g>(
     by: ByKernels,
     tape: &mut Tape<'g>,
     [q, k, v]: [Var<'g>; 3],
-    attention: &Attention,
+    attention: &Attention<'g>,
     kept: Kept<'g>,
 ) -> Var<'g> {
     let (q, k, v) = (q.node, k.node, v.node);

@@ -8,6 +8,7 @@ use super::ByKernels;
 use super::product::{Addend, Orientation};
 use crate::ggml::graph::custom::{CustomOp, SCRATCH, source};
 use crate::ggml::node::Node;
+use crate::model::weight::Weight;
 use crate::ops::linear::{Linear, Lora};
 use crate::ops::tape::{Tape, Var};
 use crate::sys;
@@ -16,14 +17,14 @@ pub(super) fn linear<'g>(
     by: ByKernels,
     tape: &mut Tape<'g>,
     x: Var<'g>,
-    linear: Linear<'g>,
+    Linear { weight, lora, needed }: Linear<'g>,
 ) -> Var<'g> {
-    if let Some(lora) = linear.lora {
-        return adapted(by, tape, x, linear, lora);
+    if let Some(lora) = lora {
+        return adapted(by, tape, x, weight, lora, needed);
     }
-    let (g, weight) = (tape.graph, linear.weight);
+    let g = tape.graph;
     let make = || by.product(g, weight, Orientation::Forward, x.node, None);
-    let y = tape.save_if(linear.needed, [weight.data.n_out, x.node.ne()[1]], make);
+    let y = tape.save_if(needed, [weight.data.n_out, x.node.ne()[1]], make);
     tape.record(y, &[x], move |dy| vec![by.product(g, weight, Orientation::Transposed, dy, None)])
 }
 
@@ -31,19 +32,22 @@ fn adapted<'g>(
     by: ByKernels,
     tape: &mut Tape<'g>,
     x: Var<'g>,
-    Linear { weight, needed, .. }: Linear<'g>,
+    weight: &'g Weight,
     lora: Lora<'g>,
+    needed: bool,
 ) -> Var<'g> {
     let g = tape.graph;
     let shape = lora.shape(x.node);
-    let LoraShape { n_tokens, n_in, n_out, r, .. } = shape;
+    let (n_tokens, n_in, n_out, r) = (shape.n_tokens, shape.n_in, shape.n_out, shape.r);
     let (a, b) = (lora.a.node, lora.b.node);
     let narrow = [shape.row(), n_tokens];
+    let of = shape.clone();
     let node = move |ne, sources: [Node<'g>; 2], op| {
-        g.custom(sys::GGML_TYPE_F32, ne, &sources, LowRank { kernels: by.kernels, shape, op })
+        let op = LowRank { kernels: by.kernels, shape: of.clone(), op };
+        g.custom(sys::GGML_TYPE_F32, ne, &sources, op)
     };
     let low = tape.save(narrow, || node(narrow, [x.node, a], LowRankOp::Low));
-    let addend = Addend { narrow: low, wide: b, shape };
+    let addend = Addend { narrow: low, wide: b, shape: shape.clone() };
     let make = || by.product(g, weight, Orientation::Forward, x.node, Some(addend));
     let y = tape.save_if(needed, [n_out, n_tokens], make);
     tape.record(y, &[x, lora.a, lora.b], move |dy| {
@@ -51,7 +55,7 @@ fn adapted<'g>(
         let dlow = node(narrow, [dy, b], LowRankOp::DLow);
         let da = node([n_in, r], [dlow, x.node], LowRankOp::DA);
         let db = node([r, n_out], [dy, low], LowRankOp::DB);
-        let addend = Addend { narrow: dlow, wide: a, shape };
+        let addend = Addend { narrow: dlow, wide: a, shape: shape.clone() };
         vec![by.product(g, weight, Orientation::Transposed, dy, Some(addend)), da, db]
     })
 }

@@ -54,7 +54,7 @@ impl Lowering for ByKernels {
         &self,
         tape: &mut Tape<'g>,
         qkv: [Var<'g>; 3],
-        attention: &Attention,
+        attention: &Attention<'g>,
     ) -> Var<'g> {
         attention::attention(*self, tape, qkv, attention)
     }
@@ -63,7 +63,7 @@ impl Lowering for ByKernels {
         &self,
         tape: &mut Tape<'g>,
         qkv: [Var<'g>; 3],
-        attention: &Attention,
+        attention: &Attention<'g>,
         kept: Kept<'g>,
     ) -> Var<'g> {
         kept_attention::attention(*self, tape, qkv, attention, kept)

@@ -32,7 +32,6 @@ impl Orientation {
 }
 
 /// What an adapter adds to a product: `wide`, A or B, times `narrow`, `dlow` or `low`.
-#[derive(Clone, Copy)]
 pub(super) struct Addend<'g> {
     pub narrow: Node<'g>,
     pub wide: Node<'g>,
@@ -71,10 +70,10 @@ impl ByKernels {
         let (packed, shape) = self.pack(g, input);
         let panels = weight.panels[orientation as usize].as_ref();
         let mut sources = vec![packed, g.leaf(panels.unwrap_or(&weight.tensor))];
-        if let Some(Addend { narrow, wide, shape: lora }) = addend {
+        if let Some(Addend { narrow, wide, shape: lora }) = &addend {
             assert_eq!([lora.n_tokens, lora.n_in, lora.n_out], [ne[1], data.n_in, data.n_out]);
             assert!(narrow.ne() == [lora.row(), ne[1], 1, 1] && narrow.is_contiguous());
-            sources.extend([narrow, wide]);
+            sources.extend([*narrow, *wide]);
         }
         let op = ProductOp {
             kernels: self.kernels,

@@ -5,18 +5,15 @@
 
 use cutq_kernels::Segment;
 
+use super::Portable;
 use crate::ggml::graph::Graph;
 use crate::ggml::node::Node;
-use crate::ops::attention::Attention;
+use crate::ops::attention::{Attention, Mask, QUERIES, Tile, tiles};
 use crate::ops::tape::{Tape, Var};
 
-/// Queries of a tile.
-const QUERIES: usize = 256;
-
-/// Some queries of a sequence and the keys that they see, `d` the width of a head.
-///
-/// Nodes are of shape (d, n, heads), without gaps.
-struct Tile<'g> {
+/// A tile's queries, keys and values, `d` the width of a head: nodes of shape (d, n, heads), without
+/// gaps.
+struct TileNodes<'g> {
     /// Keys, counted from the sequence's first.
     first_key: usize,
     q: Node<'g>,
@@ -34,9 +31,10 @@ pub(super) fn capacity(segments: &[Segment]) -> usize {
 /// With `o = p v`, per head: `dv = pᵀ do`, `dp = do vᵀ`, `ds = p (dp − Σ p·dp)`,
 /// `dq = scale · ds k`, `dk = scale · dsᵀ q`; `dk` and `dv` sum over the heads that share them.
 pub(super) fn attention<'g>(
+    by: Portable,
     tape: &mut Tape<'g>,
     qkv: [Var<'g>; 3],
-    attention: &Attention,
+    attention: &Attention<'g>,
 ) -> Var<'g> {
     let g = tape.graph;
     let nodes = qkv.map(|x| x.node);
@@ -46,7 +44,7 @@ pub(super) fn attention<'g>(
     let make = move || {
         let tiles = of.segments.iter().flat_map(|s| of.tiles(g, nodes, s));
         let outputs = tiles.map(|tile| {
-            let out = g.mul_mat(g.transpose(tile.v), tile.p);
+            let out = by.mul_transposed(g, tile.v, tile.p);
             g.cont_2d(g.swap_outer(out), d * h)
         });
         g.concat(outputs.collect(), 1)
@@ -57,7 +55,7 @@ pub(super) fn attention<'g>(
         let dy = g.reshape(dy, [d, h, n_tokens]);
         let mut parts = [Vec::new(), Vec::new(), Vec::new()];
         for segment in &of.segments {
-            let of_segment = of.segment_gradient(g, nodes, segment, dy);
+            let of_segment = of.segment_gradient(by, g, nodes, segment, dy);
             for (all, one) in parts.iter_mut().zip(of_segment) {
                 all.push(one);
             }
@@ -66,41 +64,25 @@ pub(super) fn attention<'g>(
     })
 }
 
-impl Attention {
+impl<'g> Attention<'g> {
     /// The tiles of a sequence, in order.
-    fn tiles<'g>(&self, g: &'g Graph, [q, k, v]: [Node<'g>; 3], at: &Segment) -> Vec<Tile<'g>> {
+    fn tiles(&self, g: &'g Graph, [q, k, v]: [Node<'g>; 3], at: &Segment) -> Vec<TileNodes<'g>> {
         let heads = |x, start, len| g.swapped(g.slice_outer(x, at.start + start, len));
-        let firsts = (0..at.len).step_by(QUERIES);
-        let tile = |first: usize| {
-            let end = (first + QUERIES).min(at.len);
-            let first_key = self.first_key(first);
-            let q = heads(q, first, end - first);
-            let [k, v] = [k, v].map(|x| heads(x, first_key, end - first_key));
-            let mask = self.mask(first..end, first_key..end);
-            let mask = g.input([end - first_key, end - first], mask);
+        let window = self.shape.window;
+        let nodes = |tile: Tile| {
+            let q = heads(q, tile.queries.start, tile.queries.len());
+            let [k, v] = [k, v].map(|x| heads(x, tile.keys.start, tile.keys.len()));
+            let mask = self.masks[&Mask::new(&tile, window)];
             let p = g.soft_max(g.mul_mat(k, q), Some(mask), self.shape.scale);
-            Tile { first_key, q, k, v, p }
+            TileNodes { first_key: tile.keys.start, q, k, v, p }
         };
-        firsts.map(tile).collect()
-    }
-
-    /// The first key that a query sees.
-    fn first_key(&self, query: usize) -> usize {
-        self.shape.window.map_or(0, |window| (query + 1).saturating_sub(window))
-    }
-
-    /// 0 where a query sees a key, −∞ elsewhere; a row per query.
-    fn mask(&self, queries: std::ops::Range<usize>, keys: std::ops::Range<usize>) -> Vec<f32> {
-        let row = |query| {
-            let seen = self.first_key(query)..query + 1;
-            keys.clone().map(move |key| if seen.contains(&key) { 0.0 } else { f32::NEG_INFINITY })
-        };
-        queries.flat_map(row).collect()
+        tiles(at.len, window).map(nodes).collect()
     }
 
     /// dq, dk and dv of a sequence, each of shape (d, heads, tokens).
-    fn segment_gradient<'g>(
+    fn segment_gradient(
         &self,
+        by: Portable,
         g: &'g Graph,
         qkv: [Node<'g>; 3],
         at: &Segment,
@@ -112,7 +94,7 @@ impl Attention {
         for tile in &tiles {
             let n = tile.q.ne()[1];
             let d_out = g.swapped(g.slice_outer(dy, at.start + first, n));
-            let [dq, dk, dv] = tile.gradient(g, d_out, self.shape.scale);
+            let [dq, dk, dv] = tile.gradient(by, g, d_out, self.shape.scale);
             dqs.push(g.swapped(dq));
             dkv = Some(match dkv {
                 None if tiles.len() == 1 => [dk, dv],
@@ -131,15 +113,16 @@ impl Attention {
     }
 }
 
-impl<'g> Tile<'g> {
+impl<'g> TileNodes<'g> {
     /// dq, dk and dv, each of shape (d, n, heads).
-    fn gradient(&self, g: &'g Graph, d_out: Node<'g>, scale: f32) -> [Node<'g>; 3] {
+    fn gradient(&self, by: Portable, g: &'g Graph, d_out: Node<'g>, scale: f32) -> [Node<'g>; 3] {
         let dp = g.mul_mat(self.v, d_out);
         let weighted = g.sum_rows(g.mul(dp, self.p));
         let ds = g.affine(g.mul(g.sub(dp, weighted), self.p), scale, 0.0);
-        let dq = g.mul_mat(g.transpose(self.k), ds);
+        let dq = by.mul_transposed(g, self.k, ds);
         let n_kv = self.k.ne()[2];
-        [dq, sum_over_queries(g, self.q, ds, n_kv), sum_over_queries(g, d_out, self.p, n_kv)]
+        let over_queries = |x, w| sum_over_queries(by, g, x, w, n_kv);
+        [dq, over_queries(self.q, ds), over_queries(d_out, self.p)]
     }
 }
 
@@ -147,10 +130,16 @@ impl<'g> Tile<'g> {
 ///
 /// Heads that share keys lie next to each other, so that they merge with the queries into one
 /// long dimension to sum over.
-fn sum_over_queries<'g>(g: &'g Graph, x: Node<'g>, w: Node<'g>, n_kv: usize) -> Node<'g> {
+fn sum_over_queries<'g>(
+    by: Portable,
+    g: &'g Graph,
+    x: Node<'g>,
+    w: Node<'g>,
+    n_kv: usize,
+) -> Node<'g> {
     let merged = |a: Node<'g>| {
         let [n0, n1, heads, _] = a.ne();
-        g.transpose(g.reshape(a, [n0, n1 * heads / n_kv, n_kv]))
+        g.reshape(a, [n0, n1 * heads / n_kv, n_kv])
     };
-    g.mul_mat(merged(x), merged(w))
+    by.sum_of_outer(g, merged(x), merged(w))
 }

@@ -1,5 +1,6 @@
 //! Operations composed of those that ggml's CUDA, Metal and Vulkan backends all have, so of none of
-//! OUT_PROD, GET_ROWS_BACK, RMS_NORM_BACK, SOFT_MAX_BACK, CROSS_ENTROPY_LOSS, REPEAT_BACK.
+//! GET_ROWS_BACK, RMS_NORM_BACK, SOFT_MAX_BACK, CROSS_ENTROPY_LOSS, REPEAT_BACK, and of OUT_PROD
+//! only where it is fast.
 
 mod attention;
 mod gated;
@@ -8,10 +9,12 @@ mod linear;
 mod product;
 mod rms_norm;
 mod rope;
+mod transposed;
 
 use cutq_kernels::{LogProb, Nonlinearity, Precision, Segment};
 
 use crate::ggml::backend::BackendError;
+use crate::ggml::device::Device;
 use crate::ggml::graph::Graph;
 use crate::ggml::node::Node;
 use crate::ggml::rope::Rotation;
@@ -29,6 +32,20 @@ pub(crate) struct Portable {
     /// [`Precision::Int8`] stands for the backend's own product with quantized weights, which
     /// rounds activations as it likes; [`Precision::F32`] dequantizes weights before.
     pub precision: Precision,
+    /// Whether the backend's OUT_PROD is as fast as its MUL_MAT.
+    pub out_prod: bool,
+    /// Bytes of a weight's rows that are dequantized at a time.
+    pub chunk_bytes: usize,
+}
+
+impl Portable {
+    /// What is fastest on a device.
+    pub fn on(device: Device, precision: Precision) -> Self {
+        // Measured on CUDA only.
+        let is_cuda = device.name().starts_with("CUDA");
+        let memory = if is_cuda { device.memory().total } else { 0 };
+        Self { precision, out_prod: is_cuda, chunk_bytes: Self::chunk_bytes(memory) }
+    }
 }
 
 /// More than the nodes of a layer besides those of products and attention.
@@ -65,9 +82,9 @@ impl Lowering for Portable {
         &self,
         tape: &mut Tape<'g>,
         qkv: [Var<'g>; 3],
-        attention: &Attention,
+        attention: &Attention<'g>,
     ) -> Var<'g> {
-        attention::attention(tape, qkv, attention)
+        attention::attention(*self, tape, qkv, attention)
     }
 
     /// A copy on the device.
@@ -75,14 +92,14 @@ impl Lowering for Portable {
         &self,
         _: &mut Tape<'g>,
         _: [Var<'g>; 3],
-        _: &Attention,
+        _: &Attention<'g>,
         _: Kept<'g>,
     ) -> Var<'g> {
         unreachable!("the engine keeps keys and values where the kernels compute")
     }
 
     fn adapter_matrix<'g>(&self, graph: &'g Graph, values: &'g [f32], ne: [usize; 2]) -> Node<'g> {
-        graph.input(ne, values.to_vec())
+        graph.input_lent(ne, values)
     }
 
     fn log_probs(&self, head: &Head<'_>, residual: &Tensor) -> Result<Vec<LogProb>, BackendError> {
@@ -122,7 +139,7 @@ mod tests {
 
     #[test]
     fn the_largest_weight_gets_well_into_f16() {
-        let portable = Portable { precision: Precision::F32 };
+        let portable = Portable::on(Device::cpu(), Precision::F32);
         for largest in [1e-9, 0.001, 0.25, 1.0, 3.7, 1e6] {
             let scale = portable.gradient_scale(&[0.0, largest / 3.0, -largest]);
             assert!((16.0..32.0).contains(&(largest * scale)), "{largest}: {scale}");

@@ -15,29 +15,35 @@ use crate::ggml::node::Node;
 use crate::gguf::dequantize::Quantized;
 use crate::model::weight::Weight;
 
-/// Bytes of the rows that are dequantized at a time.
+/// Bytes of the rows that are dequantized at a time, at least.
 const CHUNK_BYTES: usize = 16 << 20;
 
 /// Backends load several numbers at a time where rows are whole multiples of this.
 const VECTOR: usize = 32;
 
 /// Rows that are dequantized at a time.
-fn chunk(weight: &Quantized) -> usize {
-    let rows = CHUNK_BYTES / (4 * weight.n_in);
+fn chunk(weight: &Quantized, bytes: usize) -> usize {
+    let rows = bytes / (4 * weight.n_in);
     (rows / VECTOR * VECTOR).max(VECTOR).min(weight.n_out)
-}
-
-fn chunks(weight: &Quantized) -> impl Iterator<Item = Range<usize>> {
-    let (n, step) = (weight.n_out, chunk(weight));
-    (0..n).step_by(step).map(move |first| first..(first + step).min(n))
 }
 
 /// Nodes of a graph for both products with `weight`, at most.
 pub(super) fn capacity(weight: &Quantized) -> usize {
-    32 + 12 * weight.n_out.div_ceil(chunk(weight))
+    32 + 12 * weight.n_out.div_ceil(chunk(weight, CHUNK_BYTES))
 }
 
 impl Portable {
+    /// Bytes to dequantize at a time on a device with so much memory: the parts of dX that are summed
+    /// up afterwards are many times the rows they are made of, so that few parts are better.
+    pub(super) fn chunk_bytes(memory: u64) -> usize {
+        (memory / 64).clamp(CHUNK_BYTES as u64, 16 * CHUNK_BYTES as u64) as usize
+    }
+
+    fn chunks(self, weight: &Quantized) -> impl Iterator<Item = Range<usize>> {
+        let (n, step) = (weight.n_out, chunk(weight, self.chunk_bytes));
+        (0..n).step_by(step).map(move |first| first..(first + step).min(n))
+    }
+
     /// `y[m, t] = Σ_k W[k, m] x[k, t]`.
     pub(super) fn product<'g>(self, g: &'g Graph, weight: &'g Weight, x: Node<'g>) -> Node<'g> {
         let matrix = g.leaf(&weight.tensor);
@@ -45,7 +51,7 @@ impl Portable {
             Precision::Int8 => g.mul_mat(matrix, x),
             Precision::F32 => {
                 let part = |rows| g.mul_mat(dequantized(g, matrix, rows), x);
-                g.concat(chunks(&weight.data).map(part).collect(), 0)
+                g.concat(self.chunks(&weight.data).map(part).collect(), 0)
             }
         }
     }
@@ -65,9 +71,9 @@ impl Portable {
             };
             // Metal's loads must not begin in the middle of a vector, as rows of a view would.
             let dy = if g.is_aligned(dy) { dy } else { g.cont_2d(dy, rows.len()) };
-            g.mul_mat(g.transpose(dequantized(g, matrix, rows)), dy)
+            self.mul_transposed(g, dequantized(g, matrix, rows), dy)
         };
-        let sum = chunks(&weight.data).map(part).reduce(|sum, part| g.add(sum, part));
+        let sum = self.chunks(&weight.data).map(part).reduce(|sum, part| g.add(sum, part));
         sum.expect("a matrix has rows")
     }
 }
