@@ -42,7 +42,7 @@ def seconds(repetitions, run):
     for _ in range(repetitions + 1):
         started = time.perf_counter()
         run()
-        if torch.cuda.is_available():
+        if torch.cuda.is_initialized():
             torch.cuda.synchronize()
         found.append(time.perf_counter() - started)
     return found[1:]
@@ -66,7 +66,7 @@ def main():
 
     with torch.device(args.device):
         model = load(args.model.resolve(), args.recompute, getattr(torch, args.dtype), args.random)
-    model.to(args.device)
+    model.to(args.device)  # what was read from a file is not there yet
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=1e-3)
     ids = torch.randint(0, model.config.get_text_config().vocab_size, (args.batch, args.tokens), device=args.device)
@@ -92,7 +92,7 @@ def main():
     model.train()
     training = seconds(args.repetitions, train)
     per_step = args.batch * args.tokens
-    memory = {"peak_device_bytes": torch.cuda.max_memory_allocated()} if torch.cuda.is_available() else {}
+    memory = {"peak_device_bytes": torch.cuda.max_memory_allocated()} if torch.cuda.is_initialized() else {}
     print(json.dumps({
         "read_seconds": reading,
         "train_seconds": training,

@@ -64,3 +64,20 @@ impl Float for f64 {
         libm::sqrt(self)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// With the feature `std` it is the processor's instruction, without it libm's function.
+    #[test]
+    fn the_square_root_is_correctly_rounded() {
+        for i in 0..4000_u32 {
+            let x = f32::from_bits(i.wrapping_mul(0x0010_6f4b) & 0x7fff_ffff);
+            if x.is_finite() {
+                assert_eq!(Float::sqrt(x), libm::sqrtf(x));
+                assert_eq!(Float::sqrt(f64::from(x)), libm::sqrt(f64::from(x)));
+            }
+        }
+    }
+}

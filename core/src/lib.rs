@@ -74,6 +74,9 @@
 //! [`tensor`], [`dual`], [`objective`], [`schedule`], [`clip`] and the update rules of
 //! [`optimizer`] over slices.
 //!
+//! `std`, off by default: square roots by the processor's instruction instead of by libm; the bits are
+//! the same, and an update takes a fifth of the time.
+//!
 //! `serde`, off by default: serialized forms of what a program saves or logs. Structs are maps of
 //! their fields, and names are in kebab case, such as `header-matched`. A choice carries its name
 //! beside its options, which needs `alloc`:

@@ -20,11 +20,9 @@ pub(super) struct NonFinite {
 pub(super) fn non_finite<M: Model>(model: &mut M) -> Option<NonFinite> {
     let mut found = None;
     model.visit_parameters(&mut |parameter| {
-        if found.is_none() {
-            // A sum that is finite has no summand that is not, and is quicker to have.
-            let suspicious = !clip::squared_norm(parameter.grads).is_finite();
-            let mut values = parameter.grads.iter().map(|g| g.to_f64());
-            let value = values.find(|g| suspicious && !g.is_finite());
+        // A sum that is finite has no summand that is not, and is quicker to have.
+        if found.is_none() && !clip::squared_norm(parameter.grads).is_finite() {
+            let value = parameter.grads.iter().map(|g| g.to_f64()).find(|g| !g.is_finite());
             found = value.map(|value| NonFinite { name: parameter.name.to_owned(), value });
         }
     });

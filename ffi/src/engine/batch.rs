@@ -62,7 +62,9 @@ impl Batch {
             let tokens = sequence.prompt.iter().chain(sequence.response).copied();
             batch.tokens.extend(tokens.take(len));
             batch.positions.extend(0..len as i32);
-            batch.keys.extend((0..len as u64).map(|position| sequence.id << 32 | position));
+            batch
+                .keys
+                .extend((0..len as u64).map(|position| sequence.id.rotate_left(32) ^ position));
             batch.segments.push(Segment { start, len });
             let first_target = start + sequence.prompt.len() - 1;
             batch.targets.extend((first_target..).zip(sequence.response.iter().copied()));

@@ -2,7 +2,7 @@
 //!
 //! The host makes it and writes it to the device once for a pass, not once for each layer.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use cutq_kernels::{Dropout, DropoutPool};
@@ -13,7 +13,7 @@ use crate::ggml::arena::Arena;
 use crate::ggml::graph::Graph;
 use crate::ggml::node::Node;
 use crate::ggml::tensor::Tensor;
-use crate::ops::attention::{Mask, tiles};
+use crate::ops::attention::{Mask, QUERIES, tiles};
 use crate::ops::linear::LoraDropout;
 
 /// What a training pass drops of the inputs of its adapters.
@@ -25,9 +25,9 @@ pub(super) struct PassDropout {
 
 /// Tensors on the device; none where the kernels compute.
 #[derive(Default)]
-pub(super) struct PassConstants {
+pub(in crate::engine) struct PassConstants {
     /// What queries see, of every kind of tile.
-    masks: Vec<(Mask, Tensor)>,
+    masks: BTreeMap<Mask, Tensor>,
     /// The factors that dropout's masks are gathered of, if anything is dropped.
     pool: Option<Tensor>,
 }
@@ -40,29 +40,19 @@ impl Engine {
     }
 
     /// The windows of attention that layers have.
-    fn windows(&self) -> Vec<Option<usize>> {
-        let layers = 0..self.architecture.n_layer;
-        let mut all: Vec<_> = layers.map(|n| self.architecture.attention(n).window).collect();
-        all.sort_unstable();
-        all.dedup();
-        all
+    fn windows(&self) -> BTreeSet<Option<usize>> {
+        (0..self.architecture.n_layer).map(|n| self.architecture.attention(n).window).collect()
     }
 
-    /// The masks that one kind of layer reads, each once.
-    fn masks_of(batch: &Batch, window: Option<usize>) -> Vec<Mask> {
+    /// The masks that the layers of one kind read.
+    fn masks_of(batch: &Batch, window: Option<usize>) -> BTreeSet<Mask> {
         let tiles = batch.segments.iter().flat_map(|segment| tiles(segment.len, window));
-        let mut all: Vec<Mask> = tiles.map(|tile| Mask::new(&tile, window)).collect();
-        all.sort_unstable();
-        all.dedup();
-        all
+        tiles.map(|tile| Mask::new(&tile, window)).collect()
     }
 
-    fn masks(&self, batch: &Batch) -> Vec<Mask> {
+    fn masks(&self, batch: &Batch) -> BTreeSet<Mask> {
         let windows = self.windows().into_iter();
-        let mut all: Vec<Mask> = windows.flat_map(|window| Self::masks_of(batch, window)).collect();
-        all.sort_unstable();
-        all.dedup();
-        all
+        windows.flat_map(|window| Self::masks_of(batch, window)).collect()
     }
 
     fn pool_shape(&self) -> [usize; 2] {
@@ -95,7 +85,7 @@ impl Engine {
         }
         let mut tensors = tensors.into_iter();
         let masks = self.masks(batch).into_iter().zip(tensors.by_ref());
-        let masks: Vec<_> = masks.collect();
+        let masks: BTreeMap<_, _> = masks.collect();
         masks.iter().for_each(|(mask, tensor)| tensor.write(0, &mask.values()));
         let pool = dropout.map(|PassDropout { factors, .. }| {
             let tensor = tensors.next().expect("there is a tensor for each shape");
@@ -105,19 +95,25 @@ impl Engine {
         PassConstants { masks, pool }
     }
 
-    /// Bytes of the constants of any training pass of as many tokens, in sequences that are no longer:
-    /// no two sequences share a mask.
-    pub(super) fn constant_bytes(&self, batch: &Batch) -> usize {
+    /// Bytes of the constants of any training pass of `n_tokens` tokens in sequences of `longest` at
+    /// most, as if no two of them shared a mask.
+    ///
+    /// Of all lengths, the longest has the most mask for each token, or the last one that is a whole
+    /// number of tiles.
+    pub(super) fn constant_bytes(&self, n_tokens: usize, longest: usize) -> usize {
         if !self.copied {
             return 0;
         }
-        let of_window = |window| {
-            let tiles = batch.segments.iter().flat_map(move |s| tiles(s.len, window));
-            tiles.map(move |tile| Mask::new(&tile, window).ne())
+        let of_length = |len: usize, window| {
+            let shapes = tiles(len, window).map(|tile| Mask::new(&tile, window).ne());
+            n_tokens.div_ceil(len) * Arena::size(&shapes.collect::<Vec<_>>())
         };
-        let mut shapes: Vec<_> = self.windows().into_iter().flat_map(of_window).collect();
-        shapes.extend(self.pass_dropout(0).map(|_| self.pool_shape()));
-        Arena::size(&shapes)
+        let of_window = |window| {
+            let lengths = [longest, longest / QUERIES * QUERIES].into_iter().filter(|&len| len > 0);
+            lengths.map(|len| of_length(len, window)).max().unwrap_or(0)
+        };
+        let masks: usize = self.windows().into_iter().map(of_window).sum();
+        masks + self.pass_dropout(0).map_or(0, |_| Arena::size(&[self.pool_shape()]))
     }
 
     /// The masks of a layer whose queries see as far as `window`: of a pass, or to plan with.
@@ -127,15 +123,12 @@ impl Engine {
         batch: &Batch,
         window: Option<usize>,
         constants: Option<&'g PassConstants>,
-    ) -> Rc<HashMap<Mask, Node<'g>>> {
+    ) -> Rc<BTreeMap<Mask, Node<'g>>> {
         if !self.copied {
             return Rc::default();
         }
         let node = |mask: Mask| match constants {
-            Some(PassConstants { masks, .. }) => {
-                let found = masks.binary_search_by_key(&mask, |(mask, _)| *mask);
-                graph.leaf(&masks[found.expect("a pass has the masks of its batch")].1)
-            }
+            Some(constants) => graph.leaf(&constants.masks[&mask]),
             None => graph.placeholder(mask.ne()),
         };
         let masks = Self::masks_of(batch, window).into_iter();
@@ -151,8 +144,10 @@ impl Engine {
         pair: usize,
         constants: Option<&'g PassConstants>,
     ) -> LoraDropout<'g> {
-        let pool = self.copied.then(|| match constants.and_then(|all| all.pool.as_ref()) {
-            Some(pool) => graph.leaf(pool),
+        let pool = self.copied.then(|| match constants {
+            Some(PassConstants { pool, .. }) => {
+                graph.leaf(pool.as_ref().expect("a pass that drops has a pool"))
+            }
             None => graph.placeholder(self.pool_shape()),
         });
         LoraDropout {

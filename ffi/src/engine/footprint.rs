@@ -46,7 +46,7 @@ impl Engine {
         Footprint {
             adapter: adapter as u64,
             checkpoints: Arena::size(&self.checkpoint_shapes(&batch)) as u64,
-            activations: (activations + self.constant_bytes(&batch)) as u64,
+            activations: (activations + self.constant_bytes(n_tokens, longest)) as u64,
             scratch: scratch as u64,
             products: products.max().unwrap_or(0) as u64,
             weights: self.weights.bytes(&self.backend),
@@ -89,7 +89,7 @@ impl Engine {
             |of: &dyn Fn(Projection) -> usize| shape.projections().iter().copied().map(of).max();
         let products = largest(&product).unwrap_or(0).max(largest(&lora).unwrap_or(0));
         let per_thread = products.max(attention).max(head);
-        let sides = self.pairs_of(0).map(|(_, pair)| pair.a.len().max(pair.b.len()));
+        let sides = self.adapter.pairs.iter().map(|pair| pair.a.len().max(pair.b.len()));
         let gradients = 4 * sides.max().unwrap_or(0);
         4 * n_tokens * n_embd + gradients + self.n_threads * per_thread
     }

@@ -66,14 +66,16 @@ struct Kind {
     absent: &'static str,
 }
 
+const CUDA: Kind = Kind {
+    name: "CUDA",
+    prefix: "CUDA",
+    built: cfg!(feature = "cuda"),
+    unbuilt: "this build of cutq leaves it out (cargo build --features cuda)",
+    absent: "no NVIDIA GPU, or its driver does not answer",
+};
+
 const KINDS: [Kind; 3] = [
-    Kind {
-        name: "CUDA",
-        prefix: "CUDA",
-        built: cfg!(feature = "cuda"),
-        unbuilt: "this build of cutq leaves it out (cargo build --features cuda)",
-        absent: "no NVIDIA GPU, or its driver does not answer",
-    },
+    CUDA,
     Kind {
         name: "Metal",
         prefix: "MTL",
@@ -191,6 +193,11 @@ impl Device {
     /// Whether it is the CPU.
     pub fn is_cpu(self) -> bool {
         self.kind() == sys::GGML_BACKEND_DEVICE_TYPE_CPU
+    }
+
+    /// Whether ggml's CUDA backend computes on it.
+    pub(crate) fn is_cuda(self) -> bool {
+        self.name().starts_with(CUDA.prefix)
     }
 
     fn is_gpu(self) -> bool {

@@ -50,7 +50,10 @@ impl Node<'_> {
 
     /// [`Node::read`] into memory that is used again.
     pub fn read_into(self, out: &mut Vec<f32>) {
-        out.resize(self.ne().iter().product(), 0.0);
+        let n = self.ne().iter().product();
+        out.clear();
+        out.reserve_exact(n);
+        out.resize(n, 0.0);
         self.copy_from(0, out);
     }
 

@@ -1,6 +1,6 @@
 //! Causal grouped-query attention over packed sequences.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -16,7 +16,7 @@ pub(crate) struct Attention<'g> {
     /// The sequences of the pack.
     pub segments: Vec<Segment>,
     /// What the queries of each tile see; none where the kernels compute.
-    pub masks: Rc<HashMap<Mask, Node<'g>>>,
+    pub masks: Rc<BTreeMap<Mask, Node<'g>>>,
 }
 
 /// Queries of a [`Tile`], at most.
@@ -39,7 +39,7 @@ pub(crate) fn tiles(len: usize, window: Option<usize>) -> impl Iterator<Item = T
 }
 
 /// Which keys of a tile its queries see; many tiles have the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Mask {
     n_queries: usize,
     n_keys: usize,

@@ -6,6 +6,7 @@ use super::choice::Choice;
 use super::sequence::Live;
 use crate::engine::Engine;
 use crate::engine::batch::Batch;
+use crate::engine::constants::PassConstants;
 use crate::engine::graphs::LayerRun;
 use crate::error::EngineError;
 use crate::ggml::graph::Graph;
@@ -31,12 +32,12 @@ impl Engine {
         let mut residual = self.arena.tensors(&self.backend, &[self.residual_shape(batch); 2])?;
         self.embed(&batch.tokens, &residual[0]);
         let n_layer = self.architecture.n_layer;
+        // The kernels, which alone keep keys and values, need none.
+        let constants = Some(&PassConstants::default());
         for layer in 0..n_layer {
             let ends = [layer, layer + 1].map(|i| &residual[i % 2]);
-            self.run_layer(
-                &LayerRun { layer, batch, dropout: None, constants: None, saved: None },
-                ends,
-            )?;
+            let at = LayerRun { layer, batch, dropout: None, constants, saved: None };
+            self.run_layer(&at, ends)?;
         }
         Ok(residual.swap_remove(n_layer % 2))
     }

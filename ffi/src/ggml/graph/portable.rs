@@ -107,7 +107,10 @@ impl Graph {
         let (p, q) = (a.ne(), b.ne());
         assert!(p[1] == q[1] && q[2] % p[2] == 0 && q[3] % p[3] == 0, "{p:?} · {q:?}");
         assert!(a.nb()[0] == 4 && a.nb()[0] <= a.nb()[1], "the left operand is not transposed");
-        assert!(b.nb()[0] == 4 || b.nb()[1] == 4, "one dimension of the right one has no gaps");
+        let rows = b.nb()[0] == 4 && b.nb()[1] >= 4 * q[0];
+        let columns = b.nb()[1] == 4 && b.nb()[0] > 4;
+        assert!(rows || columns, "one dimension of the right one has no gaps: {q:?}, {:?}", b.nb());
+        assert!([a, b].iter().all(|x| x.tensor().type_ == sys::GGML_TYPE_F32));
         // SAFETY: the shapes agree and the left operand is not transposed.
         self.node(unsafe { sys::ggml_out_prod(self.ctx(), a.as_ptr(), b.as_ptr()) })
     }

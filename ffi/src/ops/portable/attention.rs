@@ -1,7 +1,8 @@
 //! Attention, a tile of queries at a time: [`Lowering::attention`](crate::ops::lowering::Lowering).
 //!
 //! Scores exist for one tile of queries, all its heads and the keys that it sees; the backward pass
-//! computes them again. So memory grows with the length of a sequence, not with its square.
+//! computes them again. So their memory grows with the length of a sequence, not with its square; that
+//! of the masks, one number for a query and a key, does grow with the square.
 
 use cutq_kernels::Segment;
 

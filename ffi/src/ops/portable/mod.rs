@@ -42,7 +42,7 @@ impl Portable {
     /// What is fastest on a device.
     pub fn on(device: Device, precision: Precision) -> Self {
         // Measured on CUDA only.
-        let is_cuda = device.name().starts_with("CUDA");
+        let is_cuda = device.is_cuda();
         let memory = if is_cuda { device.memory().total } else { 0 };
         Self { precision, out_prod: is_cuda, chunk_bytes: Self::chunk_bytes(memory) }
     }

@@ -33,8 +33,8 @@ pub(super) fn capacity(weight: &Quantized) -> usize {
 }
 
 impl Portable {
-    /// Bytes to dequantize at a time on a device with so much memory: the parts of dX that are summed
-    /// up afterwards are many times the rows they are made of, so that few parts are better.
+    /// Bytes to dequantize at a time on a device with so much memory: every part of the rows is a sum
+    /// over all of dX more, so that few parts are better.
     pub(super) fn chunk_bytes(memory: u64) -> usize {
         (memory / 64).clamp(CHUNK_BYTES as u64, 16 * CHUNK_BYTES as u64) as usize
     }
