@@ -23,9 +23,9 @@ pub const F32_LOG_PROB: f64 = 2e-3;
 /// them.
 pub const DEVICE_LOG_PROB: f64 = 5e-3;
 
-/// The same in Granite, which scales them most: 0.0065 on an H100, whatever its products round to. Most
-/// likely it is the rotation of position 700, with the fast sines of ggml's CUDA backend.
-pub const DEVICE_GRANITE_LOG_PROB: f64 = 1e-2;
+/// The same of CUDA in Granite, which scales them most: 0.0065 on an H100, whatever its products round
+/// to. Most likely it is the rotation of position 700, with the fast sines of ggml's CUDA backend.
+pub const CUDA_GRANITE_LOG_PROB: f64 = 1e-2;
 
 /// The same in tiny models: the order of sums in four layers.
 pub const F32_TINY_LOG_PROB: f64 = 1e-4;

@@ -18,7 +18,7 @@ use cutq_ffi::{
 use cutq_tests::computing::Computing;
 use cutq_tests::synthetic::{Shape, Synthetic, preset};
 use cutq_tests::tolerance::{
-    DEVICE_GRANITE_LOG_PROB, DEVICE_LOG_PROB, F32_ADAMW, F32_COSINE, F32_LOG_PROB, F32_LOSS,
+    CUDA_GRANITE_LOG_PROB, DEVICE_LOG_PROB, F32_ADAMW, F32_COSINE, F32_LOG_PROB, F32_LOSS,
 };
 
 /// Tokens of two sequences; the first sees more than Gemma's window and attention's tile.
@@ -332,9 +332,13 @@ fn budgets(computing: Computing) {
             results.push(step(&mut engine, SHORT));
             let peak = engine.take_peak_bytes();
             assert!(peak <= plan.peak() && plan.peak() <= budget, "{peak} of {budget}: {plan:?}");
-            // A plan that reserves much more than is used would refuse what fits. (It reserves what a
-            // layer needs that computes its products again, though the last ones may not have to.)
-            assert!(peak * 8 >= (plan.peak() - plan.footprint.scratch) * 7, "{peak}: {plan:?}");
+            // A plan that reserves much more than is used would refuse what fits. It reserves what a layer
+            // needs that computes its products again; on CUDA one that does not have to needs less,
+            // because it copies no operand.
+            let [used, reserved] =
+                if computing == Computing::Device("CUDA") { [8, 7] } else { [10, 9] };
+            let needed = plan.peak() - plan.footprint.scratch;
+            assert!(peak * used >= needed * reserved, "{peak}: {plan:?}");
             planned.push((plan.retention.weights, plan.retention.products));
         }
         results.iter().for_each(|found| same(found, &results[0]));
@@ -368,10 +372,11 @@ fn agree(
         let found = run(path, options, lens, dropout);
         let pairs = found.log_probs.iter().zip(&expected.log_probs);
         let far = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
-        let most = match (options.device.is_cpu(), model.shape.family) {
-            (true, _) => F32_LOG_PROB,
-            (false, Family::Granite) => DEVICE_GRANITE_LOG_PROB,
-            (false, _) => DEVICE_LOG_PROB,
+        let is_cuda = options.device.name().starts_with("CUDA");
+        let most = match model.shape.family {
+            _ if options.device.is_cpu() => F32_LOG_PROB,
+            Family::Granite if is_cuda => CUDA_GRANITE_LOG_PROB,
+            _ => DEVICE_LOG_PROB,
         };
         assert!(far <= most, "{what}: log-probabilities differ by {far}");
         let mut smallest = 1.0f64;

@@ -38,7 +38,7 @@ fn adapted<'g>(
 ) -> Var<'g> {
     let g = tape.graph;
     let shape = lora.shape(x.node);
-    let (n_tokens, n_in, n_out, r) = (shape.n_tokens, shape.n_in, shape.n_out, shape.r);
+    let LoraShape { n_tokens, n_in, n_out, r, .. } = shape;
     let (a, b) = (lora.a.node, lora.b.node);
     let narrow = [shape.row(), n_tokens];
     let of = shape.clone();
